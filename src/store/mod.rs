@@ -1,0 +1,3 @@
+//! Events at rest: the journals, and the tables that find a record in them.
+
+pub mod position;

@@ -1,3 +1,4 @@
 //! Events at rest: the journals, and the tables that find a record in them.
 
+pub mod dedupe;
 pub mod position;

@@ -1,8 +1,14 @@
 //! clicklog records ad clicks and conversion postbacks.
 //!
-//! Read the modules in the order they stand here: each names only those below it in the list of
-//! floors (`tests/tidy.rs`), so nothing needs to be known ahead.
+//! The road of one event: a request becomes an event (`event`), the event becomes a record in a journal
+//! (`store`), and from then on everything else, answers, deliveries, reports, is read from the journal.
+//!
+//! Read the modules in the order they stand here: each names only those above it in this list
+//! (`tests/tidy.rs` keeps it so), so nothing needs to be known ahead.
+
 pub mod clock;
-pub mod event;
 pub mod shutdown;
+
+pub mod event;
+
 pub mod store;

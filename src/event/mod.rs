@@ -1,5 +1,16 @@
 //! What happened: the pure half of the domain. No I/O, no clock, no global state.
+//!
+//! A record is read as a view (`Click`, `Postback`, …) that borrows the bytes it lies in, and written from
+//! the same view: nothing is copied to look at an event.
 
+pub mod click;
 pub mod click_id;
+pub mod codec;
+pub mod conversion;
+pub mod decision;
+pub mod delivery;
 pub mod money;
 pub mod params;
+pub mod postback;
+mod schema_v1;
+mod text;

@@ -1,5 +1,58 @@
 //! Events at rest: the journals, and the tables that find a record in them.
 
 pub mod dedupe;
+mod error;
 pub mod foreign;
+pub mod handoff;
+pub mod layout;
+mod mapping;
+pub use mapping::install_sigbus_handler;
+pub mod poison;
 pub mod position;
+pub mod published;
+pub mod record;
+mod sync;
+pub mod watermark;
+
+pub use error::{Error, Result};
+
+/// The three ordered logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Journal {
+    /// Clicks: one lane per worker thread.
+    Clicks = 1,
+    /// Postbacks and the decisions on them: one owner.
+    Postbacks = 2,
+    /// Outcomes of deliveries: one owner.
+    Deliveries = 3,
+}
+
+impl Journal {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Clicks, Self::Postbacks, Self::Deliveries];
+
+    /// Its number on disk.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The journal with this number.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Clicks),
+            2 => Some(Self::Postbacks),
+            3 => Some(Self::Deliveries),
+            _ => None,
+        }
+    }
+
+    /// Its name in paths, messages and metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clicks => "clicks",
+            Self::Postbacks => "postbacks",
+            Self::Deliveries => "deliveries",
+        }
+    }
+}

@@ -9,7 +9,7 @@ use std::fmt;
 use super::debug_names;
 
 /// Parameters as [`Params::encode_into`](super::Params::encode_into) wrote them, read in place.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct ParamsRef<'a> {
     encoded: &'a [u8],
 }

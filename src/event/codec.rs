@@ -1,0 +1,457 @@
+//! Events to payloads and back.
+//!
+//! In: a view of an event. Out: kind, schema and bytes of a payload; and the way back, checked.
+//! Keeps: what `Encoder` writes, `decode` reads; any other bytes are refused, never misread or out of bounds.
+//! Not here: the layouts (`schema_v1`), the frame around a payload (`store::record`).
+
+use rkyv::rancor::Failure;
+use rkyv::util::AlignedVec;
+
+use super::click::{Click, ClickKind, KeptAddress, Labels};
+use super::conversion::{Conversion, Status};
+use super::decision::{Decision, Verdict};
+use super::delivery::{DeliveryOutcome, OutcomeClass};
+use super::money::{Currency, Micros, Money};
+use super::params::ParamsRef;
+use super::postback::Postback;
+use super::schema_v1::{
+    ArchivedClickV1, ArchivedDecisionV1, ArchivedOutcomeV1, ArchivedPostbackV1, ClickV1, DecisionV1,
+    OutcomeV1, PostbackV1,
+};
+use super::text::{join, split};
+use crate::clock::Timestamp;
+
+/// What a payload is. The numbers are on disk: they are never given to anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u16)]
+pub enum Kind {
+    /// `Click`.
+    Click = 1,
+    /// `Postback`.
+    Postback = 2,
+    /// `Decision`.
+    Decision = 3,
+    /// `DeliveryOutcome`.
+    DeliveryOutcome = 4,
+}
+
+impl Kind {
+    /// The number in a record's frame.
+    pub const fn code(self) -> u16 {
+        self as u16
+    }
+}
+
+/// The schema that this build writes, for every kind.
+pub const SCHEMA: u16 = 1;
+
+/// Any event, as read from a record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// See `Click`.
+    Click(Click<'a>),
+    /// See `Postback`.
+    Postback(Postback<'a>),
+    /// See `Decision`.
+    Decision(Decision<'a>),
+    /// See `DeliveryOutcome`.
+    DeliveryOutcome(DeliveryOutcome<'a>),
+}
+
+impl Event<'_> {
+    /// When it happened.
+    pub fn time(&self) -> Timestamp {
+        match self {
+            Self::Click(click) => click.time,
+            Self::Postback(postback) => postback.time,
+            Self::Decision(decision) => decision.time,
+            Self::DeliveryOutcome(outcome) => outcome.time,
+        }
+    }
+}
+
+/// Why a payload could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undecodable {
+    /// Written by a newer build.
+    #[error("kind {kind}, schema {schema} is unknown to this build")]
+    Unknown {
+        /// Kind in the frame.
+        kind: u16,
+        /// Schema in the frame.
+        schema: u16,
+    },
+    /// Not what its kind and schema say.
+    #[error("the payload is not a valid {0:?}")]
+    Malformed(Kind),
+}
+
+/// Why an event could not be written: its texts are together longer than its layout can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the texts of the event are too long: {bytes} bytes")]
+pub struct TooLong {
+    /// All of them together.
+    pub bytes: usize,
+}
+
+/// One event as bytes, ready to be framed.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoded<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// Which layout.
+    pub schema: u16,
+    /// When it happened.
+    pub time: Timestamp,
+    /// The archive.
+    pub payload: &'a [u8],
+}
+
+/// Turns events into payloads, in buffers that it keeps: once warm it does not allocate.
+#[derive(Default)]
+pub struct Encoder {
+    click: ClickV1,
+    postback: PostbackV1,
+    decision: DecisionV1,
+    outcome: OutcomeV1,
+    bytes: AlignedVec,
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder")
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Archives `$value` into the encoder's buffer and gives it as an `Encoded`.
+macro_rules! archived {
+    ($self:ident, $value:ident, $kind:expr, $time:expr) => {{
+        let mut bytes = std::mem::take(&mut $self.bytes);
+        bytes.clear();
+        // Only a full buffer or a shared pointer can make serialisation fail: there is neither.
+        $self.bytes = rkyv::api::high::to_bytes_in::<_, Failure>(&$self.$value, bytes).unwrap_or_default();
+        assert!(!$self.bytes.is_empty(), "an archive has a root");
+        Encoded {
+            kind: $kind,
+            schema: SCHEMA,
+            time: $time,
+            payload: &$self.bytes,
+        }
+    }};
+}
+
+impl Encoder {
+    /// A click as bytes.
+    ///
+    /// # Errors
+    /// If its texts are together longer than 65,535 bytes.
+    pub fn click(&mut self, click: &Click<'_>) -> Result<Encoded<'_>, TooLong> {
+        let fields = [
+            click.campaign.as_bytes(),
+            click.source.as_bytes(),
+            click.offer.as_bytes(),
+            click.lander.as_bytes(),
+            click.external_id.as_bytes(),
+            click.foreign_id.as_bytes(),
+            click.host.as_bytes(),
+            click.referrer.as_bytes(),
+            click.user_agent.as_bytes(),
+            click.language.as_bytes(),
+            click.client_hints.as_bytes(),
+            click.params.as_bytes(),
+        ];
+        let row = &mut self.click;
+        join(fields, &mut row.text, &mut row.ends).ok_or_else(|| too_long(&fields))?;
+        row.time = click.time.micros();
+        row.config_version = click.config_version;
+        row.parent = click.parent;
+        row.labels = click.labels.bits();
+        row.asn = click.asn;
+        row.kind = click.kind as u8;
+        row.country = click.country;
+        row.flags = u8::from(click.global_privacy_control);
+        (row.cost, row.currency) = money_parts(click.cost);
+        (row.address, row.address_bits) = KeptAddress::to_parts(click.address);
+        Ok(archived!(self, click, Kind::Click, click.time))
+    }
+
+    /// A postback as bytes.
+    ///
+    /// # Errors
+    /// If its texts are together longer than 4 GiB.
+    pub fn postback(&mut self, postback: &Postback<'_>) -> Result<Encoded<'_>, TooLong> {
+        let fields = [
+            postback.network.as_bytes(),
+            postback.method.as_bytes(),
+            postback.host.as_bytes(),
+            postback.path.as_bytes(),
+            postback.query.as_bytes(),
+            postback.content_type.as_bytes(),
+            postback.headers.as_bytes(),
+            postback.body,
+        ];
+        let row = &mut self.postback;
+        join(fields, &mut row.text, &mut row.ends).ok_or_else(|| too_long(&fields))?;
+        row.time = postback.time.micros();
+        row.config_version = postback.config_version;
+        row.partition = postback.partition;
+        row.refused = postback.refused;
+        (row.address, row.address_bits) = KeptAddress::to_parts(postback.address);
+        Ok(archived!(self, postback, Kind::Postback, postback.time))
+    }
+
+    /// A decision as bytes.
+    ///
+    /// # Errors
+    /// If its texts are together longer than 4 GiB.
+    pub fn decision(&mut self, decision: &Decision<'_>) -> Result<Encoded<'_>, TooLong> {
+        let conversion = &decision.conversion;
+        let fields = [
+            conversion.network.as_bytes(),
+            conversion.click_id.as_bytes(),
+            conversion.transaction_id.as_bytes(),
+            conversion.event.as_bytes(),
+            conversion.original_status.as_bytes(),
+            decision.campaign.as_bytes(),
+            decision.offer.as_bytes(),
+            decision.source.as_bytes(),
+            decision.lander.as_bytes(),
+            decision.external_id.as_bytes(),
+            decision.dedupe_key,
+            decision.click_params.as_bytes(),
+            decision.postback_params.as_bytes(),
+        ];
+        let row = &mut self.decision;
+        join(fields, &mut row.text, &mut row.ends).ok_or_else(|| too_long(&fields))?;
+        row.time = decision.time.micros();
+        row.postback = decision.postback;
+        row.config_version = decision.config_version;
+        row.entry = decision.entry.get();
+        row.conversion_id = decision.conversion_id;
+        row.sequence = decision.sequence;
+        row.result = decision.verdict as u8;
+        row.status = conversion.status as u8;
+        row.partition = decision.partition;
+        row.reason = decision.reason;
+        row.flags = u8::from(decision.click_time.is_some());
+        row.click_time = decision.click_time.unwrap_or_default().micros();
+        (row.cost, row.cost_currency) = money_parts(decision.cost);
+        (row.payout, row.payout_currency) = money_parts(conversion.payout);
+        Ok(archived!(self, decision, Kind::Decision, decision.time))
+    }
+
+    /// An outcome as bytes.
+    ///
+    /// # Errors
+    /// If its texts are together longer than 4 GiB.
+    pub fn outcome(&mut self, outcome: &DeliveryOutcome<'_>) -> Result<Encoded<'_>, TooLong> {
+        let fields = [outcome.destination.as_bytes(), outcome.detail];
+        let row = &mut self.outcome;
+        join(fields, &mut row.text, &mut row.ends).ok_or_else(|| too_long(&fields))?;
+        row.time = outcome.time.micros();
+        row.decision = outcome.decision;
+        row.delivery_id = outcome.delivery_id;
+        row.duration_micros = outcome.duration_micros;
+        row.attempt = outcome.attempt;
+        row.http_status = outcome.http_status;
+        row.class = outcome.class as u8;
+        row.flags = u8::from(outcome.is_final) | u8::from(outcome.next_attempt.is_some()) << 1;
+        row.next_attempt = outcome.next_attempt.unwrap_or_default().micros();
+        Ok(archived!(self, outcome, Kind::DeliveryOutcome, outcome.time))
+    }
+}
+
+/// Reads a payload. `payload` must lie at an address that is a multiple of 16, as records in a segment do.
+///
+/// # Errors
+/// If the kind or schema is unknown, or the bytes are not what they say.
+pub fn decode(kind: u16, schema: u16, payload: &[u8]) -> Result<Event<'_>, Undecodable> {
+    let malformed = |kind| move || Undecodable::Malformed(kind);
+    match (kind, schema) {
+        (1, 1) => click_v1(payload)
+            .map(Event::Click)
+            .ok_or_else(malformed(Kind::Click)),
+        (2, 1) => postback_v1(payload)
+            .map(Event::Postback)
+            .ok_or_else(malformed(Kind::Postback)),
+        (3, 1) => decision_v1(payload)
+            .map(Event::Decision)
+            .ok_or_else(malformed(Kind::Decision)),
+        (4, 1) => outcome_v1(payload)
+            .map(Event::DeliveryOutcome)
+            .ok_or_else(malformed(Kind::DeliveryOutcome)),
+        _ => Err(Undecodable::Unknown { kind, schema }),
+    }
+}
+
+/// When the event in a payload happened, without reading the rest of it.
+///
+/// # Errors
+/// As `decode`.
+pub fn time_of(kind: u16, schema: u16, payload: &[u8]) -> Result<Timestamp, Undecodable> {
+    decode(kind, schema, payload).map(|event| event.time())
+}
+
+fn click_v1(payload: &[u8]) -> Option<Click<'_>> {
+    let row = rkyv::access::<ArchivedClickV1, Failure>(payload).ok()?;
+    let fields = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
+    let [texts @ .., params] = fields;
+    let [
+        campaign,
+        source,
+        offer,
+        lander,
+        external_id,
+        foreign_id,
+        host,
+        referrer,
+        user_agent,
+        language,
+        client_hints,
+    ] = strings(texts)?;
+    Some(Click {
+        time: Timestamp::from_micros(row.time.to_native()),
+        kind: ClickKind::from_code(row.kind)?,
+        config_version: row.config_version.to_native(),
+        parent: row.parent.to_native(),
+        cost: money(row.cost.to_native(), row.currency)?,
+        address: KeptAddress::from_parts(row.address, row.address_bits)?,
+        country: row.country,
+        asn: row.asn.to_native(),
+        labels: Labels::from_bits(row.labels.to_native()),
+        global_privacy_control: row.flags & 1 != 0,
+        campaign,
+        source,
+        offer,
+        lander,
+        external_id,
+        foreign_id,
+        host,
+        referrer,
+        user_agent,
+        language,
+        client_hints,
+        params: ParamsRef::check(params).ok()?,
+    })
+}
+
+fn postback_v1(payload: &[u8]) -> Option<Postback<'_>> {
+    let row = rkyv::access::<ArchivedPostbackV1, Failure>(payload).ok()?;
+    let fields = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
+    let [texts @ .., body] = fields;
+    let [network, method, host, path, query, content_type, headers] = strings(texts)?;
+    Some(Postback {
+        time: Timestamp::from_micros(row.time.to_native()),
+        config_version: row.config_version.to_native(),
+        address: KeptAddress::from_parts(row.address, row.address_bits)?,
+        partition: row.partition,
+        refused: row.refused.to_native(),
+        network,
+        method,
+        host,
+        path,
+        query,
+        content_type,
+        headers,
+        body,
+    })
+}
+
+fn decision_v1(payload: &[u8]) -> Option<Decision<'_>> {
+    let row = rkyv::access::<ArchivedDecisionV1, Failure>(payload).ok()?;
+    let fields = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
+    let [texts @ .., dedupe_key, click_params, postback_params] = fields;
+    let [
+        network,
+        click_id,
+        transaction_id,
+        event,
+        original_status,
+        campaign,
+        offer,
+        source,
+        lander,
+        external_id,
+    ] = strings(texts)?;
+    let has_click = row.flags & 1 != 0;
+    Some(Decision {
+        time: Timestamp::from_micros(row.time.to_native()),
+        postback: row.postback.to_native(),
+        config_version: row.config_version.to_native(),
+        verdict: Verdict::from_code(row.result)?,
+        reason: row.reason.to_native(),
+        partition: row.partition,
+        conversion_id: row.conversion_id,
+        sequence: row.sequence.to_native(),
+        conversion: Conversion {
+            network,
+            click_id,
+            transaction_id,
+            event,
+            status: Status::from_code(row.status)?,
+            original_status,
+            payout: money(row.payout.to_native(), row.payout_currency)?,
+        },
+        entry: Micros::new(row.entry.to_native()),
+        click_time: has_click.then(|| Timestamp::from_micros(row.click_time.to_native())),
+        cost: money(row.cost.to_native(), row.cost_currency)?,
+        campaign,
+        offer,
+        source,
+        lander,
+        external_id,
+        dedupe_key,
+        click_params: ParamsRef::check(click_params).ok()?,
+        postback_params: ParamsRef::check(postback_params).ok()?,
+    })
+}
+
+fn outcome_v1(payload: &[u8]) -> Option<DeliveryOutcome<'_>> {
+    let row = rkyv::access::<ArchivedOutcomeV1, Failure>(payload).ok()?;
+    let [destination, detail] = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
+    let has_next = row.flags & 2 != 0;
+    Some(DeliveryOutcome {
+        time: Timestamp::from_micros(row.time.to_native()),
+        delivery_id: row.delivery_id,
+        decision: row.decision.to_native(),
+        attempt: row.attempt.to_native(),
+        class: OutcomeClass::from_code(row.class)?,
+        is_final: row.flags & 1 != 0,
+        http_status: row.http_status.to_native(),
+        duration_micros: row.duration_micros.to_native(),
+        next_attempt: has_next.then(|| Timestamp::from_micros(row.next_attempt.to_native())),
+        destination: std::str::from_utf8(destination).ok()?,
+        detail,
+    })
+}
+
+fn strings<const N: usize>(fields: [&[u8]; N]) -> Option<[&str; N]> {
+    let mut texts = [""; N];
+    for (text, field) in texts.iter_mut().zip(fields) {
+        *text = std::str::from_utf8(field).ok()?;
+    }
+    Some(texts)
+}
+
+/// Money as a number and a code; no money is a code of zeros.
+fn money_parts(money: Option<Money>) -> (i64, [u8; 3]) {
+    money.map_or((0, [0; 3]), |money| (money.amount.get(), money.currency.code()))
+}
+
+fn money(amount: i64, code: [u8; 3]) -> Option<Option<Money>> {
+    if code == [0; 3] {
+        return Some(None);
+    }
+    Some(Some(Money {
+        amount: Micros::new(amount),
+        currency: Currency::from_code(code).ok()?,
+    }))
+}
+
+fn too_long<const N: usize>(fields: &[&[u8]; N]) -> TooLong {
+    TooLong {
+        bytes: fields.iter().map(|field| field.len()).sum(),
+    }
+}

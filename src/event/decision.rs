@@ -1,0 +1,115 @@
+//! A decision: what was concluded from one postback.
+//!
+//! It holds all that a delivery or a report needs, so that neither has to read the click again: the click may
+//! be gone by then.
+
+use super::conversion::Conversion;
+use super::money::{Micros, Money};
+use super::params::ParamsRef;
+use crate::clock::Timestamp;
+
+/// What became of a postback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Verdict {
+    /// A new conversion.
+    #[default]
+    Accepted = 0,
+    /// A known conversion changed: status or payout.
+    Updated = 1,
+    /// Known already; nothing changed.
+    Duplicate = 2,
+    /// The payout is out of the offer's rule; waits for a person.
+    Held = 3,
+    /// No click with this id is known, nor can be.
+    Unmatched = 4,
+    /// The click id is authentic, but its click is lost.
+    Orphan = 5,
+    /// After the attribution window.
+    Late = 6,
+    /// A test: it counts nowhere.
+    Test = 7,
+    /// Refused; `reason` says why.
+    Rejected = 8,
+}
+
+impl Verdict {
+    /// Its name in answers, reports and metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Updated => "updated",
+            Self::Duplicate => "duplicate",
+            Self::Held => "held",
+            Self::Unmatched => "unmatched",
+            Self::Orphan => "orphan",
+            Self::Late => "late",
+            Self::Test => "test",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    pub(super) const fn from_code(code: u8) -> Option<Self> {
+        const ALL: [Verdict; 9] = [
+            Verdict::Accepted,
+            Verdict::Updated,
+            Verdict::Duplicate,
+            Verdict::Held,
+            Verdict::Unmatched,
+            Verdict::Orphan,
+            Verdict::Late,
+            Verdict::Test,
+            Verdict::Rejected,
+        ];
+        if (code as usize) < ALL.len() {
+            Some(ALL[code as usize])
+        } else {
+            None
+        }
+    }
+}
+
+/// One decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Decision<'a> {
+    /// When it was made.
+    pub time: Timestamp,
+    /// Where its postback lies (`store::Position` as a number).
+    pub postback: u64,
+    /// Version of the catalog it was made with.
+    pub config_version: u64,
+    /// What was concluded.
+    pub verdict: Verdict,
+    /// Why: a code of `apply`; 0 when there is nothing to explain.
+    pub reason: u16,
+    /// See `Postback::partition`.
+    pub partition: u8,
+    /// Stable id of the conversion; equal for all decisions on it.
+    pub conversion_id: [u8; 16],
+    /// 0 for the first decision on a conversion, then 1, 2, …
+    pub sequence: u32,
+    /// What the postback said.
+    pub conversion: Conversion<'a>,
+    /// What this decision adds to the books, in the payout's currency; negative for a reversal.
+    pub entry: Micros,
+    /// When the click happened, if there is one.
+    pub click_time: Option<Timestamp>,
+    /// What the click cost.
+    pub cost: Option<Money>,
+    /// The click's campaign.
+    pub campaign: &'a str,
+    /// The click's offer.
+    pub offer: &'a str,
+    /// The click's source.
+    pub source: &'a str,
+    /// The click's lander.
+    pub lander: &'a str,
+    /// The click's id at its source.
+    pub external_id: &'a str,
+    /// What makes this conversion one: the bytes that the dedupe table hashes. Empty = never deduplicated.
+    pub dedupe_key: &'a [u8],
+    /// The click's parameters.
+    pub click_params: ParamsRef<'a>,
+    /// The postback's parameters.
+    pub postback_params: ParamsRef<'a>,
+}

@@ -47,11 +47,7 @@ impl Shutdown {
 
     /// Whether `trip` was called.
     pub fn is_tripped(&self) -> bool {
-        self.0
-            .flags
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stopped
+        self.0.flags.lock().unwrap_or_else(PoisonError::into_inner).stopped
     }
 
     /// Sleeps until `timeout`, a nudge, or the stop, whichever is first. A nudge that came before counts.

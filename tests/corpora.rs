@@ -42,12 +42,7 @@ fn every_target_has_a_body_a_corpus_a_file_and_a_bin() {
 
 #[test]
 fn a_missing_part_of_a_target_is_named() {
-    let set = |names: &[&str]| {
-        names
-            .iter()
-            .map(|name| (*name).to_owned())
-            .collect::<BTreeSet<_>>()
-    };
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     let whole = [("a body", set(&["a", "b"])), ("a corpus", set(&["a", "b"]))];
     assert_eq!(missing(&whole), [""; 0]);
     let no_body = [("a body", set(&["a"])), ("a corpus", set(&["a", "b"]))];
@@ -68,9 +63,7 @@ fn missing(parts: &[(&str, BTreeSet<String>)]) -> Vec<String> {
     let names: BTreeSet<_> = parts.iter().flat_map(|(_, names)| names).collect();
     let lacks = |name: &str| {
         let lacking = parts.iter().filter(|(_, names)| !names.contains(name));
-        lacking
-            .map(|(part, _)| format!("target `{name}` lacks {part}"))
-            .collect::<Vec<_>>()
+        lacking.map(|(part, _)| format!("target `{name}` lacks {part}")).collect::<Vec<_>>()
     };
     names.into_iter().flat_map(|name| lacks(name)).collect()
 }

@@ -33,21 +33,12 @@ fn a_name_from_the_same_or_a_higher_floor_is_caught() {
     let caught = [
         ("src/store/log.rs", "use crate::ingest::Reply;"),
         ("src/store/log.rs", "fn f() -> crate::apply::Decision { g() }"),
-        (
-            "src/store/log.rs",
-            "use crate::{clock::Clock, event::{self, Click}, serve};",
-        ),
+        ("src/store/log.rs", "use crate::{clock::Clock, event::{self, Click}, serve};"),
         ("src/store/log.rs", "use super::super::ingest;"),
         ("src/store/mod.rs", "use super::{event, ingest};"),
-        (
-            "src/store/log.rs",
-            "mod tests { use super::super::super::ingest::Reply; }",
-        ),
+        ("src/store/log.rs", "mod tests { use super::super::super::ingest::Reply; }"),
         ("src/store/log.rs", "use self::super::super::ingest::Reply;"),
-        (
-            "src/store/log.rs",
-            "macro_rules! m { () => { $crate::ingest::f() } }",
-        ),
+        ("src/store/log.rs", "macro_rules! m { () => { $crate::ingest::f() } }"),
         ("src/store/log.rs", "use clicklog::ingest::Reply;"),
         ("src/store/log.rs", "use crate::*;"),
         ("src/store/mod.rs", "use super::*;"),
@@ -59,26 +50,14 @@ fn a_name_from_the_same_or_a_higher_floor_is_caught() {
         ("src/bin/tool.rs", "fn main() {}"),
     ];
     let passed = [
-        (
-            "src/serve.rs",
-            "use crate::{config, ingest, store::Store, shutdown::Shutdown};",
-        ),
-        (
-            "src/store/log.rs",
-            "use crate::store::Error; use super::{super::store, Position};",
-        ),
-        (
-            "src/store/log.rs",
-            "mod tests { use super::*; use super::super::Position; }",
-        ),
+        ("src/serve.rs", "use crate::{config, ingest, store::Store, shutdown::Shutdown};"),
+        ("src/store/log.rs", "use crate::store::Error; use super::{super::store, Position};"),
+        ("src/store/log.rs", "mod tests { use super::*; use super::super::Position; }"),
         (
             "src/store/log.rs",
             "pub(crate) fn f(a: self::ingest::B) { \"crate::ingest::x\" } // crate::ingest::x",
         ),
-        (
-            "src/main.rs",
-            "use clicklog::cli; fn main() { crate::anything() }",
-        ),
+        ("src/main.rs", "use clicklog::cli; fn main() { crate::anything() }"),
     ];
     bites(names_above_its_floor, &caught, &passed);
 }
@@ -86,10 +65,7 @@ fn a_name_from_the_same_or_a_higher_floor_is_caught() {
 #[test]
 fn a_module_without_a_floor_is_told_where_to_get_one() {
     let found = names_above_its_floor(&[Source::new("src/gossip.rs", "")]);
-    assert_eq!(
-        found,
-        ["src/gossip.rs:1: module `gossip` has no floor: add it to FLOORS in tests/tidy.rs"]
-    );
+    assert_eq!(found, ["src/gossip.rs:1: module `gossip` has no floor: add it to FLOORS in tests/tidy.rs"]);
 }
 
 #[test]
@@ -139,9 +115,7 @@ fn names_above_its_floor(sources: &[Source]) -> Vec<String> {
             Some(_) => Some(format!("`{own}` names `{top}`, which is not on a lower floor")),
         };
         let named = paths(tokens);
-        let refused = named
-            .iter()
-            .filter_map(|path| Some((path, refusal(top_level(&module, path)?)?)));
+        let refused = named.iter().filter_map(|path| Some((path, refusal(top_level(&module, path)?)?)));
         refused.map(|(path, what)| source.at(path.line, &what)).collect()
     })
 }
@@ -153,15 +127,8 @@ fn top_level<'a>(module: &[String], path: &Named<'a>) -> Option<&'a str> {
     if matches!(*first, "crate" | "clicklog") {
         return Some(rest.first().copied().unwrap_or("*"));
     }
-    let leading = path
-        .segments
-        .iter()
-        .take_while(|name| matches!(**name, "self" | "super"))
-        .count();
-    let up = path.segments[..leading]
-        .iter()
-        .filter(|name| **name == "super")
-        .count();
+    let leading = path.segments.iter().take_while(|name| matches!(**name, "self" | "super")).count();
+    let up = path.segments[..leading].iter().filter(|name| **name == "super").count();
     let at_root = up > 0 && up >= module.len() + path.within.len();
     at_root.then(|| path.segments.get(leading).copied().unwrap_or("*"))
 }
@@ -179,10 +146,9 @@ fn code_in_the_library_root(sources: &[Source]) -> Vec<String> {
             } else if reads(tokens, index, &["pub", "mod"]) && reads(tokens, index + 3, &[";"]) {
                 index += 4;
             } else {
-                return vec![source.at(
-                    tokens[index].line,
-                    "only docs, attributes and `pub mod` lines stand here",
-                )];
+                return vec![
+                    source.at(tokens[index].line, "only docs, attributes and `pub mod` lines stand here"),
+                ];
             }
         }
         Vec::new()
@@ -194,10 +160,7 @@ type Rule = fn(&[Source]) -> Vec<String>;
 
 /// The rule finds nothing in `sources`.
 fn holds(rule: Rule, sources: &[Source]) {
-    assert!(
-        sources.iter().any(|source| source.path == "src/lib.rs"),
-        "the tree was not read"
-    );
+    assert!(sources.iter().any(|source| source.path == "src/lib.rs"), "the tree was not read");
     let found = rule(sources);
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
@@ -205,17 +168,10 @@ fn holds(rule: Rule, sources: &[Source]) {
 /// The rule finds something in each of `caught`, and nothing in any of `passed`.
 fn bites(rule: Rule, caught: &[(&str, &str)], passed: &[(&str, &str)]) {
     for (path, text) in caught {
-        assert!(
-            !rule(&[Source::new(path, text)]).is_empty(),
-            "not caught: {path}: {text}"
-        );
+        assert!(!rule(&[Source::new(path, text)]).is_empty(), "not caught: {path}: {text}");
     }
     for (path, text) in passed {
-        assert_eq!(
-            rule(&[Source::new(path, text)]),
-            [""; 0],
-            "caught: {path}: {text}"
-        );
+        assert_eq!(rule(&[Source::new(path, text)]), [""; 0], "caught: {path}: {text}");
     }
 }
 
@@ -238,9 +194,7 @@ fn rust_files(folders: &[&str]) -> Vec<Source> {
             entries => entries.unwrap_or_else(|error| panic!("{}: {error}", folder.display())),
         };
         for entry in entries {
-            let path = entry
-                .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-                .path();
+            let path = entry.unwrap_or_else(|error| panic!("{}: {error}", folder.display())).path();
             if path.is_dir() {
                 pending.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -261,8 +215,5 @@ fn read(name: &str) -> String {
 
 /// The same check for each source, with its tokens.
 fn each(sources: &[Source], check: impl Fn(&Source, &[Token<'_>]) -> Vec<String>) -> Vec<String> {
-    sources
-        .iter()
-        .flat_map(|source| check(source, &tokens(&source.text)))
-        .collect()
+    sources.iter().flat_map(|source| check(source, &tokens(&source.text))).collect()
 }

@@ -91,24 +91,17 @@ pub struct KeptAddress {
 impl KeptAddress {
     /// The whole address.
     pub const fn full(address: IpAddr) -> Self {
-        Self {
-            address,
-            bits: if address.is_ipv4() { 32 } else { 128 },
-        }
+        Self { address, bits: if address.is_ipv4() { 32 } else { 128 } }
     }
 
     /// As 16 bytes (v4-mapped for IPv4) and the number of kept bits of those 16 bytes; zero bits is no address.
     pub(super) fn to_parts(kept: Option<Self>) -> ([u8; 16], u8) {
         match kept {
             None => ([0; 16], 0),
-            Some(Self {
-                address: IpAddr::V4(address),
-                bits,
-            }) => (address.to_ipv6_mapped().octets(), bits.min(32) + 96),
-            Some(Self {
-                address: IpAddr::V6(address),
-                bits,
-            }) => (address.octets(), bits.min(128)),
+            Some(Self { address: IpAddr::V4(address), bits }) => {
+                (address.to_ipv6_mapped().octets(), bits.min(32) + 96)
+            }
+            Some(Self { address: IpAddr::V6(address), bits }) => (address.octets(), bits.min(128)),
         }
     }
 
@@ -116,14 +109,8 @@ impl KeptAddress {
         let address = Ipv6Addr::from(bytes);
         match (address.to_ipv4_mapped(), bits) {
             (_, 0) => Some(None),
-            (Some(address), 96..=128) => Some(Some(Self {
-                address: address.into(),
-                bits: bits - 96,
-            })),
-            (_, 1..=128) => Some(Some(Self {
-                address: address.into(),
-                bits,
-            })),
+            (Some(address), 96..=128) => Some(Some(Self { address: address.into(), bits: bits - 96 })),
+            (_, 1..=128) => Some(Some(Self { address: address.into(), bits })),
             _ => None,
         }
     }

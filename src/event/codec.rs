@@ -84,6 +84,12 @@ pub enum Undecodable {
     /// Not what its kind and schema say.
     #[error("the payload is not a valid {0:?}")]
     Malformed(Kind),
+    /// Not even an archive of its kind.
+    #[error("the payload is no archive of kind {kind}")]
+    Unreadable {
+        /// Kind in the frame.
+        kind: u16,
+    },
 }
 
 /// Why an event could not be written: its texts are together longer than its layout can say.
@@ -119,9 +125,7 @@ pub struct Encoder {
 
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder")
-            .field("bytes", &self.bytes.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Encoder").field("bytes", &self.bytes.len()).finish_non_exhaustive()
     }
 }
 
@@ -133,12 +137,7 @@ macro_rules! archived {
         // Only a full buffer or a shared pointer can make serialisation fail: there is neither.
         $self.bytes = rkyv::api::high::to_bytes_in::<_, Failure>(&$self.$value, bytes).unwrap_or_default();
         assert!(!$self.bytes.is_empty(), "an archive has a root");
-        Encoded {
-            kind: $kind,
-            schema: SCHEMA,
-            time: $time,
-            payload: &$self.bytes,
-        }
+        Encoded { kind: $kind, schema: SCHEMA, time: $time, payload: &$self.bytes }
     }};
 }
 
@@ -270,28 +269,34 @@ impl Encoder {
 pub fn decode(kind: u16, schema: u16, payload: &[u8]) -> Result<Event<'_>, Undecodable> {
     let malformed = |kind| move || Undecodable::Malformed(kind);
     match (kind, schema) {
-        (1, 1) => click_v1(payload)
-            .map(Event::Click)
-            .ok_or_else(malformed(Kind::Click)),
-        (2, 1) => postback_v1(payload)
-            .map(Event::Postback)
-            .ok_or_else(malformed(Kind::Postback)),
-        (3, 1) => decision_v1(payload)
-            .map(Event::Decision)
-            .ok_or_else(malformed(Kind::Decision)),
-        (4, 1) => outcome_v1(payload)
-            .map(Event::DeliveryOutcome)
-            .ok_or_else(malformed(Kind::DeliveryOutcome)),
+        (1, 1) => click_v1(payload).map(Event::Click).ok_or_else(malformed(Kind::Click)),
+        (2, 1) => postback_v1(payload).map(Event::Postback).ok_or_else(malformed(Kind::Postback)),
+        (3, 1) => decision_v1(payload).map(Event::Decision).ok_or_else(malformed(Kind::Decision)),
+        (4, 1) => {
+            outcome_v1(payload).map(Event::DeliveryOutcome).ok_or_else(malformed(Kind::DeliveryOutcome))
+        }
         _ => Err(Undecodable::Unknown { kind, schema }),
     }
 }
 
-/// When the event in a payload happened, without reading the rest of it.
+/// When the event in a payload happened, without reading its texts. As `decode`, but for bytes at any address.
 ///
 /// # Errors
 /// As `decode`.
 pub fn time_of(kind: u16, schema: u16, payload: &[u8]) -> Result<Timestamp, Undecodable> {
-    decode(kind, schema, payload).map(|event| event.time())
+    if !payload.as_ptr().addr().is_multiple_of(AlignedVec::<16>::ALIGNMENT) {
+        let mut aligned = AlignedVec::<16>::with_capacity(payload.len());
+        aligned.extend_from_slice(payload);
+        return time_of(kind, schema, &aligned);
+    }
+    let time = match (kind, schema) {
+        (1, 1) => rkyv::access::<ArchivedClickV1, Failure>(payload).map(|row| row.time),
+        (2, 1) => rkyv::access::<ArchivedPostbackV1, Failure>(payload).map(|row| row.time),
+        (3, 1) => rkyv::access::<ArchivedDecisionV1, Failure>(payload).map(|row| row.time),
+        (4, 1) => rkyv::access::<ArchivedOutcomeV1, Failure>(payload).map(|row| row.time),
+        _ => return Err(Undecodable::Unknown { kind, schema }),
+    };
+    time.map(|time| Timestamp::from_micros(time.to_native())).map_err(|_| Undecodable::Unreadable { kind })
 }
 
 fn click_v1(payload: &[u8]) -> Option<Click<'_>> {
@@ -444,14 +449,9 @@ fn money(amount: i64, code: [u8; 3]) -> Option<Option<Money>> {
     if code == [0; 3] {
         return Some(None);
     }
-    Some(Some(Money {
-        amount: Micros::new(amount),
-        currency: Currency::from_code(code).ok()?,
-    }))
+    Some(Some(Money { amount: Micros::new(amount), currency: Currency::from_code(code).ok()? }))
 }
 
 fn too_long<const N: usize>(fields: &[&[u8]; N]) -> TooLong {
-    TooLong {
-        bytes: fields.iter().map(|field| field.len()).sum(),
-    }
+    TooLong { bytes: fields.iter().map(|field| field.len()).sum() }
 }

@@ -61,11 +61,7 @@ impl Verdict {
             Verdict::Test,
             Verdict::Rejected,
         ];
-        if (code as usize) < ALL.len() {
-            Some(ALL[code as usize])
-        } else {
-            None
-        }
+        if (code as usize) < ALL.len() { Some(ALL[code as usize]) } else { None }
     }
 }
 

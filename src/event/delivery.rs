@@ -63,11 +63,7 @@ impl OutcomeClass {
             OutcomeClass::Config,
             OutcomeClass::Dropped,
         ];
-        if (code as usize) < ALL.len() {
-            Some(ALL[code as usize])
-        } else {
-            None
-        }
+        if (code as usize) < ALL.len() { Some(ALL[code as usize]) } else { None }
     }
 }
 

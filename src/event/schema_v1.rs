@@ -84,19 +84,7 @@ pub(super) struct OutcomeV1 {
     pub(super) text: Vec<u8>,
 }
 
-const _: () = assert!(
-    size_of::<ArchivedClickV1>() == 96,
-    "the layout of a click is frozen"
-);
-const _: () = assert!(
-    size_of::<ArchivedPostbackV1>() == 80,
-    "the layout of a postback is frozen"
-);
-const _: () = assert!(
-    size_of::<ArchivedDecisionV1>() == 152,
-    "the layout of a decision is frozen"
-);
-const _: () = assert!(
-    size_of::<ArchivedOutcomeV1>() == 72,
-    "the layout of an outcome is frozen"
-);
+const _: () = assert!(size_of::<ArchivedClickV1>() == 96, "the layout of a click is frozen");
+const _: () = assert!(size_of::<ArchivedPostbackV1>() == 80, "the layout of a postback is frozen");
+const _: () = assert!(size_of::<ArchivedDecisionV1>() == 152, "the layout of a decision is frozen");
+const _: () = assert!(size_of::<ArchivedOutcomeV1>() == 72, "the layout of an outcome is frozen");

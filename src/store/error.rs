@@ -117,20 +117,12 @@ pub enum Error {
 impl Error {
     /// Makes the `Io` variant; use as `.map_err(Error::io("open", path))`.
     pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            what,
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Self::Io { what, path: path.to_owned(), source }
     }
 
     pub(super) fn segment_bytes(name: &'static str, value: u32) -> Self {
         let allowed = format!("a multiple of 4096 from {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}");
-        Self::Setting {
-            name,
-            value: value.into(),
-            allowed,
-        }
+        Self::Setting { name, value: value.into(), allowed }
     }
 
     pub(super) fn lanes(value: u8) -> Self {
@@ -142,11 +134,7 @@ impl Error {
     }
 
     pub(super) fn node(value: u16) -> Self {
-        Self::Setting {
-            name: "node",
-            value: value.into(),
-            allowed: format!("0 to {}", Place::NODE_MAX),
-        }
+        Self::Setting { name: "node", value: value.into(), allowed: format!("0 to {}", Place::NODE_MAX) }
     }
 
     /// Whether the disk has no more room.

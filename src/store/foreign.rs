@@ -40,10 +40,7 @@ pub const ENTRIES_MAX_LIMIT: usize = 1 << 31;
 const SLOTS_MIN: usize = 1024;
 
 const TAG_BITS: u32 = 12;
-const _: () = assert!(
-    TAG_BITS + ForeignPlace::BITS == u64::BITS,
-    "tag and place fill a slot"
-);
+const _: () = assert!(TAG_BITS + ForeignPlace::BITS == u64::BITS, "tag and place fill a slot");
 
 /// `insert` met a full table. The import stops and says so: what is not in the table could not be found by
 /// its id.
@@ -74,9 +71,7 @@ impl ForeignPlace {
         if lane > Self::LANE_MAX || segment > Self::SEGMENT_MAX || ordinal > Self::ORDINAL_MAX {
             return None;
         }
-        Some(Self(
-            (lane as u64) << 46 | (segment as u64) << 24 | ordinal as u64,
-        ))
+        Some(Self((lane as u64) << 46 | (segment as u64) << 24 | ordinal as u64))
     }
 
     /// The lane of the clicks journal.
@@ -184,18 +179,11 @@ impl ForeignTable {
     ) -> Result<(), Full> {
         let writer = self.lock();
         let slot = slot_of(hash, place);
-        if self
-            .slots
-            .load()
-            .as_deref()
-            .is_some_and(|slots| slots.tagged(hash).any(|other| other == slot))
-        {
+        if self.slots.load().as_deref().is_some_and(|slots| slots.tagged(hash).any(|other| other == slot)) {
             return Ok(());
         }
         if self.len() >= self.entries_max {
-            return Err(Full {
-                entries_max: self.entries_max,
-            });
+            return Err(Full { entries_max: self.entries_max });
         }
         let slots = self.with_room(&writer, hash_of);
         slots.add(hash, slot);
@@ -245,9 +233,7 @@ impl ForeignTable {
             None => SLOTS_MIN,
         };
         // Doubling stops at what `entries_max` needs, which is more than there was: `len` is below it.
-        let new = Arc::new(Slots::new(
-            slot_count.max(needed).min(slots_for(self.entries_max)),
-        ));
+        let new = Arc::new(Slots::new(slot_count.max(needed).min(slots_for(self.entries_max))));
         if let Some(old) = old {
             let (moved, dropped) = old.refill(&new, hash_of);
             self.len.store(moved, Ordering::Relaxed);
@@ -318,11 +304,7 @@ impl Slots {
         for slot in used {
             let place = ForeignPlace::of_slot(slot);
             if let Some(hash) = hash_of(place) {
-                assert_eq!(
-                    slot_of(hash, place),
-                    slot,
-                    "a record keeps the hash it was inserted with"
-                );
+                assert_eq!(slot_of(hash, place), slot, "a record keeps the hash it was inserted with");
                 new.add(hash, slot);
                 moved += 1;
             } else {
@@ -378,25 +360,13 @@ mod tests {
 
     #[test]
     fn a_place_keeps_each_field_up_to_its_maximum() {
-        let (lane, segment, ordinal) = (
-            ForeignPlace::LANE_MAX,
-            ForeignPlace::SEGMENT_MAX,
-            ForeignPlace::ORDINAL_MAX,
-        );
-        for fields in [
-            (0, 0, 0),
-            (lane, 0, 0),
-            (0, segment, 0),
-            (0, 0, ordinal),
-            (lane, segment, ordinal),
-        ] {
+        let (lane, segment, ordinal) =
+            (ForeignPlace::LANE_MAX, ForeignPlace::SEGMENT_MAX, ForeignPlace::ORDINAL_MAX);
+        for fields in [(0, 0, 0), (lane, 0, 0), (0, segment, 0), (0, 0, ordinal), (lane, segment, ordinal)] {
             let place = ForeignPlace::new(fields.0, fields.1, fields.2).unwrap();
             assert_eq!((place.lane(), place.segment(), place.ordinal()), fields);
         }
-        assert_eq!(
-            ForeignPlace::new(lane, segment, ordinal).unwrap().0,
-            (1 << 52) - 1
-        );
+        assert_eq!(ForeignPlace::new(lane, segment, ordinal).unwrap().0, (1 << 52) - 1);
         assert_eq!(ForeignPlace::new(lane + 1, 0, 0), None);
         assert_eq!(ForeignPlace::new(0, segment + 1, 0), None);
         assert_eq!(ForeignPlace::new(0, 0, ordinal + 1), None);
@@ -430,9 +400,7 @@ mod tests {
         let hashes = [0, u64::MAX, u64::MAX << 12, 0xFFF, 0xFFE];
         for hash in hashes {
             for place in places {
-                table
-                    .insert(hash, place, |_| unreachable!("it never grows"))
-                    .unwrap();
+                table.insert(hash, place, |_| unreachable!("it never grows")).unwrap();
             }
         }
         for hash in hashes {
@@ -473,10 +441,7 @@ mod tests {
         assert_eq!(table.len(), 1);
         assert_eq!(insert(&table, place(2)), Err(Full { entries_max: 1 }));
         assert!(!holds(&table, place(2)));
-        assert_eq!(
-            insert(&ForeignTable::new(0), place(1)),
-            Err(Full { entries_max: 0 })
-        );
+        assert_eq!(insert(&ForeignTable::new(0), place(1)), Err(Full { entries_max: 0 }));
     }
 
     #[test]
@@ -489,10 +454,7 @@ mod tests {
             }
             assert!((0..expected).all(|n| holds(&table, place(n))));
             assert!(table.memory_bytes() <= 11 * table.len(), "{expected} entries");
-            assert!(
-                table.len() * 4 <= slot_count(&table) * 3,
-                "load of {expected} entries"
-            );
+            assert!(table.len() * 4 <= slot_count(&table) * 3, "load of {expected} entries");
         }
     }
 
@@ -516,16 +478,11 @@ mod tests {
         let entries = SLOTS_MIN * 3 / 4;
         let gone = |place: ForeignPlace| place.ordinal().is_multiple_of(10);
         for n in (0..).take(entries) {
-            table
-                .insert(hash_of(place(n)), place(n), |p| (!gone(p)).then(|| hash_of(p)))
-                .unwrap();
+            table.insert(hash_of(place(n)), place(n), |p| (!gone(p)).then(|| hash_of(p))).unwrap();
         }
         assert_eq!(slot_count(&table), 2 * SLOTS_MIN);
         let dropped = (0..).take(entries - 1).filter(|&n| gone(place(n))).count();
-        assert_eq!(
-            (table.dropped(), table.len()),
-            (dropped as u64, entries - dropped)
-        );
+        assert_eq!((table.dropped(), table.len()), (dropped as u64, entries - dropped));
         for n in (0..).take(entries - 1) {
             assert_eq!(holds(&table, place(n)), !gone(place(n)), "entry {n}");
         }

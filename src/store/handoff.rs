@@ -13,10 +13,7 @@ pub struct Handoff<T> {
 
 impl<T> Default for Handoff<T> {
     fn default() -> Self {
-        Self {
-            full: AtomicU64::new(0),
-            slot: Mutex::new(None),
-        }
+        Self { full: AtomicU64::new(0), slot: Mutex::new(None) }
     }
 }
 

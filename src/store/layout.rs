@@ -279,11 +279,7 @@ pub fn read_mark(front: &[u8], seed: u32) -> Mark {
     }
     let offset = u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0);
     let aligned = offset >= BODY_OFFSET && offset.is_multiple_of(RECORD_ALIGN);
-    if aligned && mark_word(seed, offset) == word {
-        Mark::Synced(offset)
-    } else {
-        Mark::Unknown
-    }
+    if aligned && mark_word(seed, offset) == word { Mark::Synced(offset) } else { Mark::Unknown }
 }
 
 /// A header or footer as bytes: fields at fixed places, checksum last.
@@ -338,23 +334,12 @@ mod tests {
     use super::*;
 
     fn identity() -> Identity {
-        Identity {
-            store: [9; 16],
-            journal: Journal::Clicks,
-            node: 5,
-            lane: 3,
-            segment: 77,
-            generation: 1,
-        }
+        Identity { store: [9; 16], journal: Journal::Clicks, node: 5, lane: 3, segment: 77, generation: 1 }
     }
 
     fn header() -> Header {
         let created = Timestamp::from_seconds(1_000);
-        Header {
-            identity: identity(),
-            segment_bytes: SEGMENT_BYTES_MIN,
-            created,
-        }
+        Header { identity: identity(), segment_bytes: SEGMENT_BYTES_MIN, created }
     }
 
     fn footer() -> Footer {
@@ -379,16 +364,8 @@ mod tests {
                 page[bit / 8] ^= 1 << (bit % 8);
                 page
             };
-            assert_eq!(
-                Header::from_front(&flip(header().to_bytes())),
-                None,
-                "header bit {bit}"
-            );
-            assert_eq!(
-                Footer::from_bytes(&flip(footer().to_bytes())),
-                None,
-                "footer bit {bit}"
-            );
+            assert_eq!(Header::from_front(&flip(header().to_bytes())), None, "header bit {bit}");
+            assert_eq!(Footer::from_bytes(&flip(footer().to_bytes())), None, "footer bit {bit}");
         }
     }
 
@@ -418,21 +395,12 @@ mod tests {
     fn segments_that_differ_in_anything_have_different_seeds() {
         let base = identity();
         let others = [
-            Identity {
-                store: [8; 16],
-                ..base
-            },
-            Identity {
-                journal: Journal::Postbacks,
-                ..base
-            },
+            Identity { store: [8; 16], ..base },
+            Identity { journal: Journal::Postbacks, ..base },
             Identity { node: 6, ..base },
             Identity { lane: 4, ..base },
             Identity { segment: 78, ..base },
-            Identity {
-                generation: 2,
-                ..base
-            },
+            Identity { generation: 2, ..base },
         ];
         for other in others {
             assert_ne!(base.seed(), other.seed(), "{other:?}");

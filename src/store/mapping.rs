@@ -30,10 +30,7 @@ use super::record::{BODY_OFFSET, FOOTER_BYTES, FRAME_BYTES, Frame, RECORD_ALIGN,
 
 const _: () = assert!(MARK_OFFSET.is_multiple_of(8), "the mark is an aligned word");
 const _: () = assert!(RECORD_ALIGN.is_multiple_of(4), "`len` is an aligned word");
-const _: () = assert!(
-    cfg!(target_endian = "little"),
-    "`len` and the mark are stored as native words"
-);
+const _: () = assert!(cfg!(target_endian = "little"), "`len` and the mark are stored as native words");
 
 /// The mapping of a segment that is being written.
 #[derive(Debug)]
@@ -58,23 +55,12 @@ pub(super) struct SegmentWriter {
 /// # Panics
 /// If `file` is not `bytes` long: the preparer made it so.
 pub(super) fn map_segment(file: &File, bytes: u32, name: MapName) -> io::Result<SegmentWriter> {
-    assert_eq!(
-        file.metadata()?.len(),
-        u64::from(bytes),
-        "a prepared segment has its full length"
-    );
+    assert_eq!(file.metadata()?.len(), u64::from(bytes), "a prepared segment has its full length");
     assert!(bytes > BODY_OFFSET + FOOTER_BYTES, "a segment has a body");
     let map = MmapOptions::new().len(bytes as usize).map_raw(file)?;
     let named = Named::new(&map, name);
-    let map = Arc::new(SegmentMap {
-        map,
-        published: Published::at(BODY_OFFSET),
-        _named: named,
-    });
-    Ok(SegmentWriter {
-        map,
-        tail: BODY_OFFSET,
-    })
+    let map = Arc::new(SegmentMap { map, published: Published::at(BODY_OFFSET), _named: named });
+    Ok(SegmentWriter { map, tail: BODY_OFFSET })
 }
 
 impl SegmentMap {
@@ -220,12 +206,6 @@ impl FrozenMap {
         // map before it repairs (see the head of this file for what lies outside the process).
         unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.map.len()) }
     }
-
-    /// Asks the kernel to read the file in.
-    pub(super) fn warm(&self) {
-        // Advice may be refused; then the first access reads.
-        let _refused = self.map.advise(Advice::WillNeed);
-    }
 }
 
 /// A zeroed table of `u32`, whose pages cost memory only once they are touched.
@@ -293,14 +273,11 @@ impl Named {
     fn new(map: &MmapRaw, name: MapName) -> Self {
         let base = map.as_ptr().addr();
         let free = NAMES.iter().position(|slot| {
-            slot.base
-                .compare_exchange(0, base, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
+            slot.base.compare_exchange(0, base, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         });
         if let Some(slot) = free.and_then(|index| NAMES.get(index)) {
             let journal = JOURNALS.iter().position(|known| *known == name.journal);
-            slot.journal
-                .store(journal.map_or(0, |index| index + 1), Ordering::Relaxed);
+            slot.journal.store(journal.map_or(0, |index| index + 1), Ordering::Relaxed);
             slot.lane.store(name.lane.into(), Ordering::Relaxed);
             slot.segment.store(name.segment, Ordering::Relaxed);
             slot.bytes.store(map.len(), Ordering::Release);
@@ -332,11 +309,7 @@ pub fn install_sigbus_handler() -> io::Result<()> {
         action.sa_flags = libc::SA_SIGINFO;
         libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut())
     };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Writes one line to standard error, restores the default action and returns: the access faults again, and
@@ -347,10 +320,7 @@ extern "C" fn on_sigbus(_signal: libc::c_int, info: *mut libc::siginfo_t, _conte
     let mut line = Line::default();
     line.put("clicklog: SIGBUS in ");
     let hit = NAMES.iter().find(|slot| {
-        let (base, bytes) = (
-            slot.base.load(Ordering::Acquire),
-            slot.bytes.load(Ordering::Acquire),
-        );
+        let (base, bytes) = (slot.base.load(Ordering::Acquire), slot.bytes.load(Ordering::Acquire));
         base != 0 && (base..base + bytes).contains(&address)
     });
     match hit {
@@ -382,10 +352,7 @@ struct Line {
 
 impl Default for Line {
     fn default() -> Self {
-        Self {
-            bytes: [0; 192],
-            len: 0,
-        }
+        Self { bytes: [0; 192], len: 0 }
     }
 }
 
@@ -415,23 +382,14 @@ impl Line {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     fn writer() -> SegmentWriter {
         let file = tempfile::tempfile().unwrap();
         file.set_len(64 * 1024).unwrap();
-        map_segment(
-            &file,
-            64 * 1024,
-            MapName {
-                journal: "clicks",
-                lane: 1,
-                segment: 2,
-            },
-        )
-        .unwrap()
+        map_segment(&file, 64 * 1024, MapName { journal: "clicks", lane: 1, segment: 2 }).unwrap()
     }
 
     #[test]
@@ -443,11 +401,7 @@ mod tests {
         writer.append(frame, b"payload");
         assert_eq!(map.published(BODY_OFFSET + 16, 7), Some(&b"payload"[..]));
         assert_eq!(map.published(BODY_OFFSET + 16, 17), None, "past the end");
-        assert_eq!(
-            map.published(0, 16),
-            None,
-            "the header holds the mark, which changes"
-        );
+        assert_eq!(map.published(0, 16), None, "the header holds the mark, which changes");
         assert_eq!(map.published(u32::MAX, 2), None, "an overflow is not a slice");
     }
 

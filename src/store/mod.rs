@@ -1,20 +1,44 @@
 //! Events at rest: the journals, and the tables that find a record in them.
 
+mod background;
+pub mod clicks;
+pub mod commit;
 pub mod dedupe;
+pub mod directory;
 mod error;
+mod files;
 pub mod foreign;
+mod handle;
 pub mod handoff;
+pub mod index_file;
+pub mod keys;
+pub mod lane;
 pub mod layout;
+pub mod manifest;
 mod mapping;
 pub use mapping::install_sigbus_handler;
+mod open;
+mod options;
 pub mod poison;
 pub mod position;
 pub mod published;
 pub mod record;
+pub mod recovery;
+pub mod scan;
+pub mod sealed;
+pub mod segment;
+pub mod space;
 mod sync;
 pub mod watermark;
 
+pub use background::Counters;
 pub use error::{Error, Result};
+pub use handle::Store;
+pub use lane::{Appended, Lane, LaneWriter, Level, Lookup};
+pub use open::Progress;
+pub use options::Options;
+pub use position::Position;
+pub use recovery::Report;
 
 /// The three ordered logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -37,9 +37,7 @@ impl Poison {
     pub fn check(&self) -> Result<()> {
         match self.cause() {
             None => Ok(()),
-            Some(cause) => Err(Error::Poisoned {
-                cause: cause.to_owned(),
-            }),
+            Some(cause) => Err(Error::Poisoned { cause: cause.to_owned() }),
         }
     }
 
@@ -61,11 +59,7 @@ impl Poison {
 
     /// Fails the waiters of `watermark` when the switch is thrown.
     pub(super) fn guard(&self, watermark: &Arc<Watermark>) {
-        self.0
-            .watermarks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::clone(watermark));
+        self.0.watermarks.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(watermark));
         if self.cause().is_some() {
             watermark.close();
         }
@@ -86,7 +80,7 @@ impl Poison {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

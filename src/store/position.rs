@@ -21,10 +21,7 @@ impl Position {
     pub const ALIGNMENT_BYTES: u32 = 16;
 
     /// The start of the journal: nothing is before it.
-    pub const START: Self = Self {
-        segment: 0,
-        offset: 0,
-    };
+    pub const START: Self = Self { segment: 0, offset: 0 };
 
     /// The place `offset` bytes into `segment`.
     ///
@@ -33,21 +30,14 @@ impl Position {
     /// If `offset` is not a multiple of [`Position::ALIGNMENT_BYTES`]. For a number from outside use
     /// [`Position::from_u64`].
     pub const fn new(segment: u32, offset: u32) -> Self {
-        assert!(
-            offset.is_multiple_of(Self::ALIGNMENT_BYTES),
-            "a record starts at a multiple of 16 bytes"
-        );
+        assert!(offset.is_multiple_of(Self::ALIGNMENT_BYTES), "a record starts at a multiple of 16 bytes");
         Self { segment, offset }
     }
 
     /// What [`Position::to_u64`] gave; `None` if no position gives `number`.
     pub const fn from_u64(number: u64) -> Option<Self> {
         let (segment, offset) = ((number >> 32) as u32, (number & 0xFFFF_FFFF) as u32);
-        if offset.is_multiple_of(Self::ALIGNMENT_BYTES) {
-            Some(Self { segment, offset })
-        } else {
-            None
-        }
+        if offset.is_multiple_of(Self::ALIGNMENT_BYTES) { Some(Self { segment, offset }) } else { None }
     }
 
     /// As one number, in the same order: the segment in the upper 32 bits, the offset in the lower.

@@ -44,9 +44,6 @@ impl Published {
     pub fn extent(&self) -> Extent {
         let word = self.0.load(Ordering::Acquire);
         let end = u32::try_from(word & !FINAL).unwrap_or(0);
-        Extent {
-            end,
-            is_final: word & FINAL != 0,
-        }
+        Extent { end, is_final: word & FINAL != 0 }
     }
 }

@@ -62,14 +62,8 @@ pub const GAP_TORN: u16 = 0;
 /// Gap of bytes that had been synced: the medium lost them. What they held is kept in `quarantine/`.
 pub const GAP_CORRUPT: u16 = 1;
 
-const _: () = assert!(
-    BODY_OFFSET.is_multiple_of(RECORD_ALIGN),
-    "the first record is aligned"
-);
-const _: () = assert!(
-    FRAME_BYTES == RECORD_ALIGN,
-    "a payload is aligned when its frame is"
-);
+const _: () = assert!(BODY_OFFSET.is_multiple_of(RECORD_ALIGN), "the first record is aligned");
+const _: () = assert!(FRAME_BYTES == RECORD_ALIGN, "a payload is aligned when its frame is");
 
 /// The 16 bytes before a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,17 +90,8 @@ impl Frame {
         assert!(len > 0, "a record has a payload");
         assert!(len <= PAYLOAD_BYTES_MAX, "a payload has a bound");
         assert!(kind != KIND_GAP, "gaps are written by recovery only");
-        let frame = Self {
-            len,
-            crc: 0,
-            kind,
-            schema,
-            ordinal,
-        };
-        Self {
-            crc: frame.checksum(seed, offset, payload),
-            ..frame
-        }
+        let frame = Self { len, crc: 0, kind, schema, ordinal };
+        Self { crc: frame.checksum(seed, offset, payload), ..frame }
     }
 
     /// The frame of a gap that spans `[offset, end)`.
@@ -114,25 +99,10 @@ impl Frame {
     /// # Panics
     /// If the span is too short for a record or not aligned: no damage between two records is.
     pub fn gap(seed: u32, offset: u32, end: u32, why: u16, ordinal: u32) -> Self {
-        assert!(
-            end >= offset + RECORD_BYTES_MIN,
-            "a gap is at least one record long"
-        );
-        assert!(
-            (end - offset).is_multiple_of(RECORD_ALIGN),
-            "a gap ends where a record begins"
-        );
-        let frame = Self {
-            len: end - offset - FRAME_BYTES,
-            crc: 0,
-            kind: KIND_GAP,
-            schema: why,
-            ordinal,
-        };
-        Self {
-            crc: frame.checksum(seed, offset, &[]),
-            ..frame
-        }
+        assert!(end >= offset + RECORD_BYTES_MIN, "a gap is at least one record long");
+        assert!((end - offset).is_multiple_of(RECORD_ALIGN), "a gap ends where a record begins");
+        let frame = Self { len: end - offset - FRAME_BYTES, crc: 0, kind: KIND_GAP, schema: why, ordinal };
+        Self { crc: frame.checksum(seed, offset, &[]), ..frame }
     }
 
     /// Reads the fields; checks nothing.
@@ -173,11 +143,7 @@ impl Frame {
 
     /// Bytes from this record to the next, or nothing if no record has such a length.
     pub fn span(self) -> Option<u32> {
-        let bounded = if self.kind == KIND_GAP {
-            u32::MAX / 2
-        } else {
-            PAYLOAD_BYTES_MAX
-        };
+        let bounded = if self.kind == KIND_GAP { u32::MAX / 2 } else { PAYLOAD_BYTES_MAX };
         (1..=bounded).contains(&self.len).then(|| span_of(self.len))
     }
 
@@ -277,25 +243,12 @@ mod tests {
     #[test]
     fn a_record_reads_back_where_it_was_written_and_nowhere_else() {
         let bytes = record_at(4096, b"hello");
-        let Found::Record(record) = read_at(&bytes, SEED, 4096) else {
-            panic!("a record is there")
-        };
-        assert_eq!(
-            (record.payload, record.ordinal, record.end()),
-            (&b"hello"[..], 7, 4096 + 32)
-        );
+        let Found::Record(record) = read_at(&bytes, SEED, 4096) else { panic!("a record is there") };
+        assert_eq!((record.payload, record.ordinal, record.end()), (&b"hello"[..], 7, 4096 + 32));
 
         let moved = [&bytes[..4096], &[0; 32], &bytes[4096..]].concat();
-        assert_eq!(
-            read_at(&moved, SEED, 4096 + 32),
-            Found::Damage,
-            "valid elsewhere is not valid here"
-        );
-        assert_eq!(
-            read_at(&bytes, SEED + 1, 4096),
-            Found::Damage,
-            "nor in another segment"
-        );
+        assert_eq!(read_at(&moved, SEED, 4096 + 32), Found::Damage, "valid elsewhere is not valid here");
+        assert_eq!(read_at(&bytes, SEED + 1, 4096), Found::Damage, "nor in another segment");
     }
 
     #[test]
@@ -304,10 +257,7 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                !matches!(read_at(&flipped, SEED, 0), Found::Record(_)),
-                "bit {bit}"
-            );
+            assert!(!matches!(read_at(&flipped, SEED, 0), Found::Record(_)), "bit {bit}");
         }
     }
 
@@ -326,9 +276,7 @@ mod tests {
     fn a_gap_covers_bytes_that_its_checksum_does_not() {
         let mut bytes = vec![0xaa; 160];
         bytes[..16].copy_from_slice(&Frame::gap(SEED, 0, 160, GAP_CORRUPT, 3).to_bytes());
-        let Found::Record(gap) = read_at(&bytes, SEED, 0) else {
-            panic!("a gap is there")
-        };
+        let Found::Record(gap) = read_at(&bytes, SEED, 0) else { panic!("a gap is there") };
         assert!(gap.is_gap());
         assert_eq!((gap.end(), gap.schema), (160, GAP_CORRUPT));
     }

@@ -42,10 +42,7 @@ struct Waiters {
 impl Watermark {
     /// Begins at `value`.
     pub fn at(value: u64) -> Self {
-        Self {
-            value: AtomicU64::new(value),
-            waiters: Mutex::new(Waiters::default()),
-        }
+        Self { value: AtomicU64::new(value), waiters: Mutex::new(Waiters::default()) }
     }
 
     /// Where it is. What was stored below it before it got there is visible to the caller.
@@ -76,11 +73,7 @@ impl Watermark {
 
     /// Resolves once the watermark has *passed* `position`: everything that begins there is below it.
     pub fn passed(&self, position: u64) -> Passed<'_> {
-        Passed {
-            watermark: self,
-            position,
-            ticket: None,
-        }
+        Passed { watermark: self, position, ticket: None }
     }
 }
 
@@ -117,9 +110,7 @@ impl Future for Passed<'_> {
             }
         };
         self.ticket = Some(ticket);
-        waiters
-            .asleep
-            .insert((self.position, ticket), context.waker().clone());
+        waiters.asleep.insert((self.position, ticket), context.waker().clone());
         Poll::Pending
     }
 }
@@ -127,14 +118,12 @@ impl Future for Passed<'_> {
 impl Drop for Passed<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            lock(&self.watermark.waiters)
-                .asleep
-                .remove(&(self.position, ticket));
+            lock(&self.watermark.waiters).asleep.remove(&(self.position, ticket));
         }
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::Arc;

@@ -19,11 +19,7 @@ fn a_missing_header_is_caught() {
         ("src/a.rs", "//!\n"),
         ("src/a.rs", ""),
     ];
-    bites(
-        missing_header,
-        &caught,
-        &[("src/a.rs", "//! What it takes, gives, keeps.\n")],
-    );
+    bites(missing_header, &caught, &[("src/a.rs", "//! What it takes, gives, keeps.\n")]);
 }
 
 #[test]
@@ -44,10 +40,7 @@ fn nothing_is_left_to_be_written_later() {
 
 #[test]
 fn a_stub_is_caught() {
-    let caught = [
-        ("src/a.rs", "fn f() { todo![] }"),
-        ("tests/a.rs", "fn f() { std::unimplemented!{} }"),
-    ];
+    let caught = [("src/a.rs", "fn f() { todo![] }"), ("tests/a.rs", "fn f() { std::unimplemented!{} }")];
     bites(stubs, &caught, &[("src/a.rs", "fn f() { todo(1) } // todo!\n")]);
 }
 
@@ -64,14 +57,8 @@ fn an_ignored_test_without_a_reason_is_caught() {
         ("src/a.rs", "#[cfg_attr(miri, ignore)] fn f() {}"),
     ];
     let passed = [
-        (
-            "tests/a.rs",
-            "# [ignore = \"mounts an image; .ci/run runs it\"] fn f() {}",
-        ),
-        (
-            "src/a.rs",
-            "#[cfg_attr(miri, ignore = \"no files there\")] fn f(ignore: bool) {}",
-        ),
+        ("tests/a.rs", "# [ignore = \"mounts an image; .ci/run runs it\"] fn f() {}"),
+        ("src/a.rs", "#[cfg_attr(miri, ignore = \"no files there\")] fn f(ignore: bool) {}"),
     ];
     bites(ignored_without_reason, &caught, &passed);
 }
@@ -91,14 +78,8 @@ fn an_allowed_or_unexplained_lint_is_caught() {
         ("src/a.rs", "#[expect(dead_code, reason = \"\")] fn f() {}"),
     ];
     let passed = [
-        (
-            "src/a.rs",
-            "#[expect(dead_code, reason = \"the other targets use it\")] fn f() {}",
-        ),
-        (
-            "src/a.rs",
-            "fn allow(a: u8) { limiter.allow(a); a.expect(\"b\") }",
-        ),
+        ("src/a.rs", "#[expect(dead_code, reason = \"the other targets use it\")] fn f() {}"),
+        ("src/a.rs", "fn allow(a: u8) { limiter.allow(a); a.expect(\"b\") }"),
         ("src/a.rs", "#[should_panic(expected = \"b\")] fn f() {}"),
     ];
     bites(unexplained_lints, &caught, &passed);
@@ -111,12 +92,8 @@ fn no_line_holds_a_tab_or_ends_in_a_blank() {
 
 #[test]
 fn a_tab_or_a_trailing_blank_is_caught() {
-    let caught = [
-        ("src/a.rs", "a\tb\n"),
-        ("src/a.rs", "a \n"),
-        ("src/a.rs", "a\r\n"),
-        ("src/a.rs", "//!\u{a0}\n"),
-    ];
+    let caught =
+        [("src/a.rs", "a\tb\n"), ("src/a.rs", "a \n"), ("src/a.rs", "a\r\n"), ("src/a.rs", "//!\u{a0}\n")];
     bites(stray_blanks, &caught, &[("src/a.rs", "a b\n\n    c\n")]);
 }
 
@@ -126,11 +103,7 @@ fn missing_header(sources: &[Source]) -> Vec<String> {
         header.is_none_or(|rest| rest.starts_with('\n'))
     };
     let what = "the first line is a `//!` header: what it takes, gives, keeps, refuses";
-    sources
-        .iter()
-        .filter(headless)
-        .map(|source| source.at(1, what))
-        .collect()
+    sources.iter().filter(headless).map(|source| source.at(1, what)).collect()
 }
 
 fn too_many_lines(sources: &[Source]) -> Vec<String> {
@@ -138,10 +111,7 @@ fn too_many_lines(sources: &[Source]) -> Vec<String> {
     counted
         .filter(|(_, lines)| *lines > SRC_LINES_MAX)
         .map(|(source, lines)| {
-            source.at(
-                lines,
-                &format!("{lines} lines, the most is {SRC_LINES_MAX}: look for the seam"),
-            )
+            source.at(lines, &format!("{lines} lines, the most is {SRC_LINES_MAX}: look for the seam"))
         })
         .collect()
 }
@@ -151,9 +121,7 @@ fn stubs(sources: &[Source]) -> Vec<String> {
         let stubs = tokens
             .windows(2)
             .filter(|pair| (pair[0].is("todo") || pair[0].is("unimplemented")) && pair[1].is("!"));
-        stubs
-            .map(|pair| source.at(pair[0].line, "a stub does not belong in the project"))
-            .collect()
+        stubs.map(|pair| source.at(pair[0].line, "a stub does not belong in the project")).collect()
     })
 }
 
@@ -178,10 +146,12 @@ fn unexplained_lints(sources: &[Source]) -> Vec<String> {
             for (index, token) in attribute.iter().enumerate() {
                 let list = &attribute[index..closing(attribute, index)];
                 if reads(attribute, index, &["allow", "("]) {
-                    found.push(source.at(
-                        token.line,
-                        "use `expect(..., reason = ...)`: it falls when it is not needed",
-                    ));
+                    found.push(
+                        source.at(
+                            token.line,
+                            "use `expect(..., reason = ...)`: it falls when it is not needed",
+                        ),
+                    );
                 } else if reads(attribute, index, &["expect", "("])
                     && !(0..list.len()).any(|at| list[at].is("reason") && has_text(list, at))
                 {
@@ -195,9 +165,7 @@ fn unexplained_lints(sources: &[Source]) -> Vec<String> {
 
 /// Whether the name at `index` is followed by `= "text"`, of at least one character.
 fn has_text(tokens: &[Token<'_>], index: usize) -> bool {
-    let text = tokens
-        .get(index + 2)
-        .filter(|token| token.kind == Kind::Literal && token.text != "\"\"");
+    let text = tokens.get(index + 2).filter(|token| token.kind == Kind::Literal && token.text != "\"\"");
     reads(tokens, index + 1, &["="]) && text.is_some()
 }
 

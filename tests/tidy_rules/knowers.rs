@@ -33,30 +33,16 @@ fn a_crate_named_outside_its_place_is_caught() {
     let passed = [
         ("src/ingest/listener.rs", "use hyper::Request;"),
         ("src/admin.rs", "use hyper::Request;"),
-        (
-            "src/store/log.rs",
-            "mod hyper; fn f() { hyper::g() } // hyper::Request",
-        ),
-        (
-            "src/store/log.rs",
-            "use super::hyper; fn f(hyper: u8) { hyper::g(); a::hyper::b() }",
-        ),
+        ("src/store/log.rs", "mod hyper; fn f() { hyper::g() } // hyper::Request"),
+        ("src/store/log.rs", "use super::hyper; fn f(hyper: u8) { hyper::g(); a::hyper::b() }"),
     ];
     bites(hyper_strays, &caught, &passed);
 
     let (config, event) = ("src/config/settings.rs", "src/event/money.rs");
-    bites(
-        toml_strays,
-        &[(event, "use toml_edit::Item;")],
-        &[(config, "fn f() { toml::from_str(s) }")],
-    );
+    bites(toml_strays, &[(event, "use toml_edit::Item;")], &[(config, "fn f() { toml::from_str(s) }")]);
 
     let derive = "#[derive(clap::Parser)] struct Arguments;";
-    bites(
-        clap_strays,
-        &[(config, derive)],
-        &[("src/cli/mod.rs", derive), ("src/main.rs", derive)],
-    );
+    bites(clap_strays, &[(config, derive)], &[("src/cli/mod.rs", derive), ("src/main.rs", derive)]);
 }
 
 #[test]
@@ -72,10 +58,7 @@ fn a_second_file_that_knows_parquet_is_caught() {
     assert_eq!(second_parquet_file(&both).len(), 2);
     let through_it = [
         Source::new(writer, using),
-        Source::new(
-            reader,
-            "use crate::compactor::parquet; fn f() { parquet::write() }",
-        ),
+        Source::new(reader, "use crate::compactor::parquet; fn f() { parquet::write() }"),
     ];
     assert_eq!(second_parquet_file(&through_it), [""; 0]);
 }
@@ -89,18 +72,12 @@ fn only_clock_reads_the_system_time() {
 fn system_time_read_elsewhere_is_caught() {
     let caught = [
         ("src/store/log.rs", "fn f() { let t = SystemTime::now(); }"),
-        (
-            "src/store/log.rs",
-            "fn f() { once.get_or_init(std::time::Instant::now) }",
-        ),
+        ("src/store/log.rs", "fn f() { once.get_or_init(std::time::Instant::now) }"),
         ("src/ingest/timers.rs", "fn f() { tokio::time::Instant::now() }"),
     ];
     let passed = [
         ("src/clock.rs", "fn f() { SystemTime::now() }"),
-        (
-            "src/store/log.rs",
-            "use std::time::Instant; fn f(clock: &Clock) { clock.now(); Timestamp::now() }",
-        ),
+        ("src/store/log.rs", "use std::time::Instant; fn f(clock: &Clock) { clock.now(); Timestamp::now() }"),
     ];
     bites(system_time_strays, &caught, &passed);
 }
@@ -121,10 +98,7 @@ fn the_environment_read_elsewhere_is_caught() {
         ("src/cli/serve.rs", "use std::env;"),
         ("src/config/secrets.rs", "fn f() { std::env::var_os(name) }"),
         ("src/main.rs", "use std::env;"),
-        (
-            "src/serve.rs",
-            "const VERSION: &str = env!(\"CARGO_PKG_VERSION\");",
-        ),
+        ("src/serve.rs", "const VERSION: &str = env!(\"CARGO_PKG_VERSION\");"),
     ];
     bites(environment_strays, &caught, &passed);
 }
@@ -140,16 +114,10 @@ fn unsafe_elsewhere_is_caught() {
         ("src/store/log.rs", "fn f() { unsafe { g() } }"),
         ("src/store/log.rs", "unsafe impl Send for Log {}"),
         ("src/store/log.rs", "#![expect(unsafe_code, reason = \"quick\")]"),
-        (
-            "src/store/mod.rs",
-            "#[cfg_attr(test, allow(dead_code, unsafe_code))] mod log;",
-        ),
+        ("src/store/mod.rs", "#[cfg_attr(test, allow(dead_code, unsafe_code))] mod log;"),
     ];
     let passed = [
-        (
-            "src/store/mapping.rs",
-            "#![expect(unsafe_code, reason = \"here\")] fn f() { unsafe { g() } }",
-        ),
+        ("src/store/mapping.rs", "#![expect(unsafe_code, reason = \"here\")] fn f() { unsafe { g() } }"),
         ("src/lib.rs", "#![deny(unsafe_code)]"),
         ("src/store/log.rs", "/* unsafe */ fn f() { \"unsafe\" }"),
     ];
@@ -184,14 +152,9 @@ fn crate_strays(sources: &[Source], name: &str, places: &[&str]) -> Vec<String> 
 fn second_parquet_file(sources: &[Source]) -> Vec<String> {
     let found = each(sources, |source, tokens| {
         let line = lines_naming(tokens, "parquet").first().copied();
-        line.map(|line| {
-            source.at(
-                line,
-                "`parquet` is known in one file only, and this is one of several",
-            )
-        })
-        .into_iter()
-        .collect()
+        line.map(|line| source.at(line, "`parquet` is known in one file only, and this is one of several"))
+            .into_iter()
+            .collect()
     });
     if found.len() > 1 { found } else { Vec::new() }
 }
@@ -200,22 +163,13 @@ fn second_parquet_file(sources: &[Source]) -> Vec<String> {
 /// that has the same name is not it.
 fn lines_naming(tokens: &[Token<'_>], name: &str) -> Vec<usize> {
     let named = paths(tokens);
-    let declared = tokens
-        .windows(2)
-        .filter(|pair| pair[0].is("mod"))
-        .map(|pair| pair[1].text);
+    let declared = tokens.windows(2).filter(|pair| pair[0].is("mod")).map(|pair| pair[1].text);
     let is_ours = |path: &&Named<'_>| matches!(path.segments[0], "crate" | "self" | "super");
-    let imported = named
-        .iter()
-        .filter(is_ours)
-        .filter_map(|path| path.segments.last().copied());
+    let imported = named.iter().filter(is_ours).filter_map(|path| path.segments.last().copied());
     let ours: BTreeSet<&str> = declared.chain(imported).collect();
 
-    let of_family = |first: &str| {
-        first
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-    };
+    let of_family =
+        |first: &str| first.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
     let meant =
         |path: &&Named<'_>| of_family(path.segments[0]) && (path.rooted || !ours.contains(path.segments[0]));
     named.iter().filter(meant).map(|path| path.line).collect()
@@ -232,12 +186,9 @@ fn system_time_strays(sources: &[Source]) -> Vec<String> {
 
 fn environment_strays(sources: &[Source]) -> Vec<String> {
     let places = ["src/cli", "src/config", "src/main.rs"];
-    path_strays(
-        sources,
-        &places,
-        "only cli, config and main read the environment",
-        |segments| matches!(segments, ["std", "env", ..]),
-    )
+    path_strays(sources, &places, "only cli, config and main read the environment", |segments| {
+        matches!(segments, ["std", "env", ..])
+    })
 }
 
 /// Where a path for which `meant` holds is named outside `places`.
@@ -257,15 +208,11 @@ fn unsafe_strays(sources: &[Source]) -> Vec<String> {
         }
         let keywords = tokens.iter().filter(|token| token.is("unsafe"));
         let levels = attributes(tokens).into_iter().filter_map(|attribute| {
-            let lowers = ["allow", "expect", "warn"]
-                .iter()
-                .any(|level| attribute.iter().any(|token| token.is(level)));
+            let lowers =
+                ["allow", "expect", "warn"].iter().any(|level| attribute.iter().any(|token| token.is(level)));
             attribute.iter().find(|token| lowers && token.is("unsafe_code"))
         });
         let what = "`unsafe` stands only in src/store/mapping.rs";
-        keywords
-            .chain(levels)
-            .map(|token| source.at(token.line, what))
-            .collect()
+        keywords.chain(levels).map(|token| source.at(token.line, what)).collect()
     })
 }

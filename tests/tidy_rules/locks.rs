@@ -33,9 +33,7 @@ fn a_crate_below_its_floor_is_caught() {
 /// The least version of each crate in deny.toml's list of bans: `{ crate = "name:<1.2.3", ... }`. The list
 /// stands there for cargo-deny; it is read here because a machine may not have that tool.
 fn advisory_floors(deny: &str) -> Vec<(String, [u64; 3])> {
-    let specs = deny
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("{ crate = \"")?.split('"').next());
+    let specs = deny.lines().filter_map(|line| line.trim().strip_prefix("{ crate = \"")?.split('"').next());
     specs
         .filter_map(|spec| spec.split_once(":<"))
         .map(|(name, version)| (name.to_owned(), triple(version)))
@@ -53,10 +51,7 @@ fn below_floor(floors: &[(String, [u64; 3])], lock: &str) -> Vec<String> {
             let below = |least: [u64; 3]| {
                 triple(&version) < least || (triple(&version) == least && version.contains('-'))
             };
-            if floors
-                .iter()
-                .any(|(floored, least)| *floored == name && below(*least))
-            {
+            if floors.iter().any(|(floored, least)| *floored == name && below(*least)) {
                 found.push(format!("{name} {version} is below its floor"));
             }
         }

@@ -13,10 +13,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        Self { path: path.to_owned(), text: text.to_owned() }
     }
 
     /// A violation, as it is shown: where, then what.
@@ -26,11 +23,7 @@ impl Source {
 
     /// Whether it is the file `place`, or a part of the module or folder of that name.
     pub(crate) fn is_in(&self, place: &str) -> bool {
-        let below = |place: &str| {
-            self.path
-                .strip_prefix(place)
-                .is_some_and(|rest| rest.starts_with('/'))
-        };
+        let below = |place: &str| self.path.strip_prefix(place).is_some_and(|rest| rest.starts_with('/'));
         self.path == place || self.path == format!("{place}.rs") || below(place)
     }
 
@@ -116,16 +109,9 @@ fn token_at(rest: &str) -> (Option<Kind>, usize) {
     }
     if is_word(first) {
         let raw = rest.strip_prefix("r#").filter(|name| name.starts_with(is_word));
-        return (
-            Some(Kind::Word),
-            raw.map_or_else(|| word_len(rest), |name| 2 + word_len(name)),
-        );
+        return (Some(Kind::Word), raw.map_or_else(|| word_len(rest), |name| 2 + word_len(name)));
     }
-    let len = if rest.starts_with("::") {
-        2
-    } else {
-        first.len_utf8()
-    };
+    let len = if rest.starts_with("::") { 2 } else { first.len_utf8() };
     (Some(Kind::Mark), len)
 }
 
@@ -167,18 +153,11 @@ fn string_len(rest: &str) -> Option<usize> {
         });
         tail.is_some_and(|tail| tail.starts_with('"'))
     })?;
-    let hashes = rest[prefix.len()..]
-        .bytes()
-        .take_while(|&byte| byte == b'#')
-        .count();
+    let hashes = rest[prefix.len()..].bytes().take_while(|&byte| byte == b'#').count();
     let open = prefix.len() + hashes + 1;
     if prefix.ends_with('r') {
         let close = format!("\"{}", "#".repeat(hashes));
-        return Some(
-            rest[open..]
-                .find(&close)
-                .map_or(rest.len(), |at| open + at + close.len()),
-        );
+        return Some(rest[open..].find(&close).map_or(rest.len(), |at| open + at + close.len()));
     }
     Some(open + escaped_len(&rest[open..], b'"'))
 }
@@ -284,12 +263,7 @@ pub(crate) fn paths<'a>(tokens: &[Token<'a>]) -> Vec<Named<'a>> {
         {
             // Each segment but the last is followed by `::`.
             index += 2 * segments.len() - 1;
-            found.push(Named {
-                segments,
-                rooted,
-                within: within(),
-                line: token.line,
-            });
+            found.push(Named { segments, rooted, within: within(), line: token.line });
             continue;
         }
         index += 1;
@@ -342,11 +316,7 @@ fn use_tree<'a>(
         }
         if !reads(tokens, index, &["::"]) {
             leaves.push((prefix, token.line));
-            return if reads(tokens, index, &["as"]) {
-                index + 2
-            } else {
-                index
-            };
+            return if reads(tokens, index, &["as"]) { index + 2 } else { index };
         }
     }
     index
@@ -362,10 +332,7 @@ mod tests {
 
     fn named(text: &str) -> Vec<String> {
         let tokens = tokens(text);
-        paths(&tokens)
-            .iter()
-            .map(|path| path.segments.join("::"))
-            .collect()
+        paths(&tokens).iter().map(|path| path.segments.join("::")).collect()
     }
 
     #[test]
@@ -411,13 +378,7 @@ mod tests {
     fn a_nested_use_names_each_of_its_leaves() {
         assert_eq!(
             named("use crate::{store::{self, log::Log as L}, event::*}; use ::toml as t; use a;"),
-            [
-                "crate::store",
-                "crate::store::log::Log",
-                "crate::event::*",
-                "toml",
-                "a"
-            ]
+            ["crate::store", "crate::store::log::Log", "crate::event::*", "toml", "a"]
         );
     }
 
@@ -442,10 +403,7 @@ mod tests {
     #[test]
     fn an_attribute_ends_at_its_own_bracket() {
         let tokens = tokens("#![deny(x)] #[cfg_attr(a, doc = \"]\", b[1])] fn f(a: [u8; 1]) {}");
-        let lens: Vec<_> = attributes(&tokens)
-            .iter()
-            .map(|attribute| attribute.len())
-            .collect();
+        let lens: Vec<_> = attributes(&tokens).iter().map(|attribute| attribute.len()).collect();
         assert_eq!(lens, [4, 13]);
     }
 }

@@ -42,10 +42,7 @@ impl Keys {
             if live.iter().any(|other| other.version == version) {
                 return Err(KeysError::Repeated(version));
             }
-            live.push(Key {
-                version,
-                cipher: Aes128::new(&Array::from(key)),
-            });
+            live.push(Key { version, cipher: Aes128::new(&Array::from(key)) });
         }
         let Some(index) = live.iter().position(|key| key.version == current) else {
             return Err(KeysError::NoCurrent(current));
@@ -156,38 +153,23 @@ mod tests {
         let sealed = keys().live[0].encipher(to_big_endian(plain));
         assert_eq!(from_big_endian(sealed), 0x69c4_e0d8_6a7b_0430_d8cd_b780_70b4_c55a);
         assert_eq!(from_big_endian(keys().live[0].decipher(sealed)), plain);
-        assert_eq!(
-            ClickId::from_bytes(sealed).to_string(),
-            "39rkgdgtkv0grdhkdqg1rb9hat"
-        );
+        assert_eq!(ClickId::from_bytes(sealed).to_string(), "39rkgdgtkv0grdhkdqg1rb9hat");
     }
 
     /// The block, the ciphertext and the text were computed outside this crate. They must hold forever:
     /// IDs in the wild depend on them.
     #[test]
     fn a_known_place_has_its_known_text() {
-        assert_eq!(
-            golden_place().to_bits(5),
-            0x5816_58f2_b3a5_ad0f_dabf_fbfc_0000_0000
-        );
+        assert_eq!(golden_place().to_bits(5), 0x5816_58f2_b3a5_ad0f_dabf_fbfc_0000_0000);
         let id = keys().encode(golden_place());
-        assert_eq!(
-            from_big_endian(id.to_bytes()),
-            0xcd8c_3854_ed7b_ff0b_1e1f_f5d4_f2db_24f3
-        );
+        assert_eq!(from_big_endian(id.to_bytes()), 0xcd8c_3854_ed7b_ff0b_1e1f_f5d4_f2db_24f3);
         assert_eq!(id.to_string(), "6dhgw59vbvzw5hw7zntksdp97k");
         assert_eq!(keys().decode(&id), Some(golden_place()));
     }
 
     #[test]
     fn the_extremes_of_every_field_come_back() {
-        let max = (
-            Place::NODE_MAX,
-            Place::LANE_MAX,
-            Place::SEGMENT_MAX,
-            Place::ORDINAL_MAX,
-            u32::MAX,
-        );
+        let max = (Place::NODE_MAX, Place::LANE_MAX, Place::SEGMENT_MAX, Place::ORDINAL_MAX, u32::MAX);
         for one in 0..1 << 5 {
             let pick = |bit: u32, max: u32| if one & 1 << bit == 0 { 0 } else { max };
             let place = Place::new(
@@ -237,20 +219,14 @@ mod tests {
         let set = |current| Keys::new(current, (0..16).map(|version| (version, [version; 16]))).unwrap();
         for version in 0..16 {
             assert_eq!(set(version).current(), version);
-            assert_eq!(
-                set(0).decode(&set(version).encode(golden_place())),
-                Some(golden_place())
-            );
+            assert_eq!(set(0).decode(&set(version).encode(golden_place())), Some(golden_place()));
         }
     }
 
     #[test]
     fn keys_that_cannot_work_are_refused() {
         assert_eq!(Keys::new(16, [(16, KEY)]).unwrap_err(), KeysError::Version(16));
-        assert_eq!(
-            Keys::new(1, [(1, KEY), (1, KEY)]).unwrap_err(),
-            KeysError::Repeated(1)
-        );
+        assert_eq!(Keys::new(1, [(1, KEY), (1, KEY)]).unwrap_err(), KeysError::Repeated(1));
         assert_eq!(Keys::new(2, [(1, KEY)]).unwrap_err(), KeysError::NoCurrent(2));
         assert_eq!(Keys::new(0, []).unwrap_err(), KeysError::NoCurrent(0));
         assert_eq!(KeysError::Version(16).to_string(), "key version 16 is above 15");

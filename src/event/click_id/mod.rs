@@ -35,16 +35,10 @@ const LANE_SHIFT: u32 = SEGMENT_SHIFT + SEGMENT_BITS;
 const NODE_SHIFT: u32 = LANE_SHIFT + LANE_BITS;
 const VERSION_SHIFT: u32 = NODE_SHIFT + NODE_BITS;
 
-const _: () = assert!(
-    VERSION_SHIFT + VERSION_BITS == u128::BITS,
-    "the fields fill one AES block"
-);
+const _: () = assert!(VERSION_SHIFT + VERSION_BITS == u128::BITS, "the fields fill one AES block");
 const _: () = assert!(NODE_BITS <= u16::BITS && LANE_BITS <= u8::BITS);
 const _: () = assert!(SEGMENT_BITS <= u32::BITS && ORDINAL_BITS <= u32::BITS);
-const _: () = assert!(
-    SECONDS_BITS == u32::BITS,
-    "any second a `Timestamp` gives is valid"
-);
+const _: () = assert!(SECONDS_BITS == u32::BITS, "any second a `Timestamp` gives is valid");
 
 /// Where a click stands: the node and lane that wrote it, its segment, its number in the segment, and when.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -83,13 +77,7 @@ impl Place {
                 return Err(PlaceError { field, value, max });
             }
         }
-        Ok(Self {
-            node,
-            lane,
-            segment,
-            ordinal,
-            seconds,
-        })
+        Ok(Self { node, lane, segment, ordinal, seconds })
     }
 
     /// The node that recorded the click.
@@ -178,14 +166,8 @@ mod tests {
         let cases = [
             (Place::new(1024, 0, 0, 0, 0), "node 1024 is above 1023"),
             (Place::new(0, 64, 0, 0, 0), "lane 64 is above 63"),
-            (
-                Place::new(0, 0, 1 << 22, 0, 0),
-                "segment 4194304 is above 4194303",
-            ),
-            (
-                Place::new(0, 0, 0, 1 << 24, 0),
-                "ordinal 16777216 is above 16777215",
-            ),
+            (Place::new(0, 0, 1 << 22, 0, 0), "segment 4194304 is above 4194303"),
+            (Place::new(0, 0, 0, 1 << 24, 0), "ordinal 16777216 is above 16777215"),
         ];
         for (place, message) in cases {
             assert_eq!(place.unwrap_err().to_string(), message);

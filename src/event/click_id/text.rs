@@ -58,9 +58,7 @@ impl FromStr for ClickId {
         // One test after the loop, not 26 in it: only `NO_VALUE` has a bit above the low five.
         if seen > 31 {
             let index = text.iter().position(|&c| VALUES[usize::from(c)] == NO_VALUE);
-            return Err(ClickIdError::Character {
-                index: index.unwrap_or_default(),
-            });
+            return Err(ClickIdError::Character { index: index.unwrap_or_default() });
         }
         if VALUES[usize::from(text[0])] > 7 {
             return Err(ClickIdError::TooLarge);
@@ -161,10 +159,7 @@ const VALUES: [u8; 256] = {
     let mut index = 0;
     while index < alike.len() {
         let (character, value) = alike[index];
-        assert!(
-            values[character as usize] == NO_VALUE,
-            "a look-alike is no digit itself"
-        );
+        assert!(values[character as usize] == NO_VALUE, "a look-alike is no digit itself");
         values[character as usize] = value;
         index += 1;
     }

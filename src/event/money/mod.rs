@@ -68,10 +68,7 @@ impl Micros {
         } else {
             0_i64.checked_add_unsigned(magnitude)
         };
-        Ok(Parsed {
-            amount: Self(micros.ok_or(MoneyError::OutOfRange)?),
-            rounded,
-        })
+        Ok(Parsed { amount: Self(micros.ok_or(MoneyError::OutOfRange)?), rounded })
     }
 
     /// The sum, or `None` if it does not fit.
@@ -217,11 +214,7 @@ fn split_at_mark(digits: &str) -> Result<(&str, &str), MoneyError> {
     let right = (!grouped || matches!(first.len(), 1..=3))
         && !first.contains(['.', ','])
         && groups.all(|group| group.len() == 3 && !group.contains(['.', ',']));
-    if right {
-        Ok((whole, fraction))
-    } else {
-        Err(MoneyError::Grouping)
-    }
+    if right { Ok((whole, fraction)) } else { Err(MoneyError::Grouping) }
 }
 
 fn digits_of(text: &str) -> impl Iterator<Item = u8> {
@@ -237,9 +230,7 @@ fn push_digit(magnitude: u64, digit: u8) -> Result<u64, MoneyError> {
 fn tail_against_half(mut tail: impl Iterator<Item = u8>) -> (Ordering, bool) {
     let first = tail.next().unwrap_or(0);
     let more = tail.any(|digit| digit > 0);
-    let half = first
-        .cmp(&5)
-        .then(if more { Ordering::Greater } else { Ordering::Equal });
+    let half = first.cmp(&5).then(if more { Ordering::Greater } else { Ordering::Equal });
     (half, first > 0 || more)
 }
 
@@ -423,10 +414,7 @@ mod tests {
         for (micros, text) in cases {
             assert_eq!(Micros::new(micros).to_string(), text);
         }
-        let money = Money {
-            amount: Micros::new(12_340_000),
-            currency: Currency::USD,
-        };
+        let money = Money { amount: Micros::new(12_340_000), currency: Currency::USD };
         assert_eq!(money.to_string(), "12.34 USD");
     }
 

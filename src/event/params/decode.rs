@@ -17,10 +17,7 @@ pub(super) fn decode(raw: &[u8], scratch: &mut Vec<u8>, out: &mut String) {
     let mut units = Units(raw);
     for chunk in scratch.utf8_chunks() {
         out.push_str(chunk.valid());
-        let invalid = units
-            .by_ref()
-            .skip(chunk.valid().len())
-            .take(chunk.invalid().len());
+        let invalid = units.by_ref().skip(chunk.valid().len()).take(chunk.invalid().len());
         for unit in invalid {
             unit.push_as_escape(out);
         }

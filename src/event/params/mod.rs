@@ -122,10 +122,7 @@ struct Span {
 impl Params {
     /// An empty set with these limits.
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            ..Self::default()
-        }
+        Self { limits, ..Self::default() }
     }
 
     /// A set with the default limits and the pairs of `raw`.
@@ -196,8 +193,7 @@ impl Params {
 
     /// All values under this name, in order.
     pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.iter()
-            .filter_map(move |(key, value)| (key == name).then_some(value))
+        self.iter().filter_map(move |(key, value)| (key == name).then_some(value))
     }
 
     /// All pairs of name and value, in order.
@@ -222,9 +218,7 @@ impl Params {
 
     /// How many pairs were left out for being over a bound.
     pub fn dropped(&self) -> u32 {
-        self.dropped
-            .iter()
-            .fold(0, |sum, &count| sum.saturating_add(count))
+        self.dropped.iter().fold(0, |sum, &count| sum.saturating_add(count))
     }
 
     /// How many pairs were left out for being over this bound. A pair over several counts under one.
@@ -275,12 +269,7 @@ impl Params {
 
     /// The span of a pair at `start`, or the first bound it is over.
     fn span_at(&self, start: usize, name_bytes: usize, value_bytes: usize) -> Result<Span, Bound> {
-        let Limits {
-            params_max,
-            name_bytes_max,
-            value_bytes_max,
-            total_bytes_max,
-        } = self.limits;
+        let Limits { params_max, name_bytes_max, value_bytes_max, total_bytes_max } = self.limits;
         if self.spans.len() >= usize::from(params_max) {
             return Err(Bound::Params);
         }
@@ -289,11 +278,7 @@ impl Params {
         let start = u32::try_from(start).map_err(|_| Bound::TotalBytes)?;
         let pair_bytes = u32::from(name_bytes) + u32::from(value_bytes);
         match start.checked_add(pair_bytes) {
-            Some(end) if end <= total_bytes_max => Ok(Span {
-                start,
-                name_bytes,
-                value_bytes,
-            }),
+            Some(end) if end <= total_bytes_max => Ok(Span { start, name_bytes, value_bytes }),
             _ => Err(Bound::TotalBytes),
         }
     }
@@ -319,9 +304,7 @@ fn debug_names<'a>(
     pairs: impl Iterator<Item = (&'a str, &'a str)>,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
-    f.debug_map()
-        .entries(pairs.map(|(name, value)| (name, format!("{} bytes", value.len()))))
-        .finish()
+    f.debug_map().entries(pairs.map(|(name, value)| (name, format!("{} bytes", value.len())))).finish()
 }
 
 #[cfg(test)]
@@ -347,14 +330,8 @@ mod tests {
     #[test]
     fn pairs_are_split_decoded_and_kept_in_order() {
         let params = query("a=1&b=x+y%26z&&a=2&flag&=nameless&eq=1=2&&");
-        let expected = [
-            ("a", "1"),
-            ("b", "x y&z"),
-            ("a", "2"),
-            ("flag", ""),
-            ("", "nameless"),
-            ("eq", "1=2"),
-        ];
+        let expected =
+            [("a", "1"), ("b", "x y&z"), ("a", "2"), ("flag", ""), ("", "nameless"), ("eq", "1=2")];
         assert_eq!(pairs(&params), expected);
         assert_eq!(params.len(), 6);
         assert!(query("").is_empty() && query("&&").is_empty());
@@ -378,43 +355,22 @@ mod tests {
 
     #[test]
     fn a_stray_second_question_mark_counts_as_an_ampersand_in_a_query_only() {
-        assert_eq!(
-            pairs(&query("a=1?b=2&c=3?4")),
-            [("a", "1"), ("b", "2"), ("c", "3?4")]
-        );
+        assert_eq!(pairs(&query("a=1?b=2&c=3?4")), [("a", "1"), ("b", "2"), ("c", "3?4")]);
         assert_eq!(pairs(&query("?a=1")), [("a", "1")]);
         assert_eq!(pairs(&Params::parse(b"a=1?b=2", Source::Form)), [("a", "1?b=2")]);
     }
 
     #[test]
     fn a_pair_over_a_bound_is_counted_and_the_others_kept() {
-        let mut params = Params::new(Limits {
-            params_max: 4,
-            name_bytes_max: 2,
-            value_bytes_max: 4,
-            total_bytes_max: 12,
-        });
+        let mut params =
+            Params::new(Limits { params_max: 4, name_bytes_max: 2, value_bytes_max: 4, total_bytes_max: 12 });
         let long = format!("x={}", "5".repeat(1000));
-        let raw = [
-            "aa=1111",
-            "aaa=1",
-            "b=22222",
-            "b=%32%32%32%32",
-            &long,
-            "cc=3",
-            "d=4",
-            "e=",
-            "f=",
-        ]
-        .join("&");
+        let raw =
+            ["aa=1111", "aaa=1", "b=22222", "b=%32%32%32%32", &long, "cc=3", "d=4", "e=", "f="].join("&");
         params.parse_into(raw.as_bytes(), Source::Query);
         assert_eq!(pairs(&params), [("aa", "1111"), ("b", "2222"), ("e", "")]);
         let counts = Bound::ALL.map(|bound| params.dropped_over(bound));
-        assert_eq!(
-            counts,
-            [0, 1, 2, 3],
-            "`cc=3`, `d=4` and `f=` no longer fit the 12 bytes"
-        );
+        assert_eq!(counts, [0, 1, 2, 3], "`cc=3`, `d=4` and `f=` no longer fit the 12 bytes");
         assert_eq!(params.dropped(), 6);
         params.push("", "");
         params.push("", "");
@@ -428,10 +384,7 @@ mod tests {
 
     #[test]
     fn bounds_are_measured_after_decoding() {
-        let limits = Limits {
-            value_bytes_max: 6,
-            ..Limits::default()
-        };
+        let limits = Limits { value_bytes_max: 6, ..Limits::default() };
         let kept = |raw: &[u8]| {
             let mut params = Params::new(limits);
             params.parse_into(&[b"v=", raw].concat(), Source::Form);
@@ -488,10 +441,7 @@ mod tests {
         let params = query("secret=hunter2");
         assert_eq!(format!("{params:?}"), r#"{"secret": "7 bytes"}"#);
         let bytes = encoded(&params);
-        assert_eq!(
-            format!("{:?}", ParamsRef::check(&bytes).unwrap()),
-            r#"{"secret": "7 bytes"}"#
-        );
+        assert_eq!(format!("{:?}", ParamsRef::check(&bytes).unwrap()), r#"{"secret": "7 bytes"}"#);
     }
 
     /// Bytes in which what a parser has to look at is frequent.

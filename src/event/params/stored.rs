@@ -40,9 +40,7 @@ impl<'a> ParamsRef<'a> {
 
     /// The first value under this name in any ASCII case.
     pub fn get_ignore_case(self, name: &str) -> Option<&'a str> {
-        let found = self
-            .pairs()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes()));
+        let found = self.pairs().find(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes()));
         found.map(|(_, value)| checked(value))
     }
 
@@ -152,21 +150,16 @@ mod tests {
             let whole = if cut < 9 { 0 } else { 9 };
             match ParamsRef::check(&bytes[..cut]) {
                 Ok(_) => assert_eq!(cut, whole),
-                Err(error) => assert_eq!(
-                    error,
-                    ParamsError::Truncated { offset: whole },
-                    "cut at byte {cut}"
-                ),
+                Err(error) => {
+                    assert_eq!(error, ParamsError::Truncated { offset: whole }, "cut at byte {cut}");
+                }
             }
         }
         for text in [7, bytes.len() - 1] {
             let mut damaged = bytes.clone();
             damaged[text] = 0xff;
             let offset = if text < 9 { 0 } else { 9 };
-            assert_eq!(
-                ParamsRef::check(&damaged).unwrap_err(),
-                ParamsError::NotUtf8 { offset }
-            );
+            assert_eq!(ParamsRef::check(&damaged).unwrap_err(), ParamsError::NotUtf8 { offset });
         }
     }
 

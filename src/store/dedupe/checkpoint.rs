@@ -47,14 +47,8 @@ const TRAILER_LEN: usize = 4;
 /// Entries are read and written this many bytes at a time: few calls, and it stays in the second-level cache.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-const _: () = assert!(
-    CHUNK_BYTES.is_multiple_of(ENTRY_LEN),
-    "a chunk ends between two entries"
-);
-const _: () = assert!(
-    HEADER_CHECKSUM_AT + 4 == HEADER_LEN,
-    "the checksum ends the header"
-);
+const _: () = assert!(CHUNK_BYTES.is_multiple_of(ENTRY_LEN), "a chunk ends between two entries");
+const _: () = assert!(HEADER_CHECKSUM_AT + 4 == HEADER_LEN, "the checksum ends the header");
 
 /// What a checkpoint file holds.
 #[derive(Debug)]
@@ -195,20 +189,13 @@ pub fn read(path: &Path, key: &DedupeKey, entries_max: usize) -> Result<Option<C
 ///
 /// If an entry of the table is not below `covered`.
 pub fn encode(table: &Table, key: &DedupeKey, covered: Position, out: &mut impl Write) -> io::Result<()> {
-    let header = Header {
-        fingerprint: key.fingerprint(),
-        covered,
-        entries: table.len() as u64,
-    };
+    let header = Header { fingerprint: key.fingerprint(), covered, entries: table.len() as u64 };
     let header = header.to_bytes();
     out.write_all(&header)?;
     let mut checksum = u32_at(&header, HEADER_CHECKSUM_AT);
     let mut chunk = Vec::with_capacity(CHUNK_BYTES);
     for (hash, position) in table.iter() {
-        assert!(
-            position < covered,
-            "a checkpoint holds what the journal has below `covered`"
-        );
+        assert!(position < covered, "a checkpoint holds what the journal has below `covered`");
         chunk.extend_from_slice(&hash.to_le_bytes());
         chunk.extend_from_slice(&position.to_u64().to_le_bytes());
         if chunk.len() == CHUNK_BYTES {
@@ -258,17 +245,11 @@ fn decode_from(
         return Err(Refused::Length { len });
     }
     if header.entries > entries_max as u64 {
-        return Err(Refused::TooMany {
-            entries: header.entries,
-            entries_max,
-        });
+        return Err(Refused::TooMany { entries: header.entries, entries_max });
     }
     let seed = u32_at(&bytes, HEADER_CHECKSUM_AT);
     let table = decode_entries(source, &header, seed, Builder::new(entries_max))?;
-    Ok(Checkpoint {
-        covered: header.covered,
-        table,
-    })
+    Ok(Checkpoint { covered: header.covered, table })
 }
 
 fn decode_entries(
@@ -445,12 +426,8 @@ mod tests {
     #[test]
     fn version_1_is_these_bytes() {
         let mut table = Table::new(2);
-        table
-            .insert(0xFEDC_BA98_7654_3210, Position::new(1, 0x20))
-            .unwrap();
-        table
-            .insert(0x0123_4567_89AB_CDEF, Position::new(2, 0x10))
-            .unwrap();
+        table.insert(0xFEDC_BA98_7654_3210, Position::new(1, 0x20)).unwrap();
+        table.insert(0x0123_4567_89AB_CDEF, Position::new(2, 0x10)).unwrap();
         let mut golden = Vec::new();
         golden.extend_from_slice(b"CLDD\x01\0\0\0");
         golden.extend_from_slice(b"\x11\x32\xAB\x61\x10\x0C\x14\x77");
@@ -503,24 +480,12 @@ mod tests {
             (forged(FINGERPRINT_AT, &[0; 8]), "another hash key"),
             (forged(COVERED_AT, &[1]), "no position"),
             (forged(ENTRIES_AT, &[3]), "do not fit its header"),
-            (
-                forged(ENTRIES_AT, &u64::MAX.to_le_bytes()),
-                "do not fit its header",
-            ),
-            (
-                forged(ENTRIES_AT, &(1_u64 << 60 | 4).to_le_bytes()),
-                "do not fit its header",
-            ),
-            (
-                forged(entry_at, &[0; 8]),
-                "entry 1 of the dedupe checkpoint is impossible: its hash",
-            ),
+            (forged(ENTRIES_AT, &u64::MAX.to_le_bytes()), "do not fit its header"),
+            (forged(ENTRIES_AT, &(1_u64 << 60 | 4).to_le_bytes()), "do not fit its header"),
+            (forged(entry_at, &[0; 8]), "entry 1 of the dedupe checkpoint is impossible: its hash"),
             (forged(entry_at + 8, &[0; 8]), "it points to a segment header"),
             (forged(entry_at + 8, &[8]), "it points between two records"),
-            (
-                forged(entry_at + 8, &COVERED.to_u64().to_le_bytes()),
-                "it points to what is not covered",
-            ),
+            (forged(entry_at + 8, &COVERED.to_u64().to_le_bytes()), "it points to what is not covered"),
         ];
         for (bytes, why) in &cases {
             assert!(refusal(bytes).contains(why), "{:?} for {why:?}", refusal(bytes));
@@ -538,13 +503,7 @@ mod tests {
         let bytes = encoded(&table_of(4));
         assert!(decode(&bytes, &key(), 4).is_ok());
         let refused = decode(&bytes, &key(), 3);
-        assert!(matches!(
-            refused,
-            Err(Refused::TooMany {
-                entries: 4,
-                entries_max: 3
-            })
-        ));
+        assert!(matches!(refused, Err(Refused::TooMany { entries: 4, entries_max: 3 })));
     }
 
     #[test]
@@ -586,10 +545,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing").join("dedupe.checkpoint");
         let failed = write(&missing, &table_of(3), &key(), COVERED).unwrap_err();
-        assert_eq!(
-            failed.to_string(),
-            format!("cannot create {}.tmp", missing.display())
-        );
+        assert_eq!(failed.to_string(), format!("cannot create {}.tmp", missing.display()));
         // A directory that is not empty stands where the file should go: the rename fails.
         let taken = folder.path().join("taken");
         fs::create_dir_all(taken.join("inside")).unwrap();

@@ -66,9 +66,6 @@ mod tests {
     #[test]
     fn printing_a_key_shows_its_fingerprint_only() {
         let key = DedupeKey::new(&SECRET);
-        assert_eq!(
-            format!("{key:?}"),
-            format!("DedupeKey({:016x})", key.fingerprint())
-        );
+        assert_eq!(format!("{key:?}"), format!("DedupeKey({:016x})", key.fingerprint()));
     }
 }

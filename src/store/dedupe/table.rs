@@ -77,11 +77,7 @@ impl Table {
     /// If `entries_max` is above [`ENTRIES_MAX_LIMIT`].
     pub fn new(entries_max: usize) -> Self {
         assert!(entries_max <= ENTRIES_MAX_LIMIT, "homes are counted in 32 bits");
-        Self {
-            shards: vec![Shard::default(); SHARDS].into(),
-            len: 0,
-            entries_max,
-        }
+        Self { shards: vec![Shard::default(); SHARDS].into(), len: 0, entries_max }
     }
 
     /// The position of the entry under `hash` that `is_same` recognises.
@@ -89,10 +85,7 @@ impl Table {
     /// `is_same` reads the record and compares the whole key: two keys may share a hash.
     pub fn find(&self, hash: u64, mut is_same: impl FnMut(Position) -> bool) -> Option<Position> {
         let shard = &self.shards[shard_of(hash)];
-        shard
-            .under(hash)
-            .map(|entry| entry.position)
-            .find(|&position| is_same(position))
+        shard.under(hash).map(|entry| entry.position).find(|&position| is_same(position))
     }
 
     /// Adds an entry, beside any others under the same hash.
@@ -107,9 +100,7 @@ impl Table {
     pub fn insert(&mut self, hash: u64, position: Position) -> Result<(), Full> {
         assert_ne!(position, Position::START, "a segment header stands there");
         if self.len >= self.entries_max {
-            return Err(Full {
-                entries_max: self.entries_max,
-            });
+            return Err(Full { entries_max: self.entries_max });
         }
         self.shards[shard_of(hash)].insert(Entry { hash, position });
         self.len += 1;
@@ -194,11 +185,7 @@ pub(super) struct Builder {
 
 impl Builder {
     pub(super) fn new(entries_max: usize) -> Self {
-        Self {
-            table: Table::new(entries_max),
-            shard: 0,
-            pending: Vec::new(),
-        }
+        Self { table: Table::new(entries_max), shard: 0, pending: Vec::new() }
     }
 
     /// The caller has checked that hashes do not descend, that `position` is not 0, and the count.
@@ -215,10 +202,7 @@ impl Builder {
 
     pub(super) fn finish(mut self) -> Table {
         self.lay_out_pending();
-        assert!(
-            self.table.len <= self.table.entries_max,
-            "the caller has checked the count"
-        );
+        assert!(self.table.len <= self.table.entries_max, "the caller has checked the count");
         self.table
     }
 
@@ -241,10 +225,7 @@ struct Entry {
 }
 
 impl Entry {
-    const EMPTY: Self = Self {
-        hash: 0,
-        position: Position::START,
-    };
+    const EMPTY: Self = Self { hash: 0, position: Position::START };
 
     fn is_empty(&self) -> bool {
         self.position == Position::START
@@ -263,11 +244,7 @@ impl Shard {
     /// A shard of `live` entries that come by ascending hash, 9/11 full.
     fn laid_out(live: usize, ascending: impl Iterator<Item = Entry>) -> Self {
         let homes = homes_for(live);
-        let mut shard = Self {
-            slots: Vec::new(),
-            homes,
-            live: 0,
-        };
+        let mut shard = Self { slots: Vec::new(), homes, live: 0 };
         if homes == 0 {
             return shard;
         }
@@ -294,16 +271,8 @@ impl Shard {
             *self = Self::laid_out_with_room(self);
         }
         let home = self.home(entry.hash);
-        let at = home
-            + self.slots[home..]
-                .iter()
-                .take_while(|slot| precedes(slot, entry.hash))
-                .count();
-        let empty = at
-            + self.slots[at..]
-                .iter()
-                .take_while(|slot| !slot.is_empty())
-                .count();
+        let at = home + self.slots[home..].iter().take_while(|slot| precedes(slot, entry.hash)).count();
+        let empty = at + self.slots[at..].iter().take_while(|slot| !slot.is_empty()).count();
         if empty == self.slots.len() {
             self.spill();
         }
@@ -322,17 +291,13 @@ impl Shard {
     /// The entries with this very hash, oldest first.
     fn under(&self, hash: u64) -> impl Iterator<Item = &Entry> {
         let from_home = self.slots[self.home(hash)..].iter();
-        from_home
-            .take_while(move |slot| precedes(slot, hash))
-            .filter(move |slot| slot.hash == hash)
+        from_home.take_while(move |slot| precedes(slot, hash)).filter(move |slot| slot.hash == hash)
     }
 
     fn slot_of(&mut self, entry: Entry) -> Option<&mut Entry> {
         let home = self.home(entry.hash);
         let from_home = self.slots[home..].iter_mut();
-        from_home
-            .take_while(|slot| precedes(slot, entry.hash))
-            .find(|slot| **slot == entry)
+        from_home.take_while(|slot| precedes(slot, entry.hash)).find(|slot| **slot == entry)
     }
 
     /// One more slot behind the last home.
@@ -399,28 +364,17 @@ mod tests {
     fn check(table: &Table) {
         let mut live_sum = 0;
         for (index, shard) in table.shards.iter().enumerate() {
-            let used: Vec<usize> = (0..shard.slots.len())
-                .filter(|&at| !shard.slots[at].is_empty())
-                .collect();
+            let used: Vec<usize> = (0..shard.slots.len()).filter(|&at| !shard.slots[at].is_empty()).collect();
             assert_eq!(used.len(), shard.live(), "live entries of shard {index}");
-            assert!(
-                used.iter().map(|&at| shard.slots[at].hash).is_sorted(),
-                "order in shard {index}"
-            );
+            assert!(used.iter().map(|&at| shard.slots[at].hash).is_sorted(), "order in shard {index}");
             for &at in &used {
                 let home = shard.home(shard.slots[at].hash);
                 assert!(home <= at, "slot {at} of shard {index} is before its home");
                 assert!(home < shard.homes as usize, "home of slot {at} of shard {index}");
-                assert!(
-                    shard.slots[home..at].iter().all(|slot| !slot.is_empty()),
-                    "gap in shard {index}"
-                );
+                assert!(shard.slots[home..at].iter().all(|slot| !slot.is_empty()), "gap in shard {index}");
                 assert_eq!(shard_of(shard.slots[at].hash), index);
             }
-            assert!(
-                shard.live() * 10 <= shard.homes as usize * 9,
-                "load of shard {index}"
-            );
+            assert!(shard.live() * 10 <= shard.homes as usize * 9, "load of shard {index}");
             let spare = shard.slots.capacity() - shard.slots.len();
             assert!(spare <= SPILL_SLOTS, "{spare} spare slots in shard {index}");
             live_sum += shard.live();
@@ -482,11 +436,7 @@ mod tests {
             }
             check(&table);
             for n in 0..500 {
-                assert_eq!(
-                    table.find(hash, |at| at == position(n)),
-                    Some(position(n)),
-                    "entry {n}"
-                );
+                assert_eq!(table.find(hash, |at| at == position(n)), Some(position(n)), "entry {n}");
             }
             assert_eq!(table.find(hash, |_| false), None);
             assert_eq!(table.find(hash ^ 2, |_| true), None);
@@ -627,15 +577,11 @@ mod tests {
             }
             Op::Retain(divisor) => {
                 table.retain(keep(divisor));
-                model
-                    .values_mut()
-                    .for_each(|under| under.retain(|&at| keep(divisor)(at)));
+                model.values_mut().for_each(|under| under.retain(|&at| keep(divisor)(at)));
             }
             Op::RetainShard(hash, divisor) => {
                 table.retain_shard(shard_of(hash), keep(divisor));
-                let of_shard = model
-                    .iter_mut()
-                    .filter(|(other, _)| shard_of(**other) == shard_of(hash));
+                let of_shard = model.iter_mut().filter(|(other, _)| shard_of(**other) == shard_of(hash));
                 of_shard.for_each(|(_, under)| under.retain(|&at| keep(divisor)(at)));
             }
         }

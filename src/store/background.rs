@@ -1,0 +1,220 @@
+//! The three threads of a store.
+//!
+//! | thread | waits on | does | stops | if it fails |
+//! |---|---|---|---|---|
+//! | prepare | its bell, 1 s | makes the next segment of each lane, faults pages in, watches the room | after the sync thread | full disk: the lane has no room until there is some; else poison |
+//! | sync | its bell, the sync interval | syncs every lane of clicks | after a last round | poison |
+//! | seal | its bell, 1 s | seals what is retired and synced | when nothing is left to seal | full disk: gives up the reserve, tries again; else poison |
+//!
+//! Keeps: nothing here is on the road of a request.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Journal;
+use super::directory::Directory;
+use super::error::Result;
+use super::lane::{Bells, Lane, describe};
+use super::layout::Identity;
+use super::manifest::{ManifestFile, State};
+use super::options::Options;
+use super::poison::Poison;
+use super::segment::{Plan, prepare};
+use super::space::{Reserve, Room, free_bytes};
+use crate::shutdown::Woken;
+
+/// How often a thread looks around without being rung for.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What the threads share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) directory: Directory,
+    /// Lanes that are written to.
+    pub(super) lanes: Vec<Arc<Lane>>,
+    /// Those, and lanes of earlier settings that are only read.
+    pub(super) all_lanes: Vec<Arc<Lane>>,
+    pub(super) manifest: Mutex<ManifestFile>,
+    pub(super) poison: Poison,
+    pub(super) bells: Bells,
+    pub(super) room: AtomicU8,
+    pub(super) counters: Counters,
+}
+
+/// What happened in the background since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Segments made ready.
+    pub prepared: AtomicU64,
+    /// Segments sealed.
+    pub sealed: AtomicU64,
+    /// Times that a segment could not be made because the disk was full.
+    pub full: AtomicU64,
+    /// Bytes free when last looked.
+    pub free_bytes: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn manifest(&self) -> MutexGuard<'_, ManifestFile> {
+        self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn room(&self) -> Room {
+        Room::from_code(self.room.load(Ordering::Relaxed))
+    }
+
+    fn reserve(&self) -> Reserve {
+        Reserve::new(&self.directory, self.options.marks.reserve_bytes)
+    }
+
+    /// Looks how much room there is, and holds the reserve while there is plenty.
+    pub(super) fn watch_room(&self) {
+        match free_bytes(&self.directory) {
+            Ok(free) => {
+                self.counters.free_bytes.store(free, Ordering::Relaxed);
+                self.room.store(self.options.marks.judge(free) as u8, Ordering::Relaxed);
+                // Not being able to set room aside is no failure; the marks tell of it.
+                let _not_taken = self.reserve().take(free);
+            }
+            Err(error) => self.poison.throw(describe(&error)),
+        }
+    }
+
+    /// Makes the next segment of every lane that has none.
+    pub(super) fn prepare_missing(&self) {
+        for lane in &self.lanes {
+            if !lane.has_next() && self.poison.cause().is_none() {
+                self.judge(self.prepare_one(lane));
+            }
+        }
+    }
+
+    fn prepare_one(&self, lane: &Lane) -> Result<()> {
+        let (journal, number) = (lane.journal(), lane.number());
+        let (segment, store, node) = {
+            let mut manifest = self.manifest();
+            let segment = manifest.update(|manifest| manifest.reserve(journal, number))?;
+            (segment, manifest.current().store, manifest.current().node)
+        };
+        let is_clicks = journal == Journal::Clicks;
+        let plan = Plan {
+            identity: Identity { store, journal, node, lane: number, segment, generation: 0 },
+            segment_bytes: if is_clicks {
+                self.options.click_segment_bytes
+            } else {
+                self.options.journal_segment_bytes
+            },
+            // A postback waits for its sync, and turning unwritten extents into written ones costs it half
+            // as much again; a click does not wait.
+            zero_fill: !is_clicks,
+            created: self.options.clock.now(),
+        };
+        let prepared = match prepare(&self.directory, &plan) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                // The id stays used; that it named nothing is worth writing down only if it can be.
+                let _noted = self.manifest().update(|manifest| {
+                    manifest.forget(journal, number, segment);
+                    Ok(())
+                });
+                return Err(error);
+            }
+        };
+        prepared.segment().populate(super::record::BODY_OFFSET, self.options.populate_bytes)?;
+        self.manifest().update(|manifest| {
+            manifest.set(journal, number, segment, State::Open);
+            Ok(())
+        })?;
+        lane.put_next(prepared);
+        self.counters.prepared.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Seals everything that can be sealed now.
+    pub(super) fn seal_ready(&self) {
+        for lane in &self.lanes {
+            while self.poison.cause().is_none()
+                && let Some(retired) = lane.take_sealable()
+            {
+                self.judge(self.seal_one(lane, retired));
+            }
+        }
+    }
+
+    fn seal_one(&self, lane: &Lane, retired: super::segment::Retired) -> Result<()> {
+        let number = retired.segment().number();
+        let (journal, lane_number) = (lane.journal(), lane.number());
+        if retired.is_empty() {
+            retired.discard()?;
+            lane.hide(number);
+            return self.manifest().update(|manifest| {
+                manifest.forget(journal, lane_number, number);
+                Ok(())
+            });
+        }
+        let (footer, path) = retired.seal(self.options.clock.now())?;
+        self.manifest().update(|manifest| {
+            manifest.set(journal, lane_number, number, State::Sealed);
+            Ok(())
+        })?;
+        lane.show_sealed(footer, path);
+        self.counters.sealed.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A full disk is waited out, with the reserve given up; anything else poisons the store.
+    fn judge(&self, done: Result<()>) {
+        match done {
+            Ok(()) => {}
+            Err(error) if error.is_full() => {
+                self.counters.full.fetch_add(1, Ordering::Relaxed);
+                self.room.store(Room::Critical as u8, Ordering::Relaxed);
+                self.reserve().give_up();
+            }
+            Err(error) => self.poison.throw(describe(&error)),
+        }
+    }
+}
+
+/// Prepares segments and pages until it is told to stop.
+pub(super) fn run_prepare(shared: &Shared) {
+    loop {
+        shared.watch_room();
+        shared.prepare_missing();
+        for lane in shared.lanes.iter().filter(|lane| lane.wants_pages()) {
+            shared.judge(lane.populate(shared.options.populate_bytes));
+        }
+        if shared.bells.prepare.pause(IDLE) == Woken::Stopped {
+            return;
+        }
+    }
+}
+
+/// Syncs the clicks until it is told to stop.
+pub(super) fn run_sync(shared: &Shared) {
+    loop {
+        let woken = shared.bells.sync.pause(shared.options.click_sync_interval);
+        for lane in &shared.lanes {
+            // Other journals sync themselves, when somebody waits; here only what they have left behind.
+            if (lane.journal() == Journal::Clicks || lane.has_retired()) && lane.sync().is_err() {
+                return; // poisoned: whoever waits has been told
+            }
+        }
+        if woken == Woken::Stopped {
+            return;
+        }
+    }
+}
+
+/// Seals until it is told to stop and nothing is left.
+pub(super) fn run_seal(shared: &Shared) {
+    loop {
+        let woken = shared.bells.seal.pause(IDLE);
+        shared.seal_ready();
+        if woken == Woken::Stopped {
+            return;
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Clicks: appended to a lane, found by their id.
+//!
+//! Keeps: an id is given out only after its record is published; an id leads to the record it was made for
+//! or to none, also when a backup brought an older store back: the time in the id must be the record's.
+
+use std::sync::Arc;
+
+use super::error::{Error, Result};
+use super::lane::{Appended, Lane, LaneWriter, Lookup};
+use super::position::Position;
+use super::record::Record;
+use super::sealed::{Copied, Sealed, Tried};
+use super::segment::Segment;
+use crate::clock::Timestamp;
+use crate::event::click::Click;
+use crate::event::click_id::{ClickId, Keys, Place};
+use crate::event::codec::{Encoder, Event, decode};
+
+/// The right to append to one lane of clicks.
+#[derive(Debug)]
+pub struct ClickWriter {
+    writer: LaneWriter,
+    encoder: Encoder,
+    keys: Arc<Keys>,
+    node: u16,
+}
+
+/// A click that is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its id.
+    pub click_id: ClickId,
+    /// The proof, and where it lies.
+    pub appended: Appended,
+}
+
+impl ClickWriter {
+    pub(super) fn new(writer: LaneWriter, keys: Arc<Keys>, node: u16) -> Self {
+        Self { writer, encoder: Encoder::default(), keys, node }
+    }
+
+    /// Records a click and makes its id. It survives the death of the process from here on, and power loss once
+    /// the lane is synced past it.
+    ///
+    /// # Errors
+    /// `Poisoned`, `NoRoom`, or `RecordLength` for a click whose texts do not fit; then nothing was written.
+    pub fn append(&mut self, click: &Click<'_>) -> Result<Recorded> {
+        let max = u32::from(u16::MAX);
+        let encoded =
+            self.encoder.click(click).map_err(|long| Error::RecordLength { len: long.bytes, max })?;
+        let appended = self.writer.append(&encoded)?;
+        let lane = self.writer.lane().number();
+        let segment = appended.position().segment();
+        let place = Place::new(self.node, lane, segment, appended.ordinal(), click.time.seconds());
+        let Ok(place) = place else {
+            // The options, the manifest and the segment length bound every field.
+            unreachable!("a position of this store fits a click id: {place:?}");
+        };
+        Ok(Recorded { click_id: self.keys.encode(place), appended })
+    }
+
+    /// See `LaneWriter::tick`.
+    ///
+    /// # Errors
+    /// `Poisoned`.
+    pub fn tick(&mut self, now: Timestamp) -> Result<()> {
+        self.writer.tick(now)
+    }
+
+    /// See `LaneWriter::roll_now`.
+    pub fn roll_now(&mut self) {
+        self.writer.roll_now();
+    }
+
+    /// Ends the lane.
+    pub fn close(self) {
+        self.writer.close();
+    }
+
+    /// The lane.
+    pub fn lane(&self) -> &Arc<Lane> {
+        self.writer.lane()
+    }
+}
+
+/// All lanes of clicks, for look-ups. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Clicks {
+    lanes: Arc<[Arc<Lane>]>,
+    keys: Arc<Keys>,
+    node: u16,
+}
+
+/// A click that was found: its record, held where it lies or copied.
+#[derive(Clone, Debug)]
+pub struct FoundClick {
+    bytes: Held,
+    /// Where it lies.
+    pub position: Position,
+    /// What its id says.
+    pub place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Held {
+    Mapped(Arc<Segment>, u32),
+    Copied(Copied),
+}
+
+impl FoundClick {
+    /// The click; nothing if this build cannot read its record.
+    pub fn click(&self) -> Option<Click<'_>> {
+        let record = self.record()?;
+        match decode(record.kind, record.schema, record.payload) {
+            Ok(Event::Click(click)) => Some(click),
+            _ => None,
+        }
+    }
+
+    fn record(&self) -> Option<Record<'_>> {
+        match &self.bytes {
+            Held::Mapped(segment, offset) => segment.record(*offset),
+            Held::Copied(copied) => Some(copied.record()),
+        }
+    }
+}
+
+impl Clicks {
+    pub(super) fn new(lanes: Arc<[Arc<Lane>]>, keys: Arc<Keys>, node: u16) -> Self {
+        Self { lanes, keys, node }
+    }
+
+    /// What an id says, if it is one of ours; no memory but the keys is touched for one that is not.
+    pub fn decode(&self, id: &ClickId) -> Option<Place> {
+        self.keys.decode(id).filter(|place| place.node() == self.node)
+    }
+
+    /// Where the record of a place begins, from the in-memory index; does not wait for the disk.
+    pub fn try_locate(&self, place: Place) -> Tried<Lookup<Position>> {
+        match self.lane(place) {
+            Some(lane) => lane.try_locate(place.segment(), place.ordinal()),
+            None => Tried::Done(Lookup::Absent),
+        }
+    }
+
+    /// Finds a click; may wait for the disk.
+    pub fn find(&self, id: &ClickId) -> Lookup<FoundClick> {
+        let Some(place) = self.decode(id) else {
+            return Lookup::Absent;
+        };
+        let Some(lane) = self.lane(place) else {
+            return Lookup::Absent;
+        };
+        let position = match lane.locate(place.segment(), place.ordinal()) {
+            Lookup::Found(position) => position,
+            Lookup::Absent => return Lookup::Absent,
+            Lookup::NotYet => return Lookup::NotYet,
+            Lookup::Unavailable => return Lookup::Unavailable,
+        };
+        let view = lane.view();
+        if let Some(open) = view.open(position.segment()) {
+            return self.checked(Held::Mapped(Arc::clone(open), position.offset()), position, place);
+        }
+        let Some(sealed) = view.sealed(position.segment()) else {
+            return Lookup::Unavailable;
+        };
+        match sealed.read(position.offset()) {
+            Ok(copied) => self.checked(Held::Copied(copied), position, place),
+            Err(_corrupt_or_unreadable) => Lookup::Unavailable,
+        }
+    }
+
+    /// Finds a click, unless that would have to wait for the disk.
+    pub fn try_find(&self, id: &ClickId) -> Tried<Lookup<FoundClick>> {
+        let Some(place) = self.decode(id) else {
+            return Tried::Done(Lookup::Absent);
+        };
+        let Some(lane) = self.lane(place) else {
+            return Tried::Done(Lookup::Absent);
+        };
+        let position = match lane.try_locate(place.segment(), place.ordinal()) {
+            Tried::WouldBlock => return Tried::WouldBlock,
+            Tried::Done(Lookup::Found(position)) => position,
+            Tried::Done(Lookup::Absent) => return Tried::Done(Lookup::Absent),
+            Tried::Done(Lookup::NotYet) => return Tried::Done(Lookup::NotYet),
+            Tried::Done(Lookup::Unavailable) => return Tried::Done(Lookup::Unavailable),
+        };
+        let view = lane.view();
+        if let Some(open) = view.open(position.segment()) {
+            let held = Held::Mapped(Arc::clone(open), position.offset());
+            return Tried::Done(self.checked(held, position, place));
+        }
+        match view.sealed(position.segment()).map(|sealed| Sealed::try_read(sealed, position.offset())) {
+            Some(Ok(Tried::Done(copied))) => Tried::Done(self.checked(Held::Copied(copied), position, place)),
+            Some(Ok(Tried::WouldBlock)) => Tried::WouldBlock,
+            Some(Err(_)) | None => Tried::Done(Lookup::Unavailable),
+        }
+    }
+
+    /// Takes a record for the click of `place` only if it says the same ordinal and time.
+    fn checked(&self, bytes: Held, position: Position, place: Place) -> Lookup<FoundClick> {
+        let found = FoundClick { bytes, position, place };
+        let Some(record) = found.record() else {
+            return Lookup::Unavailable;
+        };
+        if record.ordinal != place.ordinal() {
+            return Lookup::Unavailable;
+        }
+        match crate::event::codec::time_of(record.kind, record.schema, record.payload) {
+            Ok(time) if time.seconds() == place.seconds() => Lookup::Found(found),
+            Ok(_another_click) => Lookup::Absent,
+            Err(_unreadable) => Lookup::Unavailable,
+        }
+    }
+
+    fn lane(&self, place: Place) -> Option<&Arc<Lane>> {
+        self.lanes.iter().find(|lane| lane.number() == place.lane())
+    }
+}

@@ -1,0 +1,229 @@
+//! The store as a whole: opened, handed out lane by lane, closed.
+//!
+//! Keeps: what was handed out is handed out once; `close` leaves everything sealed, or says why not.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::Journal;
+use super::background::{Counters, Shared, run_prepare, run_seal, run_sync};
+use super::clicks::{ClickWriter, Clicks};
+use super::dedupe::DedupeKey;
+use super::directory::{Directory, Lock};
+use super::error::{Error, Result};
+use super::keys;
+use super::lane::{Bells, Lane, LaneWriter};
+use super::open::{Opened, Progress, open};
+use super::options::Options;
+use super::poison::Poison;
+use super::position::Position;
+use super::recovery::Report;
+use super::space::{Reserve, Room};
+use crate::event::click_id::Keys;
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    keys: Arc<Keys>,
+    dedupe_key: DedupeKey,
+    writers: Mutex<Vec<LaneWriter>>,
+    threads: Vec<JoinHandle<()>>,
+    sealer: Option<JoinHandle<()>>,
+    report: Report,
+    _lock: Lock,
+}
+
+impl Store {
+    /// Opens the data folder, recovers what was left unsealed, and makes every lane ready to be appended to.
+    ///
+    /// # Errors
+    /// See `Error`: a lock, a manifest, a setting, a key, or what the system says.
+    pub fn open(options: Options) -> Result<Self> {
+        Self::open_with(options, &mut |_done, _of| {})
+    }
+
+    /// As `open`, telling `progress` of each segment: how many are done, of how many.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_with(options: Options, progress: Progress<'_>) -> Result<Self> {
+        let Opened { directory, lock, manifest, views, open_files, report, is_new } =
+            open(&options, progress)?;
+        let keys = Arc::new(keys::click_id_keys(&directory, is_new)?);
+        let dedupe_key = keys::dedupe_key(&directory)?;
+        let (poison, bells) = (Poison::default(), Bells::default());
+        let lanes: Vec<_> = views
+            .into_iter()
+            .map(|((journal, number), view)| {
+                let next =
+                    manifest.current().lanes.get(&(journal, number)).map_or(0, |lane| lane.next_segment);
+                let lane =
+                    Lane::new(journal, number, view, Arc::clone(&open_files), poison.clone(), bells.clone());
+                // Everything that was there before is synced, so nobody waits for it.
+                lane.begin_at(Position::new(next, 0));
+                lane
+            })
+            .collect();
+        let writers = lanes
+            .iter()
+            .filter(|lane| lane.journal() != Journal::Clicks || lane.number() < options.lanes)
+            .map(|lane| LaneWriter::new(Arc::clone(lane), options.writer_limits()))
+            .collect();
+        let written = |lane: &&Arc<Lane>| lane.journal() != Journal::Clicks || lane.number() < options.lanes;
+        let shared = Arc::new(Shared {
+            directory,
+            all_lanes: lanes.clone(),
+            lanes: lanes.iter().filter(written).cloned().collect(),
+            manifest: Mutex::new(manifest),
+            poison,
+            bells,
+            room: (Room::Enough as u8).into(),
+            counters: Counters::default(),
+            options,
+        });
+        shared.watch_room();
+        shared.prepare_missing();
+        shared.poison.check()?;
+        let mut store = Self {
+            shared,
+            keys,
+            dedupe_key,
+            writers: Mutex::new(writers),
+            threads: Vec::new(),
+            sealer: None,
+            report,
+            _lock: lock,
+        };
+        store.threads =
+            vec![store.spawn("store-sync", run_sync)?, store.spawn("store-prepare", run_prepare)?];
+        store.sealer = Some(store.spawn("store-seal", run_seal)?);
+        Ok(store)
+    }
+
+    fn spawn(&self, name: &str, run: fn(&Shared)) -> Result<JoinHandle<()>> {
+        let shared = Arc::clone(&self.shared);
+        let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared));
+        spawned.map_err(Error::io("start a thread for", self.shared.directory.root()))
+    }
+
+    /// What was found when it was opened.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The data folder.
+    pub fn directory(&self) -> &Directory {
+        &self.shared.directory
+    }
+
+    /// The right to append clicks to this lane; nothing if it was given out, or there is no such lane.
+    pub fn click_writer(&self, lane: u8) -> Option<ClickWriter> {
+        let writer = self.take_writer(Journal::Clicks, lane)?;
+        Some(ClickWriter::new(writer, Arc::clone(&self.keys), self.shared.options.node))
+    }
+
+    /// The right to append to the postbacks or deliveries journal; nothing if it was given out.
+    pub fn journal_writer(&self, journal: Journal) -> Option<LaneWriter> {
+        assert!(journal != Journal::Clicks, "clicks are written through `click_writer`");
+        self.take_writer(journal, 0)
+    }
+
+    fn take_writer(&self, journal: Journal, number: u8) -> Option<LaneWriter> {
+        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = writers
+            .iter()
+            .position(|writer| writer.lane().journal() == journal && writer.lane().number() == number)?;
+        Some(writers.swap_remove(index))
+    }
+
+    /// Look-ups of clicks, in all lanes.
+    pub fn clicks(&self) -> Clicks {
+        let lanes = self.shared.all_lanes.iter().filter(|lane| lane.journal() == Journal::Clicks);
+        Clicks::new(lanes.cloned().collect(), Arc::clone(&self.keys), self.shared.options.node)
+    }
+
+    /// A lane, for reading, waiting and syncing.
+    pub fn lane(&self, journal: Journal, number: u8) -> Option<&Arc<Lane>> {
+        let same = |lane: &&Arc<Lane>| lane.journal() == journal && lane.number() == number;
+        self.shared.all_lanes.iter().find(same)
+    }
+
+    /// The secret that the dedupe table hashes with.
+    pub fn dedupe_key(&self) -> &DedupeKey {
+        &self.dedupe_key
+    }
+
+    /// What the room left on the disk allows.
+    pub fn room(&self) -> Room {
+        self.shared.room()
+    }
+
+    /// The switch that a failed sync throws.
+    pub fn poison(&self) -> &Poison {
+        &self.shared.poison
+    }
+
+    /// What happened in the background.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Syncs and seals everything, and marks the stop as clean. Writers that were handed out are to be closed
+    /// before; what one still holds is left for recovery, and the stop is not clean.
+    ///
+    /// # Errors
+    /// `Poisoned`, or what writing the manifest says.
+    pub fn close(mut self) -> Result<()> {
+        let writers = std::mem::take(&mut *self.writers.lock().unwrap_or_else(PoisonError::into_inner));
+        writers.into_iter().for_each(LaneWriter::close);
+        self.stop_threads();
+        let closed = self.seal_rest();
+        self.shared.poison.stop();
+        closed
+    }
+
+    fn stop_threads(&mut self) {
+        self.shared.bells.sync.trip();
+        self.shared.bells.prepare.trip();
+        self.threads.drain(..).for_each(join);
+        self.shared.bells.seal.trip();
+        self.sealer.take().into_iter().for_each(join);
+    }
+
+    fn seal_rest(&self) -> Result<()> {
+        let shared = &self.shared;
+        shared.lanes.iter().try_for_each(|lane| lane.sync())?;
+        shared.seal_ready();
+        shared.poison.check()?;
+        let mut unused = Vec::new();
+        for lane in &shared.lanes {
+            if let Some(prepared) = lane.take_next() {
+                unused.push((lane.journal(), lane.number(), prepared.segment().number()));
+                prepared.retire().discard()?;
+            }
+        }
+        let is_clean = shared.lanes.iter().all(|lane| lane.view().open.is_empty());
+        shared.manifest().update(|manifest| {
+            unused.iter().for_each(|(journal, lane, segment)| manifest.forget(*journal, *lane, *segment));
+            manifest.clean = is_clean;
+            Ok(())
+        })?;
+        Reserve::new(&shared.directory, 0).give_up();
+        Ok(())
+    }
+}
+
+impl Drop for Store {
+    /// Stops the threads. Without `close` nothing is sealed: the next start recovers.
+    fn drop(&mut self) {
+        self.stop_threads();
+        self.shared.poison.stop();
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}

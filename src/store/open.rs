@@ -1,0 +1,185 @@
+//! From a data folder to lanes: reads the manifest, recovers what was left unsealed, keeps the books.
+//!
+//! In: options. Out: every lane's view, and a report of what was found.
+//! Keeps: a torn tail never stops a start; damage is reported; segment ids that were ever used stay used,
+//! whether the manifest or only the folder remembers them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Journal;
+use super::directory::{Directory, Lock, SegmentFile};
+use super::error::{Error, Result};
+use super::files::OpenFiles;
+use super::keys;
+use super::lane::View;
+use super::manifest::{Manifest, ManifestFile, State};
+use super::options::Options;
+use super::recovery::{Expected, Outcome, Report, recover};
+use super::sealed::Sealed;
+use super::space::Reserve;
+
+/// A folder that is locked, read and recovered.
+pub(super) struct Opened {
+    pub(super) directory: Directory,
+    pub(super) lock: Lock,
+    pub(super) manifest: ManifestFile,
+    pub(super) views: Vec<((Journal, u8), View)>,
+    pub(super) open_files: Arc<OpenFiles>,
+    pub(super) report: Report,
+    pub(super) is_new: bool,
+}
+
+/// Told of each segment that has been looked at: how many of how many.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// Opens the folder.
+pub(super) fn open(options: &Options, progress: Progress<'_>) -> Result<Opened> {
+    options.check()?;
+    let directory = Directory::new(&options.data);
+    let lock = directory.lock()?;
+    let loaded = ManifestFile::load(&directory)?;
+    let is_new = loaded.is_none();
+    let mut manifest = match loaded {
+        Some(manifest) => manifest,
+        None => {
+            let store = keys::random(directory.root())?;
+            ManifestFile::create(&directory, Manifest::new(store, options.node, options.clock.now()))?
+        }
+    };
+    let found = manifest.current().node;
+    if found != options.node {
+        let path = directory.root().to_owned();
+        return Err(Error::OtherNode { path, found, expected: options.node });
+    }
+    let mut report = Report { was_clean: manifest.current().clean, ..Report::default() };
+    let open_files = Arc::new(OpenFiles::new(options.open_files_max));
+    let views = recover_all(options, &directory, &mut manifest, &mut report, &open_files, progress)?;
+    Ok(Opened { directory, lock, manifest, views, open_files, report, is_new })
+}
+
+/// Recovers every lane that the manifest, the folder or the options know, and writes down how each segment
+/// stands now.
+fn recover_all(
+    options: &Options,
+    directory: &Directory,
+    manifest: &mut ManifestFile,
+    report: &mut Report,
+    open_files: &Arc<OpenFiles>,
+    progress: Progress<'_>,
+) -> Result<Vec<((Journal, u8), View)>> {
+    let mut lanes: BTreeSet<_> = manifest.current().lanes.keys().copied().collect();
+    lanes.extend(directory.lanes()?);
+    lanes.extend((0..options.lanes).map(|lane| (Journal::Clicks, lane)));
+    lanes.extend([(Journal::Postbacks, 0), (Journal::Deliveries, 0)]);
+
+    let mut next = manifest.current().clone();
+    let mut views = Vec::new();
+    let total = directory_total(directory, &lanes)?;
+    let mut done = 0;
+    for (journal, lane) in lanes {
+        let files = newest_generations(directory.segments(journal, lane)?, &next, journal, lane);
+        let expected = Expected { store: next.store, node: next.node, journal, lane };
+        let mut sealed = Vec::new();
+        for file in &files {
+            let outcome = recover_once_more(options, directory, file, &expected)?;
+            report.add(&outcome);
+            match outcome {
+                Outcome::Sealed(footer) | Outcome::Recovered { footer, .. } => {
+                    next.set(journal, lane, file.segment, State::Sealed);
+                    sealed.push(Arc::new(Sealed::new(footer, file.path.clone(), Arc::clone(open_files))));
+                }
+                Outcome::Empty => {
+                    next.set(journal, lane, file.segment, State::Reserved);
+                    next.forget(journal, lane, file.segment);
+                }
+                Outcome::Quarantined => next.set(journal, lane, file.segment, State::Quarantined),
+            }
+            done += 1;
+            progress(done, total);
+        }
+        let unreadable = note_missing(&mut next, (journal, lane), &files, report);
+        views.push(((journal, lane), View { open: Vec::new(), sealed: Arc::new(sealed), unreadable }));
+    }
+    next.clean = false;
+    manifest.update(|current| {
+        let sequence = current.sequence;
+        *current = Manifest { sequence, ..next };
+        Ok(())
+    })?;
+    Ok(views)
+}
+
+/// Recovers a file; on a full disk with the reserve given up, once more.
+fn recover_once_more(
+    options: &Options,
+    directory: &Directory,
+    file: &SegmentFile,
+    expected: &Expected,
+) -> Result<Outcome> {
+    let now = options.clock.now();
+    match recover(directory, file, expected, now) {
+        Err(error) if error.is_full() && Reserve::new(directory, options.marks.reserve_bytes).give_up() => {
+            recover(directory, file, expected, now)
+        }
+        outcome => outcome,
+    }
+}
+
+fn directory_total(directory: &Directory, lanes: &BTreeSet<(Journal, u8)>) -> Result<u64> {
+    lanes.iter().map(|(journal, lane)| Ok(directory.segments(*journal, *lane)?.len() as u64)).sum()
+}
+
+/// Of each segment, the generation that the manifest names, or else the oldest: a newer one was not published.
+fn newest_generations(
+    files: Vec<SegmentFile>,
+    manifest: &Manifest,
+    journal: Journal,
+    lane: u8,
+) -> Vec<SegmentFile> {
+    let known = manifest.lanes.get(&(journal, lane));
+    let mut kept: Vec<SegmentFile> = Vec::new();
+    for file in files {
+        let published = known.and_then(|lane| lane.segments.get(&file.segment)).map(|entry| entry.generation);
+        match kept.last_mut() {
+            Some(last) if last.segment == file.segment => {
+                if published == Some(file.generation) {
+                    *last = file;
+                }
+            }
+            _ => kept.push(file),
+        }
+    }
+    kept
+}
+
+/// Notes the segments that should be there and are not; gives the numbers of all that cannot be read.
+fn note_missing(
+    manifest: &mut Manifest,
+    (journal, lane): (Journal, u8),
+    files: &[SegmentFile],
+    report: &mut Report,
+) -> Arc<Vec<u32>> {
+    let on_disk: BTreeSet<u32> = files.iter().map(|file| file.segment).collect();
+    let entry = manifest.lanes.entry((journal, lane)).or_default();
+    // A reserved id whose file was never made held nothing.
+    entry.segments.retain(|segment, entry| entry.state != State::Reserved || on_disk.contains(segment));
+    let mut unreadable = Vec::new();
+    for (segment, entry) in &mut entry.segments {
+        match entry.state {
+            State::Open | State::Sealed | State::Missing if !on_disk.contains(segment) => {
+                entry.state = State::Missing;
+                report.missing_segments += 1;
+                unreadable.push(*segment);
+            }
+            State::Quarantined => {
+                if !on_disk.contains(segment) {
+                    report.quarantined_segments += 1;
+                }
+                unreadable.push(*segment);
+            }
+            _ => {}
+        }
+    }
+    Arc::new(unreadable)
+}

@@ -1,0 +1,252 @@
+//! One sealed segment: immutable, read by copies.
+//!
+//! In: offsets and ordinals. Out: records whose checksum holds.
+//! Keeps: a page that is not in memory is never touched by `try_read`: it says so instead.
+//! Not here: which segments there are (`lane`), zero-copy reading for batch jobs (`reader`).
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rkyv::util::AlignedVec;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+use super::error::{Error, Result};
+use super::files::OpenFiles;
+use super::index_file::{self, IndexMap, Slot};
+use super::layout::Footer;
+use super::mapping::FrozenMap;
+use super::record::{BODY_OFFSET, FRAME_BYTES, Found, Frame, Record, read_at};
+use super::scan::{Tail, scan};
+use super::segment::map_name;
+
+/// Bytes that a read asks for before it knows how long the record is: most clicks fit.
+const FIRST_READ_BYTES: usize = 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Sealed {
+    footer: Footer,
+    seed: u32,
+    path: PathBuf,
+    index: OnceLock<IndexMap>,
+    files: Arc<OpenFiles>,
+}
+
+/// A record copied out of a segment.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    bytes: AlignedVec<16>,
+    record: (u32, Frame),
+}
+
+/// What came of looking at a place without waiting for the disk.
+#[derive(Debug)]
+pub enum Tried<T> {
+    /// This.
+    Done(T),
+    /// It would have to wait for the disk: ask again where waiting is allowed.
+    WouldBlock,
+}
+
+impl Copied {
+    /// The record.
+    pub fn record(&self) -> Record<'_> {
+        let (offset, frame) = self.record;
+        let start = FRAME_BYTES as usize;
+        let payload = &self.bytes[start..start + frame.len as usize];
+        Record { offset, kind: frame.kind, schema: frame.schema, ordinal: frame.ordinal, payload }
+    }
+}
+
+impl Sealed {
+    /// A segment whose footer was read and found right.
+    pub fn new(footer: Footer, path: PathBuf, files: Arc<OpenFiles>) -> Self {
+        let seed = footer.identity.seed();
+        Self { footer, seed, path, index: OnceLock::new(), files }
+    }
+
+    /// Its footer.
+    pub fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the record with this ordinal is. Reads the index into memory the first time, and makes it anew if
+    /// it is missing or damaged.
+    ///
+    /// # Errors
+    /// What reading the segment says.
+    pub fn locate(&self, ordinal: u32) -> Result<Slot> {
+        let index = match self.index.get() {
+            Some(index) => index,
+            None => {
+                let index = self.load_index()?;
+                self.index.get_or_init(|| index)
+            }
+        };
+        Ok(self.slot(index, ordinal))
+    }
+
+    /// As `locate`, if the index is in memory already.
+    pub fn try_locate(&self, ordinal: u32) -> Tried<Slot> {
+        self.index.get().map_or(Tried::WouldBlock, |index| Tried::Done(self.slot(index, ordinal)))
+    }
+
+    fn slot(&self, index: &IndexMap, ordinal: u32) -> Slot {
+        match index.slot(ordinal) {
+            // Behind a corrupt end nobody knows how many records there were.
+            Slot::Empty if self.footer.summary.corrupt_gaps > 0 && ordinal as usize >= index.len() => {
+                Slot::Lost
+            }
+            slot => slot,
+        }
+    }
+
+    fn load_index(&self) -> Result<IndexMap> {
+        let name = map_name(&self.footer.identity);
+        if let Some(index) = IndexMap::open(&self.path, self.seed, name) {
+            return Ok(index);
+        }
+        self.rebuild_index()?;
+        IndexMap::open(&self.path, self.seed, name).ok_or_else(|| self.corrupt(0, "its index cannot be made"))
+    }
+
+    /// Makes the index file from the records.
+    ///
+    /// # Errors
+    /// What reading or writing says.
+    pub fn rebuild_index(&self) -> Result<()> {
+        let file = self.open()?;
+        let map =
+            FrozenMap::open(&file, map_name(&self.footer.identity)).map_err(Error::io("map", &self.path))?;
+        let header = super::layout::Header {
+            identity: self.footer.identity,
+            segment_bytes: self.footer.segment_bytes,
+            created: self.footer.sealed,
+        };
+        let end = (self.footer.summary.end as usize).min(map.bytes().len());
+        let mark = super::layout::Mark::Synced(self.footer.summary.end);
+        let found = scan(&map.bytes()[..end], &header, mark, Tail::Salvage);
+        index_file::write(&self.path, self.seed, found.slots.into_iter())
+    }
+
+    /// Reads the record at `offset`; may wait for the disk.
+    ///
+    /// # Errors
+    /// `Corrupt` if there is no valid record.
+    pub fn read(&self, offset: u32) -> Result<Copied> {
+        match self.read_with(offset, ReadWriteFlags::empty())? {
+            Tried::Done(copied) => Ok(copied),
+            Tried::WouldBlock => Err(self.corrupt(offset, "the file ends here")),
+        }
+    }
+
+    /// Reads the record at `offset` if its pages are in memory.
+    ///
+    /// # Errors
+    /// `Corrupt` if there is no valid record.
+    pub fn try_read(&self, offset: u32) -> Result<Tried<Copied>> {
+        if self.files.get(&self.footer.identity).is_none() {
+            return Ok(Tried::WouldBlock);
+        }
+        self.read_with(offset, ReadWriteFlags::NOWAIT)
+    }
+
+    fn read_with(&self, offset: u32, flags: ReadWriteFlags) -> Result<Tried<Copied>> {
+        if offset < BODY_OFFSET || offset >= self.footer.summary.end {
+            return Err(self.corrupt(offset, "no record can begin here"));
+        }
+        let file = self.open()?;
+        let mut bytes = AlignedVec::<16>::new();
+        bytes.resize(FIRST_READ_BYTES.min((self.footer.summary.end - offset) as usize), 0);
+        if !self.fill(&file, &mut bytes, offset, flags)? {
+            return Ok(Tried::WouldBlock);
+        }
+        let Some(head) = bytes.first_chunk() else {
+            return Err(self.corrupt(offset, "no record fits here"));
+        };
+        let frame = Frame::from_bytes(*head);
+        let Some(span) = frame.span().filter(|span| *span <= self.footer.summary.end - offset) else {
+            return Err(self.corrupt(offset, "the length is impossible"));
+        };
+        if span as usize > bytes.len() {
+            bytes.resize(span as usize, 0);
+            if !self.fill(&file, &mut bytes, offset, flags)? {
+                return Ok(Tried::WouldBlock);
+            }
+        }
+        let start = FRAME_BYTES as usize;
+        if !frame.matches(self.seed, offset, &bytes[start..start + frame.len as usize]) {
+            return Err(self.corrupt(offset, "the checksum does not match"));
+        }
+        Ok(Tried::Done(Copied { bytes, record: (offset, frame) }))
+    }
+
+    /// Fills `bytes` from the file; false if that would have to wait.
+    fn fill(&self, file: &File, bytes: &mut [u8], offset: u32, flags: ReadWriteFlags) -> Result<bool> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = u64::from(offset) + done as u64;
+            match preadv2(file, &mut [IoSliceMut::new(&mut bytes[done..])], at, flags) {
+                Ok(0) if flags.contains(ReadWriteFlags::NOWAIT) => return Ok(false),
+                Ok(0) => return Err(self.corrupt(offset, "the file ends within a record")),
+                Ok(read) => done += read,
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::io("read", &self.path)(errno.into())),
+            }
+        }
+        Ok(true)
+    }
+
+    fn open(&self) -> Result<Arc<File>> {
+        self.files.open(&self.footer.identity, &self.path)
+    }
+
+    fn corrupt(&self, offset: u32, what: &'static str) -> Error {
+        Error::Corrupt { path: self.path.clone(), offset: offset.into(), what }
+    }
+
+    /// Reads all of its records in order, zero-copy from a mapping, to `each`. Damage ends it with an error.
+    ///
+    /// # Errors
+    /// `Corrupt` at the first byte that is no record.
+    pub fn for_each(&self, from: u32, mut each: impl FnMut(Record<'_>)) -> Result<()> {
+        let file = self.open()?;
+        let map =
+            FrozenMap::open(&file, map_name(&self.footer.identity)).map_err(Error::io("map", &self.path))?;
+        let end = self.footer.summary.end;
+        let body =
+            map.bytes().get(..end as usize).ok_or_else(|| self.corrupt(end, "the file is too short"))?;
+        let mut offset = from.max(BODY_OFFSET);
+        while offset < end {
+            let Found::Record(record) = read_at(body, self.seed, offset) else {
+                return Err(self.corrupt(offset, "there is no valid record"));
+            };
+            offset = record.end();
+            each(record);
+        }
+        Ok(())
+    }
+}
+
+/// Reads the footer of a segment file, if it has a whole one.
+///
+/// # Errors
+/// What reading says.
+pub fn read_footer(file: &File) -> io::Result<Option<Footer>> {
+    use std::os::unix::fs::FileExt;
+    let len = file.metadata()?.len();
+    let Some(at) = len.checked_sub(super::record::FOOTER_BYTES.into()) else {
+        return Ok(None);
+    };
+    let mut page = [0; super::layout::PAGE_BYTES];
+    file.read_exact_at(&mut page, at)?;
+    Ok(Footer::from_bytes(&page).filter(|footer| u64::from(footer.segment_bytes) == len))
+}

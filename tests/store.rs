@@ -1,0 +1,112 @@
+//! The store through its public face, on real files.
+
+mod support;
+
+use clicklog::event::click::Click;
+use clicklog::store::{Journal, Lookup, Options, Store};
+use support::{click_at, options, record};
+
+#[test]
+fn a_click_is_found_by_its_id_before_and_after_sealing_and_restart() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    let ids: Vec<_> = (0..3_000).map(|n| record(&mut writer, n).click_id).collect();
+    let clicks = store.clicks();
+    let finds = |clicks: &clicklog::store::clicks::Clicks| {
+        for (n, id) in (0..).zip(&ids) {
+            let Lookup::Found(found) = clicks.find(id) else { panic!("click {n} is found") };
+            assert_eq!(found.click().unwrap().external_id, format!("external-{n}"));
+        }
+    };
+    finds(&clicks);
+    writer.close();
+    store.close().unwrap();
+
+    let store = Store::open(options(root.path())).unwrap();
+    assert!(store.report().was_clean);
+    assert!(store.report().sealed_segments > 1, "the run was long enough to roll");
+    assert_eq!(store.report().recovered_segments, 0);
+    finds(&store.clicks());
+}
+
+#[test]
+fn an_unclean_stop_loses_nothing_that_was_appended() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    let ids: Vec<_> = (0..2_000).map(|n| record(&mut writer, n).click_id).collect();
+    drop((writer, store));
+
+    let store = Store::open(options(root.path())).unwrap();
+    assert!(!store.report().was_clean);
+    assert!(store.report().recovered_segments > 0);
+    assert_eq!(store.report().corrupt_segments, 0);
+    let clicks = store.clicks();
+    assert!(ids.iter().all(|id| matches!(clicks.find(id), Lookup::Found(_))));
+    let fresh = record(&mut store.click_writer(0).unwrap(), 0);
+    assert!(!ids.contains(&fresh.click_id), "an id is never given out twice");
+}
+
+#[test]
+fn an_unknown_id_is_answered_and_never_guessed() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let garbage = clicklog::event::click_id::ClickId::from_bytes([7; 16]);
+    assert!(matches!(store.clicks().find(&garbage), Lookup::Absent));
+}
+
+#[test]
+fn a_lane_is_handed_out_once_and_a_second_process_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let _first = store.click_writer(0).unwrap();
+    assert!(store.click_writer(0).is_none());
+    assert!(store.click_writer(9).is_none());
+    assert!(store.journal_writer(Journal::Postbacks).is_some());
+    let refused = Store::open(options(root.path())).unwrap_err();
+    assert!(refused.to_string().contains("in use by another"), "{refused}");
+}
+
+#[test]
+fn a_store_of_another_node_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    Store::open(options(root.path())).unwrap().close().unwrap();
+    let refused = Store::open(Options { node: 7, ..options(root.path()) }).unwrap_err();
+    assert!(refused.to_string().contains("belongs to node 0, but this is node 7"), "{refused}");
+}
+
+#[test]
+fn deleting_every_derived_file_changes_no_answer() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    let ids: Vec<_> = (0..2_000).map(|n| record(&mut writer, n).click_id).collect();
+    writer.close();
+    store.close().unwrap();
+    let folder = root.path().join("clicks/lane-00");
+    let mut removed = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "idx") {
+            std::fs::remove_file(path).unwrap();
+            removed += 1;
+        }
+    }
+    assert!(removed > 0);
+    let store = Store::open(options(root.path())).unwrap();
+    let clicks = store.clicks();
+    assert!(ids.iter().all(|id| matches!(clicks.find(id), Lookup::Found(_))));
+}
+
+#[test]
+fn a_click_that_is_too_long_is_refused_and_nothing_is_written() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    let long = "x".repeat(70_000);
+    let click = Click { referrer: &long, ..click_at(0) };
+    assert!(writer.append(&click).unwrap_err().to_string().contains("must be 1 to 65535"));
+    let recorded = record(&mut writer, 1);
+    assert_eq!(recorded.appended.ordinal(), 0);
+}

@@ -12,3 +12,6 @@ pub mod shutdown;
 pub mod event;
 
 pub mod store;
+
+#[cfg(feature = "daemon")]
+pub mod cli;

@@ -33,6 +33,9 @@ pub enum Kind {
     Decision = 3,
     /// `DeliveryOutcome`.
     DeliveryOutcome = 4,
+    /// `Click` that was brought over from another tracker. A kind of its own, so that a start knows from a
+    /// segment's footer whether it has to be read for foreign ids.
+    ForeignClick = 5,
 }
 
 impl Kind {
@@ -173,7 +176,8 @@ impl Encoder {
         row.flags = u8::from(click.global_privacy_control);
         (row.cost, row.currency) = money_parts(click.cost);
         (row.address, row.address_bits) = KeptAddress::to_parts(click.address);
-        Ok(archived!(self, click, Kind::Click, click.time))
+        let kind = if click.kind == ClickKind::Imported { Kind::ForeignClick } else { Kind::Click };
+        Ok(archived!(self, click, kind, click.time))
     }
 
     /// A postback as bytes.
@@ -269,7 +273,7 @@ impl Encoder {
 pub fn decode(kind: u16, schema: u16, payload: &[u8]) -> Result<Event<'_>, Undecodable> {
     let malformed = |kind| move || Undecodable::Malformed(kind);
     match (kind, schema) {
-        (1, 1) => click_v1(payload).map(Event::Click).ok_or_else(malformed(Kind::Click)),
+        (1 | 5, 1) => click_v1(payload).map(Event::Click).ok_or_else(malformed(Kind::Click)),
         (2, 1) => postback_v1(payload).map(Event::Postback).ok_or_else(malformed(Kind::Postback)),
         (3, 1) => decision_v1(payload).map(Event::Decision).ok_or_else(malformed(Kind::Decision)),
         (4, 1) => {
@@ -290,7 +294,7 @@ pub fn time_of(kind: u16, schema: u16, payload: &[u8]) -> Result<Timestamp, Unde
         return time_of(kind, schema, &aligned);
     }
     let time = match (kind, schema) {
-        (1, 1) => rkyv::access::<ArchivedClickV1, Failure>(payload).map(|row| row.time),
+        (1 | 5, 1) => rkyv::access::<ArchivedClickV1, Failure>(payload).map(|row| row.time),
         (2, 1) => rkyv::access::<ArchivedPostbackV1, Failure>(payload).map(|row| row.time),
         (3, 1) => rkyv::access::<ArchivedDecisionV1, Failure>(payload).map(|row| row.time),
         (4, 1) => rkyv::access::<ArchivedOutcomeV1, Failure>(payload).map(|row| row.time),

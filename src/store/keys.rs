@@ -10,7 +10,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::dedupe::DedupeKey;
 use super::directory::{Directory, make_folder, write_whole};
@@ -28,13 +28,13 @@ pub fn click_id_keys(directory: &Directory, is_new: bool) -> Result<Keys> {
     make_folder(&folder)?;
     let mut keys = Vec::new();
     for version in 0..=Keys::VERSION_MAX {
-        let path = folder.join(format!("click-id-{version:02}.key"));
+        let path = key_path(directory, version);
         if let Some(key) = read_key(&path)? {
             keys.push((version, key));
         }
     }
     if keys.is_empty() {
-        let path = folder.join("click-id-00.key");
+        let path = key_path(directory, 0);
         if !is_new {
             return Err(Error::Key { path, what: "no click-id key is there, but the store has clicks" });
         }
@@ -45,13 +45,22 @@ pub fn click_id_keys(directory: &Directory, is_new: bool) -> Result<Keys> {
         .map_err(|_| Error::Key { path: folder, what: "the versions do not fit together" })
 }
 
+/// The versions whose key files are there, whatever they hold.
+pub fn existing_versions(directory: &Directory) -> Vec<u8> {
+    (0..=Keys::VERSION_MAX).filter(|version| key_path(directory, *version).exists()).collect()
+}
+
+fn key_path(directory: &Directory, version: u8) -> PathBuf {
+    directory.keys().join(format!("click-id-{version:02}.key"))
+}
+
 /// Adds a click-id key of the next version; ids made from the next start on use it. Gives its version.
 ///
 /// # Errors
 /// `Key` when all sixteen versions are used.
 pub fn rotate_click_id_key(directory: &Directory) -> Result<u8> {
     let next = click_id_keys(directory, false)?.current() + 1;
-    let path = directory.keys().join(format!("click-id-{next:02}.key"));
+    let path = key_path(directory, next);
     if next > Keys::VERSION_MAX {
         return Err(Error::Key { path, what: "all versions are used; remove one whose ids are all expired" });
     }

@@ -7,6 +7,7 @@
 use super::Journal;
 use super::record::{BODY_OFFSET, FOOTER_BYTES, RECORD_ALIGN};
 use crate::clock::Timestamp;
+use crate::event::codec::Kind;
 
 /// Version of the segment layout that this build writes; it reads no other.
 pub const FORMAT: u16 = 1;
@@ -159,6 +160,8 @@ pub struct Summary {
     pub first_ordinal: u32,
     /// See `first_ordinal`.
     pub next_ordinal: u32,
+    /// How many of the records are clicks of another tracker.
+    pub foreign: u32,
     /// Smallest time of any record; meaningless when there is none.
     pub first_time: Timestamp,
     /// Largest time of any record; meaningless when there is none.
@@ -174,6 +177,7 @@ impl Default for Summary {
             corrupt_gaps: 0,
             first_ordinal: 0,
             next_ordinal: 0,
+            foreign: 0,
             first_time: Timestamp::from_micros(i64::MAX),
             last_time: Timestamp::from_micros(i64::MIN),
         }
@@ -181,12 +185,13 @@ impl Default for Summary {
 }
 
 impl Summary {
-    /// Adds one record that ends at `end`.
-    pub fn add(&mut self, ordinal: u32, end: u32, time: Timestamp) {
+    /// Adds one record of this kind that ends at `end`.
+    pub fn add(&mut self, kind: u16, ordinal: u32, end: u32, time: Timestamp) {
         if self.records == 0 {
             self.first_ordinal = ordinal;
         }
         self.records += 1;
+        self.foreign += u32::from(kind == Kind::ForeignClick.code());
         self.next_ordinal = ordinal + 1;
         self.end = end;
         self.first_time = self.first_time.min(time);
@@ -219,6 +224,7 @@ impl Footer {
         for (at, time) in (72..).step_by(8).zip(times) {
             page.put(at, &time.micros().to_le_bytes());
         }
+        page.put(96, &summary.foreign.to_le_bytes());
         page.sealed()
     }
 
@@ -236,6 +242,7 @@ impl Footer {
                 corrupt_gaps: page.u32(56),
                 first_ordinal: page.u32(60),
                 next_ordinal: page.u32(64),
+                foreign: page.u32(96),
                 first_time: Timestamp::from_micros(page.i64(72)),
                 last_time: Timestamp::from_micros(page.i64(80)),
             },
@@ -344,7 +351,7 @@ mod tests {
 
     fn footer() -> Footer {
         let mut summary = Summary::default();
-        summary.add(4, BODY_OFFSET + 64, Timestamp::from_seconds(2_000));
+        summary.add(5, 4, BODY_OFFSET + 64, Timestamp::from_seconds(2_000));
         Footer {
             identity: identity(),
             segment_bytes: SEGMENT_BYTES_MIN,

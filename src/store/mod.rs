@@ -22,6 +22,7 @@ mod options;
 pub mod poison;
 pub mod position;
 pub mod published;
+pub mod reader;
 pub mod record;
 pub mod recovery;
 pub mod scan;
@@ -29,6 +30,7 @@ pub mod sealed;
 pub mod segment;
 pub mod space;
 mod sync;
+pub mod verify;
 pub mod watermark;
 
 pub use background::Counters;

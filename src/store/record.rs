@@ -201,10 +201,20 @@ pub enum Found<'a> {
 
 /// Looks at `offset` of a segment's bytes. `bytes` begins at offset 0 of the file.
 pub fn read_at(bytes: &[u8], seed: u32, offset: u32) -> Found<'_> {
-    let at = offset as usize;
-    let Some(frame) = bytes.get(at..).and_then(|rest| rest.first_chunk()) else {
-        return Found::Nothing;
-    };
+    look(bytes.get(offset as usize..).unwrap_or_default(), seed, offset)
+}
+
+/// The record that begins `at` bytes into a copy of a segment's bytes from `base` on, if it is there, whole.
+pub fn read_copied(bytes: &[u8], seed: u32, base: u32, at: u32) -> Option<Record<'_>> {
+    match look(bytes.get(at as usize..)?, seed, base.checked_add(at)?) {
+        Found::Record(record) => Some(record),
+        Found::Nothing | Found::Damage => None,
+    }
+}
+
+/// Looks at the front of `bytes`, which lie at `offset` of their segment.
+fn look(bytes: &[u8], seed: u32, offset: u32) -> Found<'_> {
+    let Some((frame, rest)) = bytes.split_first_chunk() else { return Found::Nothing };
     let frame = Frame::from_bytes(*frame);
     if frame.len == 0 {
         return Found::Nothing;
@@ -212,8 +222,7 @@ pub fn read_at(bytes: &[u8], seed: u32, offset: u32) -> Found<'_> {
     if frame.span().is_none() {
         return Found::Damage;
     }
-    let start = at + FRAME_BYTES as usize;
-    match bytes.get(start..start + frame.len as usize) {
+    match rest.get(..frame.len as usize) {
         Some(payload) if frame.matches(seed, offset, payload) => Found::Record(Record {
             offset,
             kind: frame.kind,

@@ -120,7 +120,12 @@ fn accept(scan: &mut Scan, record: &Record<'_>) -> bool {
     if time.is_err() {
         scan.undecodable += 1;
     }
-    summary.add(record.ordinal, record.end(), time.unwrap_or(summary.last_time.max(summary.first_time)));
+    summary.add(
+        record.kind,
+        record.ordinal,
+        record.end(),
+        time.unwrap_or(summary.last_time.max(summary.first_time)),
+    );
     true
 }
 

@@ -280,7 +280,7 @@ impl Appender {
         if let Some(slot) = self.segment.table.slots().get(ordinal as usize) {
             slot.store(offset / RECORD_ALIGN, Ordering::Relaxed);
         }
-        self.summary.add(ordinal, self.writer.tail(), event.time);
+        self.summary.add(kind, ordinal, self.writer.tail(), event.time);
         self.segment.next_ordinal.store(self.summary.next_ordinal, Ordering::Relaxed);
         Placed { offset, ordinal }
     }

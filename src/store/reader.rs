@@ -1,0 +1,204 @@
+//! Reading a store from outside: batch jobs, in this process or another, beside a running daemon or without.
+//!
+//! In: a data folder and where to begin. Out: records in the order of their lane, each with its checksum
+//! checked, and where to go on.
+//! Keeps: it takes no lock and writes nothing. Sealed segments are mapped and read in place; a segment that is
+//! still written is copied, checked, and never mapped, because its writer may be gone tomorrow and its file
+//! shorter.
+//! Not here: what a record means (`event::codec::decode`), look-ups by click id (`Clicks`).
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//!
+//! use clicklog::event::codec::{Event, decode};
+//! use clicklog::store::{Journal, reader::{Cursor, Reader}};
+//!
+//! let reader = Reader::open("clicklog-data");
+//! for lane in reader.lanes(Journal::Clicks)? {
+//!     reader.read(Journal::Clicks, lane, Cursor::default(), |_position, record| {
+//!         if let Ok(Event::Click(click)) = decode(record.kind, record.schema, record.payload) {
+//!             println!("{} {}", click.time, click.campaign);
+//!         }
+//!         ControlFlow::Continue(())
+//!     })?;
+//! }
+//! # Ok::<(), clicklog::store::Error>(())
+//! ```
+
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use rkyv::util::AlignedVec;
+
+use super::Journal;
+use super::directory::{Directory, SegmentFile};
+use super::error::{Error, Result};
+use super::layout::Header;
+use super::mapping::FrozenMap;
+use super::position::Position;
+use super::record::{
+    BODY_OFFSET, FOOTER_BYTES, Found, PAYLOAD_BYTES_MAX, Record, read_at, read_copied, span_of,
+};
+use super::sealed::read_footer;
+use super::segment::map_name;
+
+/// Bytes of an unsealed segment that are copied at once.
+const COPY_BYTES: u32 = 1024 * 1024;
+
+const _: () = assert!(COPY_BYTES > span_of(PAYLOAD_BYTES_MAX), "the longest record fits a copy");
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    directory: Directory,
+}
+
+/// Where to go on reading a lane: at this offset of this segment, or what follows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// Number of the segment.
+    pub segment: u32,
+    /// Offset in it; 0 means its beginning.
+    pub offset: u32,
+}
+
+impl Reader {
+    /// A reader of this data folder. Nothing is opened yet.
+    pub fn open(data: impl Into<PathBuf>) -> Self {
+        Self { directory: Directory::new(data) }
+    }
+
+    /// The folder.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The lanes of a journal.
+    ///
+    /// # Errors
+    /// What reading the folder says.
+    pub fn lanes(&self, journal: Journal) -> Result<Vec<u8>> {
+        let lanes = self.directory.lanes()?;
+        Ok(lanes.into_iter().filter(|(of, _)| *of == journal).map(|(_, lane)| lane).collect())
+    }
+
+    /// Gives `each` the records of a lane from `from` on, gaps left out, until it breaks or there are no more;
+    /// says where to go on.
+    ///
+    /// # Errors
+    /// `Corrupt` at a byte of a sealed segment that is no record, or what reading says.
+    pub fn read(
+        &self,
+        journal: Journal,
+        lane: u8,
+        from: Cursor,
+        mut each: impl FnMut(Position, &Record<'_>) -> ControlFlow<()>,
+    ) -> Result<Cursor> {
+        let mut cursor = from;
+        let files = self.directory.segments(journal, lane)?;
+        let mut ahead = files.iter().filter(|file| file.segment >= from.segment).peekable();
+        while let Some(file) = ahead.next() {
+            // Of two generations the newer is read: it holds the same records, less what was erased.
+            if ahead.peek().is_some_and(|next| next.segment == file.segment) {
+                continue;
+            }
+            let start =
+                if file.segment == cursor.segment { cursor.offset.max(BODY_OFFSET) } else { BODY_OFFSET };
+            let (end, flow) = read_segment(file, start, &mut each)?;
+            // A prepared segment has no record yet: it is not where reading goes on.
+            if end > BODY_OFFSET || file.segment == cursor.segment {
+                cursor = Cursor { segment: file.segment, offset: end };
+            }
+            if flow.is_break() {
+                break;
+            }
+        }
+        Ok(cursor)
+    }
+}
+
+/// Where reading a segment ended, and whether it was told to.
+type Ended = (u32, ControlFlow<()>);
+
+/// Reads one segment from `start`.
+fn read_segment(
+    file: &SegmentFile,
+    start: u32,
+    each: &mut impl FnMut(Position, &Record<'_>),
+) -> Result<Ended> {
+    let path = &file.path;
+    let open = match File::open(path) {
+        Ok(open) => open,
+        // Dropped by retention since the folder was listed.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok((start, ControlFlow::Continue(())));
+        }
+        Err(error) => return Err(Error::io("open", path)(error)),
+    };
+    let mut give = |record: &Record<'_>| {
+        if record.is_gap() {
+            return ControlFlow::Continue(());
+        }
+        each(Position::new(file.segment, record.offset), record)
+    };
+    match read_footer(&open).map_err(Error::io("read", path))? {
+        Some(footer) => {
+            let map = FrozenMap::open(&open, map_name(&footer.identity)).map_err(Error::io("map", path))?;
+            let (seed, end) = (footer.identity.seed(), footer.summary.end);
+            let mut offset = start;
+            while offset < end {
+                let Found::Record(record) = read_at(map.bytes(), seed, offset) else {
+                    let what = "there is no valid record";
+                    return Err(Error::Corrupt { path: path.clone(), offset: offset.into(), what });
+                };
+                offset = record.end();
+                if give(&record).is_break() {
+                    return Ok((offset, ControlFlow::Break(())));
+                }
+            }
+            Ok((offset, ControlFlow::Continue(())))
+        }
+        None => copy_records(&open, file, start, &mut give),
+    }
+}
+
+/// Reads what is published in a segment that is not sealed, from copies of its bytes.
+fn copy_records(
+    open: &File,
+    file: &SegmentFile,
+    start: u32,
+    give: &mut impl FnMut(&Record<'_>) -> ControlFlow<()>,
+) -> Result<Ended> {
+    let read = |bytes: &mut [u8], at: u32| {
+        open.read_exact_at(bytes, at.into()).map_err(Error::io("read", &file.path))
+    };
+    let nothing = (start, ControlFlow::Continue(()));
+    let len = open.metadata().map_err(Error::io("stat", &file.path))?.len();
+    let len = u32::try_from(len).unwrap_or(u32::MAX);
+    if len < BODY_OFFSET + FOOTER_BYTES {
+        return Ok(nothing);
+    }
+    let mut front = vec![0; BODY_OFFSET as usize];
+    read(&mut front, 0)?;
+    let Some(header) = Header::from_front(&front) else { return Ok(nothing) };
+    let (seed, end) = (header.identity.seed(), len - FOOTER_BYTES);
+    let mut bytes = AlignedVec::<16>::new();
+    let mut offset = start;
+    while offset < end {
+        bytes.resize(COPY_BYTES.min(end - offset) as usize, 0);
+        read(&mut bytes, offset)?;
+        let base = offset;
+        while let Some(record) = read_copied(&bytes, seed, base, offset - base) {
+            offset = record.end();
+            if give(&record).is_break() {
+                return Ok((offset, ControlFlow::Break(())));
+            }
+        }
+        if offset == base {
+            break;
+        }
+    }
+    Ok((offset, ControlFlow::Continue(())))
+}

@@ -126,7 +126,7 @@ type Ended = (u32, ControlFlow<()>);
 fn read_segment(
     file: &SegmentFile,
     start: u32,
-    each: &mut impl FnMut(Position, &Record<'_>),
+    each: &mut impl FnMut(Position, &Record<'_>) -> ControlFlow<()>,
 ) -> Result<Ended> {
     let path = &file.path;
     let open = match File::open(path) {

@@ -8,6 +8,7 @@
 
 pub mod checkpoint;
 mod key;
+pub mod restore;
 mod table;
 
 pub use key::DedupeKey;

@@ -1,10 +1,8 @@
-//! The store through its public face, on real files.
+//! Appending, finding, closing, opening again.
 
-mod support;
-
+use crate::support::{click_at, options, record};
 use clicklog::event::click::Click;
 use clicklog::store::{Journal, Lookup, Options, Store};
-use support::{click_at, options, record};
 
 #[test]
 fn a_click_is_found_by_its_id_before_and_after_sealing_and_restart() {

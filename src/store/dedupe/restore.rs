@@ -1,0 +1,123 @@
+//! The dedupe table at a start: the checkpoint, and what the journal says since; or all of the journal.
+//!
+//! In: the postbacks lane as it was opened, and the checkpoint file. Out: a table that knows every decision.
+//! Keeps: the answer is the same with and without the checkpoint; a checkpoint that cannot be trusted
+//! (damaged, of another key, ahead of the journal) is counted and left aside.
+//! Not here: making dedupe keys from postbacks (`apply`), using the table.
+
+use std::sync::Arc;
+
+use super::{DedupeKey, Full, Table, checkpoint};
+use crate::event::codec::{Event, Kind, decode};
+use crate::store::directory::Directory;
+use crate::store::error::{Error, Result};
+use crate::store::lane::{Lane, View, describe};
+use crate::store::position::Position;
+use crate::store::record::Record;
+
+/// A restored table, and how it was come by.
+#[derive(Debug)]
+pub struct Restored {
+    /// Knows every decision in the journal.
+    pub table: Table,
+    /// Decisions that were read from the journal.
+    pub replayed: u64,
+    /// Why the checkpoint was left aside, if it was there.
+    pub refused: Option<String>,
+}
+
+/// Restores the table of a store whose lane was just opened: all of its segments are sealed.
+///
+/// # Errors
+/// `Corrupt` where a sealed segment cannot be read; `Setting` when there are more transactions than
+/// `entries_max`.
+pub fn restore(directory: &Directory, lane: &Lane, key: &DedupeKey, entries_max: usize) -> Result<Restored> {
+    let mut refused = None;
+    let loaded = match checkpoint::read(&directory.dedupe_checkpoint(), key, entries_max) {
+        // A journal that is shorter than what the checkpoint covers came from elsewhere: a backup, say.
+        Ok(Some(loaded)) if loaded.covered <= end_of(lane) => Some(loaded),
+        Ok(Some(_ahead)) => {
+            refused = Some("it covers more than the journal holds".to_owned());
+            None
+        }
+        Ok(None) => None,
+        Err(error) => {
+            refused = Some(describe(&error));
+            None
+        }
+    };
+    let (table, covered) = match loaded {
+        Some(loaded) => (loaded.table, loaded.covered),
+        None => (Table::new(entries_max), Position::START),
+    };
+    let view = lane.view().clone();
+    let mut restoring = Restoring { table, key, view: Arc::clone(&view), replayed: 0, full: None };
+    for sealed in view.sealed.iter().filter(|sealed| sealed.footer().identity.segment >= covered.segment()) {
+        let number = sealed.footer().identity.segment;
+        let from = if number == covered.segment() { covered.offset() } else { 0 };
+        sealed.for_each(from, |record| restoring.take(number, &record))?;
+    }
+    match restoring.full {
+        None => Ok(Restored { table: restoring.table, replayed: restoring.replayed, refused }),
+        Some(Full { entries_max }) => Err(Error::Setting {
+            name: "dedupe_entries_max",
+            value: entries_max as u64,
+            allowed: "at least the number of live transactions in the journal".to_owned(),
+        }),
+    }
+}
+
+struct Restoring<'a> {
+    table: Table,
+    key: &'a DedupeKey,
+    view: Arc<View>,
+    replayed: u64,
+    full: Option<Full>,
+}
+
+impl Restoring<'_> {
+    /// Every decision with a key becomes the newest one of that key.
+    fn take(&mut self, segment: u32, record: &Record<'_>) {
+        if record.kind != Kind::Decision.code() {
+            return;
+        }
+        let Ok(Event::Decision(decision)) = decode(record.kind, record.schema, record.payload) else {
+            return;
+        };
+        if decision.dedupe_key.is_empty() {
+            return;
+        }
+        self.replayed += 1;
+        let position = Position::new(segment, record.offset);
+        let hash = self.key.hash(decision.dedupe_key);
+        let view = &self.view;
+        let done = match self.table.find(hash, |old| has_key(view, old, decision.dedupe_key)) {
+            Some(old) => {
+                self.table.replace(hash, old, position);
+                Ok(())
+            }
+            None => self.table.insert(hash, position),
+        };
+        if let Err(full) = done {
+            self.full = Some(full);
+        }
+    }
+}
+
+/// Whether the decision at `position` has this dedupe key: equal hashes are not enough.
+fn has_key(view: &View, position: Position, dedupe_key: &[u8]) -> bool {
+    let Some(sealed) = view.sealed(position.segment()) else { return false };
+    let Ok(copied) = sealed.read(position.offset()) else { return false };
+    let record = copied.record();
+    matches!(
+        decode(record.kind, record.schema, record.payload),
+        Ok(Event::Decision(decision)) if decision.dedupe_key == dedupe_key
+    )
+}
+
+/// Where the journal ends: every record in it begins before.
+fn end_of(lane: &Lane) -> Position {
+    let view = lane.view();
+    let last = view.sealed.last().map(|sealed| sealed.footer());
+    last.map_or(Position::START, |footer| Position::new(footer.identity.segment, footer.summary.end))
+}

@@ -1,10 +1,7 @@
 //! Fuzzes how a moment is written; the body says what holds.
 #![no_main]
 
-#[expect(
-    dead_code,
-    reason = "a target runs one body; the table is for tests/corpora.rs"
-)]
+#[expect(dead_code, reason = "a target runs one body; the table is for tests/corpora.rs")]
 #[path = "../../tests/fuzz_bodies/mod.rs"]
 mod bodies;
 

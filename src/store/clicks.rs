@@ -6,23 +6,24 @@
 use std::sync::Arc;
 
 use super::error::{Error, Result};
+use super::foreign::ForeignIds;
+use super::foreign::table::ForeignPlace;
 use super::lane::{Appended, Lane, LaneWriter, Lookup};
 use super::position::Position;
 use super::record::Record;
 use super::sealed::{Copied, Sealed, Tried};
 use super::segment::Segment;
 use crate::clock::Timestamp;
-use crate::event::click::Click;
+use crate::event::click::{Click, ClickKind};
 use crate::event::click_id::{ClickId, Keys, Place};
-use crate::event::codec::{Encoder, Event, decode};
+use crate::event::codec::{Encoder, Event, decode, time_of};
 
 /// The right to append to one lane of clicks.
 #[derive(Debug)]
 pub struct ClickWriter {
     writer: LaneWriter,
     encoder: Encoder,
-    keys: Arc<Keys>,
-    node: u16,
+    clicks: Clicks,
 }
 
 /// A click that is recorded.
@@ -35,8 +36,8 @@ pub struct Recorded {
 }
 
 impl ClickWriter {
-    pub(super) fn new(writer: LaneWriter, keys: Arc<Keys>, node: u16) -> Self {
-        Self { writer, encoder: Encoder::default(), keys, node }
+    pub(super) fn new(writer: LaneWriter, clicks: Clicks) -> Self {
+        Self { writer, encoder: Encoder::default(), clicks }
     }
 
     /// Records a click and makes its id. It survives the death of the process from here on, and power loss once
@@ -44,6 +45,7 @@ impl ClickWriter {
     ///
     /// # Errors
     /// `Poisoned`, `NoRoom`, or `RecordLength` for a click whose texts do not fit; then nothing was written.
+    /// `Setting` when an imported click is one too many for the table of foreign ids; it was written.
     pub fn append(&mut self, click: &Click<'_>) -> Result<Recorded> {
         let max = u32::from(u16::MAX);
         let encoded =
@@ -51,12 +53,15 @@ impl ClickWriter {
         let appended = self.writer.append(&encoded)?;
         let lane = self.writer.lane().number();
         let segment = appended.position().segment();
-        let place = Place::new(self.node, lane, segment, appended.ordinal(), click.time.seconds());
+        let place = Place::new(self.clicks.node, lane, segment, appended.ordinal(), click.time.seconds());
         let Ok(place) = place else {
             // The options, the manifest and the segment length bound every field.
             unreachable!("a position of this store fits a click id: {place:?}");
         };
-        Ok(Recorded { click_id: self.keys.encode(place), appended })
+        if click.kind == ClickKind::Imported && !click.foreign_id.is_empty() {
+            self.clicks.note_foreign(click.foreign_id, place)?;
+        }
+        Ok(Recorded { click_id: self.clicks.keys.encode(place), appended })
     }
 
     /// See `LaneWriter::tick`.
@@ -88,6 +93,7 @@ impl ClickWriter {
 pub struct Clicks {
     lanes: Arc<[Arc<Lane>]>,
     keys: Arc<Keys>,
+    foreign: Arc<ForeignIds>,
     node: u16,
 }
 
@@ -110,24 +116,26 @@ enum Held {
 impl FoundClick {
     /// The click; nothing if this build cannot read its record.
     pub fn click(&self) -> Option<Click<'_>> {
-        let record = self.record()?;
+        let record = self.bytes.record()?;
         match decode(record.kind, record.schema, record.payload) {
             Ok(Event::Click(click)) => Some(click),
             _ => None,
         }
     }
+}
 
+impl Held {
     fn record(&self) -> Option<Record<'_>> {
-        match &self.bytes {
-            Held::Mapped(segment, offset) => segment.record(*offset),
-            Held::Copied(copied) => Some(copied.record()),
+        match self {
+            Self::Mapped(segment, offset) => segment.record(*offset),
+            Self::Copied(copied) => Some(copied.record()),
         }
     }
 }
 
 impl Clicks {
-    pub(super) fn new(lanes: Arc<[Arc<Lane>]>, keys: Arc<Keys>, node: u16) -> Self {
-        Self { lanes, keys, node }
+    pub(super) fn new(lanes: Arc<[Arc<Lane>]>, keys: Arc<Keys>, foreign: Arc<ForeignIds>, node: u16) -> Self {
+        Self { lanes, keys, foreign, node }
     }
 
     /// What an id says, if it is one of ours; no memory but the keys is touched for one that is not.
@@ -137,7 +145,7 @@ impl Clicks {
 
     /// Where the record of a place begins, from the in-memory index; does not wait for the disk.
     pub fn try_locate(&self, place: Place) -> Tried<Lookup<Position>> {
-        match self.lane(place) {
+        match self.lane(place.lane()) {
             Some(lane) => lane.try_locate(place.segment(), place.ordinal()),
             None => Tried::Done(Lookup::Absent),
         }
@@ -145,29 +153,55 @@ impl Clicks {
 
     /// Finds a click; may wait for the disk.
     pub fn find(&self, id: &ClickId) -> Lookup<FoundClick> {
-        let Some(place) = self.decode(id) else {
-            return Lookup::Absent;
+        let Some(place) = self.decode(id) else { return Lookup::Absent };
+        let Some(lane) = self.lane(place.lane()) else { return Lookup::Absent };
+        self.read(lane, place.segment(), place.ordinal())
+            .and_then(|(position, bytes)| self.checked(bytes, position, place))
+    }
+
+    /// Finds an imported click by the id that another tracker gave it; may wait for the disk.
+    pub fn find_foreign(&self, foreign_id: &str) -> Lookup<FoundClick> {
+        self.foreign.find(foreign_id, |at| {
+            let found = self.foreign_at(at)?;
+            let is_same = found.click()?.foreign_id == foreign_id;
+            Some((found, is_same))
+        })
+    }
+
+    fn note_foreign(&self, foreign_id: &str, place: Place) -> Result<()> {
+        let Some(at) = ForeignPlace::new(place.lane(), place.segment(), place.ordinal()) else {
+            return Ok(());
         };
-        let Some(lane) = self.lane(place) else {
-            return Lookup::Absent;
+        let id_of = |at| Some(self.foreign_at(at)?.click()?.foreign_id.to_owned());
+        self.foreign.insert(foreign_id, at, id_of)
+    }
+
+    fn foreign_at(&self, at: ForeignPlace) -> Option<FoundClick> {
+        let lane = self.lane(at.lane())?;
+        let Lookup::Found((position, bytes)) = self.read(lane, at.segment(), at.ordinal()) else {
+            return None;
         };
-        let position = match lane.locate(place.segment(), place.ordinal()) {
-            Lookup::Found(position) => position,
-            Lookup::Absent => return Lookup::Absent,
-            Lookup::NotYet => return Lookup::NotYet,
-            Lookup::Unavailable => return Lookup::Unavailable,
-        };
-        let view = lane.view();
-        if let Some(open) = view.open(position.segment()) {
-            return self.checked(Held::Mapped(Arc::clone(open), position.offset()), position, place);
+        let record = bytes.record()?;
+        let seconds = time_of(record.kind, record.schema, record.payload).ok()?.seconds();
+        let place = Place::new(self.node, at.lane(), at.segment(), at.ordinal(), seconds).ok()?;
+        match self.checked(bytes, position, place) {
+            Lookup::Found(found) => Some(found),
+            _ => None,
         }
-        let Some(sealed) = view.sealed(position.segment()) else {
-            return Lookup::Unavailable;
-        };
-        match sealed.read(position.offset()) {
-            Ok(copied) => self.checked(Held::Copied(copied), position, place),
-            Err(_corrupt_or_unreadable) => Lookup::Unavailable,
-        }
+    }
+
+    /// The record with this ordinal, held or copied.
+    fn read(&self, lane: &Lane, segment: u32, ordinal: u32) -> Lookup<(Position, Held)> {
+        lane.locate(segment, ordinal).and_then(|position| {
+            let view = lane.view();
+            if let Some(open) = view.open(segment) {
+                return Lookup::Found((position, Held::Mapped(Arc::clone(open), position.offset())));
+            }
+            match view.sealed(segment).map(|sealed| sealed.read(position.offset())) {
+                Some(Ok(copied)) => Lookup::Found((position, Held::Copied(copied))),
+                Some(Err(_)) | None => Lookup::Unavailable,
+            }
+        })
     }
 
     /// Finds a click, unless that would have to wait for the disk.
@@ -175,7 +209,7 @@ impl Clicks {
         let Some(place) = self.decode(id) else {
             return Tried::Done(Lookup::Absent);
         };
-        let Some(lane) = self.lane(place) else {
+        let Some(lane) = self.lane(place.lane()) else {
             return Tried::Done(Lookup::Absent);
         };
         let position = match lane.try_locate(place.segment(), place.ordinal()) {
@@ -200,20 +234,20 @@ impl Clicks {
     /// Takes a record for the click of `place` only if it says the same ordinal and time.
     fn checked(&self, bytes: Held, position: Position, place: Place) -> Lookup<FoundClick> {
         let found = FoundClick { bytes, position, place };
-        let Some(record) = found.record() else {
+        let Some(record) = found.bytes.record() else {
             return Lookup::Unavailable;
         };
         if record.ordinal != place.ordinal() {
             return Lookup::Unavailable;
         }
-        match crate::event::codec::time_of(record.kind, record.schema, record.payload) {
+        match time_of(record.kind, record.schema, record.payload) {
             Ok(time) if time.seconds() == place.seconds() => Lookup::Found(found),
             Ok(_another_click) => Lookup::Absent,
             Err(_unreadable) => Lookup::Unavailable,
         }
     }
 
-    fn lane(&self, place: Place) -> Option<&Arc<Lane>> {
-        self.lanes.iter().find(|lane| lane.number() == place.lane())
+    fn lane(&self, number: u8) -> Option<&Arc<Lane>> {
+        self.lanes.iter().find(|lane| lane.number() == number)
     }
 }

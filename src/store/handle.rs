@@ -11,6 +11,7 @@ use super::clicks::{ClickWriter, Clicks};
 use super::dedupe::DedupeKey;
 use super::directory::{Directory, Lock};
 use super::error::{Error, Result};
+use super::foreign::ForeignIds;
 use super::keys;
 use super::lane::{Bells, Lane, LaneWriter};
 use super::open::{Opened, Progress, open};
@@ -19,13 +20,12 @@ use super::poison::Poison;
 use super::position::Position;
 use super::recovery::Report;
 use super::space::{Reserve, Room};
-use crate::event::click_id::Keys;
 
 /// An open store.
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
-    keys: Arc<Keys>,
+    clicks: Clicks,
     dedupe_key: DedupeKey,
     writers: Mutex<Vec<LaneWriter>>,
     threads: Vec<JoinHandle<()>>,
@@ -65,6 +65,10 @@ impl Store {
                 lane
             })
             .collect();
+        let of_clicks = lanes.iter().filter(|lane| lane.journal() == Journal::Clicks);
+        let secret = keys::random(directory.root())?;
+        let foreign = ForeignIds::restore(of_clicks.clone().map(|lane| &**lane), &secret)?;
+        let clicks = Clicks::new(of_clicks.cloned().collect(), keys, Arc::new(foreign), options.node);
         let writers = lanes
             .iter()
             .filter(|lane| lane.journal() != Journal::Clicks || lane.number() < options.lanes)
@@ -87,7 +91,7 @@ impl Store {
         shared.poison.check()?;
         let mut store = Self {
             shared,
-            keys,
+            clicks,
             dedupe_key,
             writers: Mutex::new(writers),
             threads: Vec::new(),
@@ -120,7 +124,7 @@ impl Store {
     /// The right to append clicks to this lane; nothing if it was given out, or there is no such lane.
     pub fn click_writer(&self, lane: u8) -> Option<ClickWriter> {
         let writer = self.take_writer(Journal::Clicks, lane)?;
-        Some(ClickWriter::new(writer, Arc::clone(&self.keys), self.shared.options.node))
+        Some(ClickWriter::new(writer, self.clicks()))
     }
 
     /// The right to append to the postbacks or deliveries journal; nothing if it was given out.
@@ -139,8 +143,7 @@ impl Store {
 
     /// Look-ups of clicks, in all lanes.
     pub fn clicks(&self) -> Clicks {
-        let lanes = self.shared.all_lanes.iter().filter(|lane| lane.journal() == Journal::Clicks);
-        Clicks::new(lanes.cloned().collect(), Arc::clone(&self.keys), self.shared.options.node)
+        self.clicks.clone()
     }
 
     /// A lane, for reading, waiting and syncing.

@@ -96,6 +96,18 @@ pub enum Lookup<T> {
     Unavailable,
 }
 
+impl<T> Lookup<T> {
+    /// Goes on from what was found.
+    pub fn and_then<U>(self, next: impl FnOnce(T) -> Lookup<U>) -> Lookup<U> {
+        match self {
+            Self::Found(found) => next(found),
+            Self::Absent => Lookup::Absent,
+            Self::NotYet => Lookup::NotYet,
+            Self::Unavailable => Lookup::Unavailable,
+        }
+    }
+}
+
 impl Lane {
     pub(super) fn new(
         journal: Journal,

@@ -3,6 +3,7 @@
 
 mod basics;
 mod dedupe;
+mod foreign;
 #[path = "../support/mod.rs"]
 mod support;
 mod verify;

@@ -168,6 +168,11 @@ impl Clicks {
         })
     }
 
+    /// The ids of other trackers.
+    pub fn foreign(&self) -> &ForeignIds {
+        &self.foreign
+    }
+
     fn note_foreign(&self, foreign_id: &str, place: Place) -> Result<()> {
         let Some(at) = ForeignPlace::new(place.lane(), place.segment(), place.ordinal()) else {
             return Ok(());

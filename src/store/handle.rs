@@ -2,6 +2,7 @@
 //!
 //! Keeps: what was handed out is handed out once; `close` leaves everything sealed, or says why not.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -13,13 +14,14 @@ use super::directory::{Directory, Lock};
 use super::error::{Error, Result};
 use super::foreign::ForeignIds;
 use super::keys;
-use super::lane::{Bells, Lane, LaneWriter};
+use super::lane::{Bells, Lane, LaneWriter, View};
 use super::open::{Opened, Progress, open};
 use super::options::Options;
 use super::poison::Poison;
 use super::position::Position;
 use super::recovery::Report;
 use super::space::{Reserve, Room};
+use crate::metrics::{self, Metric, Page};
 
 /// An open store.
 #[derive(Debug)]
@@ -170,6 +172,38 @@ impl Store {
     /// What happened in the background.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
+    }
+
+    /// Writes the store's numbers on a page.
+    pub fn write_metrics(&self, page: &mut Page) {
+        let (lanes, counters) = (&self.shared.all_lanes, &self.shared.counters);
+        let mut per_lane = |metric: &Metric, count: fn(&View) -> usize| {
+            for lane in lanes {
+                let number = lane.number().to_string();
+                let labels = [("journal", lane.journal().name()), ("lane", &number)];
+                page.sample(metric, &labels, count(&lane.view()) as u64);
+            }
+        };
+        per_lane(&metrics::STORE_OPEN_SEGMENTS, |view| view.open.len());
+        per_lane(&metrics::STORE_SEALED_SEGMENTS, |view| view.sealed.len());
+        per_lane(&metrics::STORE_UNREADABLE_SEGMENTS, |view| view.unreadable.len());
+        let (report, foreign) = (&self.report, self.clicks.foreign());
+        let samples = [
+            (&metrics::STORE_PREPARED, counters.prepared.load(Ordering::Relaxed)),
+            (&metrics::STORE_SEALED, counters.sealed.load(Ordering::Relaxed)),
+            (&metrics::STORE_FULL, counters.full.load(Ordering::Relaxed)),
+            (&metrics::STORE_FREE_BYTES, counters.free_bytes.load(Ordering::Relaxed)),
+            (&metrics::STORE_ROOM, self.room() as u64),
+            (&metrics::STORE_POISONED, u64::from(self.poison().cause().is_some())),
+            (&metrics::STORE_FOREIGN_IDS, foreign.len() as u64),
+            (&metrics::STORE_FOREIGN_BYTES, foreign.memory_bytes() as u64),
+            (&metrics::RECOVERY_CLEAN, u64::from(report.was_clean)),
+            (&metrics::RECOVERY_SEGMENTS, report.recovered_segments),
+            (&metrics::RECOVERY_RECORDS, report.recovered_records),
+            (&metrics::RECOVERY_DAMAGED_BYTES, report.damaged_bytes),
+            (&metrics::RECOVERY_CORRUPT_SEGMENTS, report.corrupt_segments),
+        ];
+        samples.into_iter().for_each(|(metric, value)| page.sample(metric, &[], value));
     }
 
     /// Syncs and seals everything, and marks the stop as clean. Writers that were handed out are to be closed

@@ -51,7 +51,6 @@ pub struct Segment {
     file: File,
     map: Arc<SegmentMap>,
     table: LazyTable,
-    next_ordinal: AtomicU32,
     /// How far a sync has gone; only the holder of the lane's sync turn stores to it.
     synced: AtomicU32,
 }
@@ -159,7 +158,6 @@ fn map(file: File, path: PathBuf, plan: &Plan) -> Result<Appender> {
         map: Arc::clone(writer.map()),
         table: LazyTable::new(slots).map_err(Error::io("make the index of", &path))?,
         path,
-        next_ordinal: AtomicU32::new(0),
         synced: AtomicU32::new(BODY_OFFSET),
     };
     Ok(Appender { segment: Arc::new(segment), writer, summary: Summary::default() })
@@ -243,7 +241,11 @@ impl Segment {
 
     /// Makes the pages of `[start, start + bytes)` writable without a fault.
     pub(super) fn populate(&self, start: u32, bytes: u32) -> Result<()> {
-        self.map.populate(start, start.saturating_add(bytes)).map_err(Error::io("populate", &self.path))
+        match self.map.populate(start, start.saturating_add(bytes)) {
+            // Linux before 5.14 does not know the advice: then the first store to a page faults it in.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
+            done => done.map_err(Error::io("populate", &self.path)),
+        }
     }
 }
 
@@ -281,7 +283,6 @@ impl Appender {
             slot.store(offset / RECORD_ALIGN, Ordering::Relaxed);
         }
         self.summary.add(kind, ordinal, self.writer.tail(), event.time);
-        self.segment.next_ordinal.store(self.summary.next_ordinal, Ordering::Relaxed);
         Placed { offset, ordinal }
     }
 

@@ -108,3 +108,15 @@ fn a_click_that_is_too_long_is_refused_and_nothing_is_written() {
     let recorded = record(&mut writer, 1);
     assert_eq!(recorded.appended.ordinal(), 0);
 }
+
+#[test]
+fn every_listed_metric_is_on_the_page() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut page = clicklog::metrics::Page::default();
+    store.write_metrics(&mut page);
+    let text = page.into_text();
+    for metric in clicklog::metrics::METRICS {
+        assert!(text.contains(&format!("\n{}", metric.name)), "{} is missing", metric.name);
+    }
+}

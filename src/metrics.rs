@@ -1,0 +1,191 @@
+//! Every metric there is: one list, and the text that Prometheus reads.
+//!
+//! Gives: `METRICS` (name, kind, help: also the source of the documentation), `Counter` for hot paths, and
+//! `Page`, which writes the exposition format.
+//! Keeps: names begin with `clicklog_`, end in their base unit, and in `_total` for counters; labels come from
+//! enums, never from requests; a page has each metric's samples in one block, as the format asks.
+//! Not here: where the numbers come from, who may read them.
+
+use std::cell::Cell;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, until the process ends.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name, prefix included.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// What it counts, in a sentence.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $constant:ident: $kind:ident $name:literal $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: Metric = Metric { name: $name, kind: Kind::$kind, help: $help };
+        )*
+        /// All of them, in the order of the page.
+        pub const METRICS: &[Metric] = &[$($constant),*];
+    };
+}
+
+metrics! {
+    STORE_OPEN_SEGMENTS: Gauge "clicklog_store_open_segments" "Segments that are not sealed yet.";
+    STORE_SEALED_SEGMENTS: Gauge "clicklog_store_sealed_segments" "Segments that are sealed.";
+    STORE_UNREADABLE_SEGMENTS: Gauge "clicklog_store_unreadable_segments" "Segments that are in quarantine or missing.";
+    STORE_PREPARED: Counter "clicklog_store_segments_prepared_total" "Segments made ready to be written.";
+    STORE_SEALED: Counter "clicklog_store_segments_sealed_total" "Segments sealed.";
+    STORE_FULL: Counter "clicklog_store_disk_full_total" "Times that a segment could not be made or sealed because the disk was full.";
+    STORE_FREE_BYTES: Gauge "clicklog_store_free_bytes" "Bytes free on the data folder's file system.";
+    STORE_ROOM: Gauge "clicklog_store_room" "What the free space allows: 0 everything, 1 everything but low, 2 clicks only.";
+    STORE_POISONED: Gauge "clicklog_store_poisoned" "Whether a sync failed, after which nothing is written.";
+    STORE_FOREIGN_IDS: Gauge "clicklog_store_foreign_ids" "Click ids of other trackers that are held.";
+    STORE_FOREIGN_BYTES: Gauge "clicklog_store_foreign_ids_bytes" "Memory that the ids of other trackers take.";
+    RECOVERY_CLEAN: Gauge "clicklog_recovery_clean_stop" "Whether the stop before this start was clean.";
+    RECOVERY_SEGMENTS: Gauge "clicklog_recovery_segments" "Segments that this start had to read through.";
+    RECOVERY_RECORDS: Gauge "clicklog_recovery_records" "Records found in those.";
+    RECOVERY_DAMAGED_BYTES: Gauge "clicklog_recovery_damaged_bytes" "Bytes of damage and of torn tails found by this start, kept in quarantine.";
+    RECOVERY_CORRUPT_SEGMENTS: Gauge "clicklog_recovery_corrupt_segments" "Segments in which this start found synced records lost.";
+}
+
+/// Threads that count without meeting each other; further ones share.
+const SHARDS: usize = 64;
+
+/// A counter that many threads may add to at once: each has a cache line of its own.
+#[derive(Debug)]
+pub struct Counter([Shard; SHARDS]);
+
+/// Two cache lines: the prefetcher of x86-64 reads them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard(AtomicU64);
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Shard::default()))
+    }
+}
+
+impl Counter {
+    /// Adds one.
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    /// Adds `count`.
+    pub fn add(&self, count: u64) {
+        self.0[shard()].0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The sum over all threads, as of now.
+    pub fn sum(&self) -> u64 {
+        self.0.iter().map(|shard| shard.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// This thread's place among the shards.
+fn shard() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
+    }
+    MINE.get()
+}
+
+/// A page in Prometheus' text format, version 0.0.4.
+#[derive(Debug, Default)]
+pub struct Page {
+    text: String,
+    last: Option<&'static str>,
+}
+
+impl Page {
+    /// What to send as `Content-Type`: Prometheus 3 refuses a page without one.
+    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
+
+    /// Adds one sample. Samples of one metric come one after the other.
+    pub fn sample(&mut self, metric: &Metric, labels: &[(&str, &str)], value: u64) {
+        if self.last != Some(metric.name) {
+            let kind = match metric.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+            };
+            self.line(format_args!("# HELP {} {}", metric.name, metric.help));
+            self.line(format_args!("# TYPE {} {kind}", metric.name));
+            self.last = Some(metric.name);
+        }
+        let mut set = String::new();
+        for (name, value) in labels {
+            let comma = if set.is_empty() { "" } else { "," };
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            set.push_str(&format!("{comma}{name}=\"{value}\""));
+        }
+        let set = if set.is_empty() { set } else { format!("{{{set}}}") };
+        self.line(format_args!("{}{set} {value}", metric.name));
+    }
+
+    /// The page.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _written = writeln!(self.text, "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_follow_the_conventions_and_are_given_once() {
+        let mut names = HashSet::new();
+        for metric in METRICS {
+            assert!(names.insert(metric.name), "{} is given twice", metric.name);
+            assert!(metric.name.starts_with("clicklog_"), "{}", metric.name);
+            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn what_threads_add_is_summed() {
+        let counter = Counter::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..1_000).for_each(|_| counter.increment()));
+            }
+        });
+        assert_eq!(counter.sum(), 4_000);
+    }
+
+    #[test]
+    fn a_page_has_one_header_a_metric_and_escaped_labels() {
+        let mut page = Page::default();
+        page.sample(&STORE_ROOM, &[], 2);
+        page.sample(&STORE_SEALED_SEGMENTS, &[("journal", "clicks")], 3);
+        page.sample(&STORE_SEALED_SEGMENTS, &[("journal", "a\"b\\c\nd"), ("lane", "1")], 4);
+        let text = page.into_text();
+        assert_eq!(text.matches("# TYPE clicklog_store_sealed_segments gauge").count(), 1);
+        assert!(text.contains("clicklog_store_room 2\n"));
+        assert!(
+            text.contains(r#"clicklog_store_sealed_segments{journal="a\"b\\c\nd",lane="1"} 4"#),
+            "{text}"
+        );
+    }
+}

@@ -12,9 +12,9 @@ mod support;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-use clicklog::store::Store;
 use clicklog::store::directory::Directory;
 use clicklog::store::space::Room;
+use clicklog::store::{Journal, Store};
 use crash_child::{CUT, POISONED, options};
 use support::{Chance, Disk, Kept, Ledger, Writer, child, fill_up, run, skipped, tear};
 
@@ -79,6 +79,30 @@ fn a_failed_sync_is_told_to_everybody_and_ends_the_process() {
         ledger.check_refusals();
         ledger.check(&Store::open(options(root.path())).unwrap(), Kept::All);
     }
+}
+
+#[test]
+fn a_full_disk_is_told_and_survived_and_ends_when_there_is_room() {
+    let root = tempfile::tempdir().unwrap();
+    let disk = match Disk::make(root.path(), 20 << 20) {
+        Ok(disk) => disk,
+        Err(reason) => return skipped(&format!("no small disk can be mounted here: {reason}")),
+    };
+    let (data, ballast) = (disk.point().join("data"), disk.point().join("ballast"));
+    std::fs::write(&ballast, vec![1; 6 << 20]).unwrap();
+    let mut ledger = Ledger::default();
+    let mut writer = Writer::start(child(&[], &data, 0));
+    for journal in [Journal::Clicks, Journal::Postbacks] {
+        writer.hear_until(&mut ledger, |ledger| ledger.is_told_of_a_full_disk(journal));
+    }
+
+    std::fs::remove_file(&ballast).unwrap();
+    writer.hear(1_000, &mut ledger);
+    let status = writer.stop(&mut ledger);
+    assert!(status.success(), "{status}");
+    let store = Store::open(options(&data)).unwrap();
+    assert!(store.report().was_clean);
+    ledger.check(&store, Kept::All);
 }
 
 #[test]

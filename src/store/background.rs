@@ -20,7 +20,7 @@ use super::layout::Identity;
 use super::manifest::{ManifestFile, State};
 use super::options::Options;
 use super::poison::Poison;
-use super::segment::{Plan, prepare};
+use super::segment::{Plan, Retired, prepare};
 use super::space::{Reserve, Room, free_bytes};
 use crate::shutdown::Woken;
 
@@ -136,14 +136,21 @@ impl Shared {
     pub(super) fn seal_ready(&self) {
         for lane in &self.lanes {
             while self.poison.cause().is_none()
-                && let Some(retired) = lane.take_sealable()
+                && let Some(mut retired) = lane.take_sealable()
             {
-                self.judge(self.seal_one(lane, retired));
+                let sealed = self.seal_one(lane, &mut retired);
+                let is_stopped = sealed.is_err();
+                self.judge(sealed);
+                if is_stopped {
+                    // On a full disk it waits for room, and the later ones of the lane behind it.
+                    lane.put_sealable(retired);
+                    break;
+                }
             }
         }
     }
 
-    fn seal_one(&self, lane: &Lane, retired: super::segment::Retired) -> Result<()> {
+    fn seal_one(&self, lane: &Lane, retired: &mut Retired) -> Result<()> {
         let number = retired.segment().number();
         let (journal, lane_number) = (lane.journal(), lane.number());
         if retired.is_empty() {

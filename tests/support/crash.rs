@@ -13,6 +13,7 @@ use clicklog::event::click_id::ClickId;
 use clicklog::event::codec::{Event, decode};
 use clicklog::store::directory::Directory;
 use clicklog::store::record::{BODY_OFFSET, FOOTER_BYTES, Record};
+use clicklog::store::space::Room;
 use clicklog::store::{Journal, Lookup, Store};
 
 use crate::crash_child::{ASKERS, FIRST, FOLDER, REFUSALS, asker, external_id};
@@ -81,6 +82,13 @@ impl Ledger {
         for (n, times) in held {
             assert_eq!(times, 1, "postback {n}");
         }
+    }
+
+    /// Whether appends to `journal` were refused again and again, for no room, with the disk known to be full.
+    pub(crate) fn is_told_of_a_full_disk(&self, journal: Journal) -> bool {
+        let start = format!("n {} {} ", journal.name(), Room::Critical.name());
+        let told = self.news.iter().filter_map(|line| line.strip_prefix(&start));
+        told.filter(|full| *full != "0").count() > 300
     }
 
     /// Checks that everybody was told of the failure, and nobody was promised anything afterwards.
@@ -163,6 +171,12 @@ impl Writer {
     pub(crate) fn kill(mut self, ledger: &mut Ledger) {
         self.child.kill().unwrap();
         self.end(ledger);
+    }
+
+    /// Asks it to stop, and hears it out.
+    pub(crate) fn stop(mut self, ledger: &mut Ledger) -> ExitStatus {
+        drop(self.child.stdin.take());
+        self.end(ledger)
     }
 
     /// Hears it out until it ends by itself.

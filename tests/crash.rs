@@ -16,7 +16,9 @@ use clicklog::store::directory::Directory;
 use clicklog::store::space::Room;
 use clicklog::store::{Journal, Store};
 use crash_child::{CUT, POISONED, options};
-use support::{Chance, Disk, Kept, Ledger, Writer, child, fill_up, run, skipped, tear};
+use support::{
+    Chance, Disk, Kept, Ledger, Writer, assert_few_ids_name_nothing, child, fill_up, run, skipped, tear,
+};
 
 /// Numbers of one round; no round writes as many.
 const ROUND: u32 = 1_000_000;
@@ -103,6 +105,8 @@ fn a_full_disk_is_told_and_survived_and_ends_when_there_is_room() {
     let store = Store::open(options(&data)).unwrap();
     assert!(store.report().was_clean);
     ledger.check(&store, Kept::All);
+    drop(store);
+    assert_few_ids_name_nothing(&Directory::new(&data));
 }
 
 #[test]

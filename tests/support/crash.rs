@@ -12,6 +12,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use clicklog::event::click_id::ClickId;
 use clicklog::event::codec::{Event, decode};
 use clicklog::store::directory::Directory;
+use clicklog::store::manifest::ManifestFile;
 use clicklog::store::record::{BODY_OFFSET, FOOTER_BYTES, Record};
 use clicklog::store::space::Room;
 use clicklog::store::{Journal, Lookup, Store};
@@ -253,6 +254,16 @@ impl Drop for Disk {
             // Never mounted; or a process that is about to die still has a file open there.
             let _gone_later = run(Command::new("umount").arg("--lazy").arg(&self.point));
         }
+    }
+}
+
+/// Checks that a lane's ids go to segments: there are 4 million of them, and a full disk may last for days.
+pub(crate) fn assert_few_ids_name_nothing(directory: &Directory) {
+    let manifest = ManifestFile::load(directory).unwrap().unwrap();
+    for ((journal, lane), entry) in &manifest.current().lanes {
+        let segments = directory.segments(*journal, *lane).unwrap().len();
+        let unused = entry.next_segment as usize - segments;
+        assert!(unused <= 4, "{unused} of {} ids of {journal:?}, lane {lane}", entry.next_segment);
     }
 }
 

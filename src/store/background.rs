@@ -20,7 +20,7 @@ use super::layout::Identity;
 use super::manifest::{ManifestFile, State};
 use super::options::Options;
 use super::poison::Poison;
-use super::segment::{Plan, prepare};
+use super::segment::{Appender, Plan, Retired, prepare};
 use super::space::{Reserve, Room, free_bytes};
 use crate::shutdown::Woken;
 
@@ -95,7 +95,11 @@ impl Shared {
         let (journal, number) = (lane.journal(), lane.number());
         let (segment, store, node) = {
             let mut manifest = self.manifest();
-            let segment = manifest.update(|manifest| manifest.reserve(journal, number))?;
+            let segment = match manifest.current().reserved(journal, number) {
+                // A full disk is tried again and again: with one id, not with one for each try.
+                Some(segment) => segment,
+                None => manifest.update(|manifest| manifest.reserve(journal, number))?,
+            };
             (segment, manifest.current().store, manifest.current().node)
         };
         let is_clicks = journal == Journal::Clicks;
@@ -111,39 +115,46 @@ impl Shared {
             zero_fill: !is_clicks,
             created: self.options.clock.now(),
         };
-        let prepared = match prepare(&self.directory, &plan) {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                // The id stays used; that it named nothing is worth writing down only if it can be.
-                let _noted = self.manifest().update(|manifest| {
-                    manifest.forget(journal, number, segment);
-                    Ok(())
-                });
-                return Err(error);
-            }
-        };
-        prepared.segment().populate(super::record::BODY_OFFSET, self.options.populate_bytes)?;
-        self.manifest().update(|manifest| {
-            manifest.set(journal, number, segment, State::Open);
-            Ok(())
-        })?;
+        let prepared = prepare(&self.directory, &plan)?;
+        if let Err(error) = self.make_usable(&prepared) {
+            // The next try makes the file anew. If it is still there, that fails, and a restart removes it.
+            let _gone = prepared.retire().discard();
+            return Err(error);
+        }
         lane.put_next(prepared);
         self.counters.prepared.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn make_usable(&self, prepared: &Appender) -> Result<()> {
+        let segment = prepared.segment();
+        segment.populate(super::record::BODY_OFFSET, self.options.populate_bytes)?;
+        let Identity { journal, lane, segment, .. } = *segment.identity();
+        self.manifest().update(|manifest| {
+            manifest.set(journal, lane, segment, State::Open);
+            Ok(())
+        })
     }
 
     /// Seals everything that can be sealed now.
     pub(super) fn seal_ready(&self) {
         for lane in &self.lanes {
             while self.poison.cause().is_none()
-                && let Some(retired) = lane.take_sealable()
+                && let Some(mut retired) = lane.take_sealable()
             {
-                self.judge(self.seal_one(lane, retired));
+                let sealed = self.seal_one(lane, &mut retired);
+                let is_stopped = sealed.is_err();
+                self.judge(sealed);
+                if is_stopped {
+                    // On a full disk it waits for room, and the later ones of the lane behind it.
+                    lane.put_sealable(retired);
+                    break;
+                }
             }
         }
     }
 
-    fn seal_one(&self, lane: &Lane, retired: super::segment::Retired) -> Result<()> {
+    fn seal_one(&self, lane: &Lane, retired: &mut Retired) -> Result<()> {
         let number = retired.segment().number();
         let (journal, lane_number) = (lane.journal(), lane.number());
         if retired.is_empty() {

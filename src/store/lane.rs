@@ -267,6 +267,11 @@ impl Lane {
         if retired.front()?.is_synced() { retired.pop_front() } else { None }
     }
 
+    /// Puts back what could not be sealed; it is still the oldest.
+    pub(super) fn put_sealable(&self, retired: Retired) {
+        hold(&self.retired).push_front(retired);
+    }
+
     pub(super) fn has_retired(&self) -> bool {
         !hold(&self.retired).is_empty()
     }

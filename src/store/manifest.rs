@@ -184,6 +184,12 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// A segment id of a lane that was taken, and for which no file could be made yet.
+    pub fn reserved(&self, journal: Journal, lane: u8) -> Option<u32> {
+        let segments = &self.lanes.get(&(journal, lane))?.segments;
+        segments.iter().find(|(_, entry)| entry.state == State::Reserved).map(|(segment, _)| *segment)
+    }
+
     /// Takes the next segment id of a lane.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! Not here: when to roll or to sync (`lane`), segments that are sealed (`sealed`).
 
 use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -315,19 +316,24 @@ impl Retired {
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn discard(self) -> Result<()> {
+    pub(super) fn discard(&self) -> Result<()> {
         assert!(self.is_empty(), "only an unused segment is thrown away");
-        fs::remove_file(&self.segment.path).map_err(Error::io("remove", &self.segment.path))
+        match fs::remove_file(&self.segment.path) {
+            // An earlier try came this far, and could not write it down.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done.map_err(Error::io("remove", &self.segment.path)),
+        }
     }
 
-    /// Writes footer and index, gives unused blocks back, and syncs. Gives the footer, and the path.
+    /// Writes footer and index, gives unused blocks back, and syncs. Gives the footer, and the path. What a full
+    /// disk stopped may be done again.
     ///
     /// # Panics
     /// If its records are not synced.
     ///
     /// # Errors
     /// What the system says. A failed sync must poison the store.
-    pub(super) fn seal(mut self, now: Timestamp) -> Result<(Footer, PathBuf)> {
+    pub(super) fn seal(&mut self, now: Timestamp) -> Result<(Footer, PathBuf)> {
         assert!(self.is_synced(), "a footer never vouches for records that may be lost");
         let segment = &self.segment;
         let bytes = u32::try_from(segment.file.metadata().map_err(Error::io("stat", &segment.path))?.len())

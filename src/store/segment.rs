@@ -244,7 +244,7 @@ impl Segment {
     pub(super) fn populate(&self, start: u32, bytes: u32) -> Result<()> {
         match self.map.populate(start, start.saturating_add(bytes)) {
             // Linux before 5.14 does not know the advice: then the first store to a page faults it in.
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
             done => done.map_err(Error::io("populate", &self.path)),
         }
     }

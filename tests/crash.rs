@@ -111,23 +111,27 @@ fn a_full_disk_is_told_and_survived_and_ends_when_there_is_room() {
 
 #[test]
 fn a_torn_tail_on_a_full_disk_stops_no_start() {
-    let root = tempfile::tempdir().unwrap();
-    let disk = match Disk::make(root.path(), 20 << 20) {
-        Ok(disk) => disk,
-        Err(reason) => return skipped(&format!("no small disk can be mounted here: {reason}")),
-    };
-    let data = disk.point().join("data");
-    let mut ledger = Ledger::default();
-    let mut writer = Writer::start(child(&[], &data, 0));
-    writer.hear(2_000, &mut ledger);
-    writer.kill(&mut ledger);
-    tear(&data);
-    assert!(Directory::new(&data).reserve().exists());
-    fill_up(&disk.point().join("ballast"));
-    let store = Store::open(options(&data)).unwrap();
-    assert!(store.report().damaged_bytes > 0, "{:?}", store.report());
-    assert_eq!(store.room(), Room::Critical);
-    ledger.check(&store, Kept::All);
+    for has_reserve in [true, false] {
+        let root = tempfile::tempdir().unwrap();
+        let disk = match Disk::make(root.path(), 12 << 20) {
+            Ok(disk) => disk,
+            Err(reason) => return skipped(&format!("no small disk can be mounted here: {reason}")),
+        };
+        let data = disk.point().join("data");
+        let mut ledger = Ledger::default();
+        let mut writer = Writer::start(child(&[], &data, 0));
+        writer.hear(2_000, &mut ledger);
+        writer.kill(&mut ledger);
+        tear(&data);
+        if !has_reserve {
+            std::fs::remove_file(Directory::new(&data).reserve()).unwrap();
+        }
+        fill_up(&disk.point().join("ballast"));
+        let store = Store::open(options(&data)).unwrap();
+        assert!(store.report().recovered_segments > 0, "{:?}", store.report());
+        assert_eq!(store.room(), Room::Critical);
+        ledger.check(&store, Kept::All);
+    }
 }
 
 #[test]

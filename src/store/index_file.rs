@@ -49,10 +49,14 @@ impl Slot {
     }
 }
 
-/// A mapped index file.
+/// An index: its file mapped, or, where there is no room for a file, the same bytes in memory.
 #[derive(Debug)]
-pub struct IndexMap {
-    map: FrozenMap,
+pub struct IndexMap(Image);
+
+#[derive(Debug)]
+enum Image {
+    Mapped(FrozenMap),
+    Built(Vec<u8>),
 }
 
 impl IndexMap {
@@ -62,12 +66,24 @@ impl IndexMap {
         let file = File::open(index_path(segment)).ok()?;
         let map = FrozenMap::open(&file, name).ok()?;
         check(map.bytes(), seed)?;
-        Some(Self { map })
+        Some(Self(Image::Mapped(map)))
+    }
+
+    /// Makes one without a file.
+    pub(super) fn build(seed: u32, slots: impl ExactSizeIterator<Item = u32>) -> Self {
+        Self(Image::Built(image(seed, slots)))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Image::Mapped(map) => map.bytes(),
+            Image::Built(bytes) => bytes,
+        }
     }
 
     /// How many slots it has.
     pub fn len(&self) -> usize {
-        (self.map.bytes().len() - HEAD_BYTES) / size_of::<u32>()
+        (self.bytes().len() - HEAD_BYTES) / size_of::<u32>()
     }
 
     /// Whether it has no slot.
@@ -78,7 +94,7 @@ impl IndexMap {
     /// What it says of `ordinal`.
     pub fn slot(&self, ordinal: u32) -> Slot {
         let at = HEAD_BYTES + ordinal as usize * size_of::<u32>();
-        let word = self.map.bytes().get(at..).and_then(|rest| rest.first_chunk());
+        let word = self.bytes().get(at..).and_then(|rest| rest.first_chunk());
         word.map_or(Slot::Empty, |word| Slot::from_word(u32::from_le_bytes(*word)))
     }
 }
@@ -100,6 +116,10 @@ fn check(bytes: &[u8], seed: u32) -> Option<()> {
 /// # Errors
 /// What writing says.
 pub fn write(segment: &Path, seed: u32, slots: impl ExactSizeIterator<Item = u32>) -> Result<()> {
+    write_whole(&index_path(segment), &image(seed, slots), 0o644)
+}
+
+fn image(seed: u32, slots: impl ExactSizeIterator<Item = u32>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEAD_BYTES + slots.len() * size_of::<u32>());
     bytes.extend(MAGIC);
     bytes.extend(seed.to_le_bytes());
@@ -110,7 +130,7 @@ pub fn write(segment: &Path, seed: u32, slots: impl ExactSizeIterator<Item = u32
     bytes[16..20].copy_from_slice(&table_crc.to_le_bytes());
     let head_crc = crc32c::crc32c(&bytes[..20]);
     bytes[20..24].copy_from_slice(&head_crc.to_le_bytes());
-    write_whole(&index_path(segment), &bytes, 0o644)
+    bytes
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What to do, at a start, with a segment that nobody sealed.
 //!
 //! In: a segment file after an unclean stop. Out: the same file, sealed; or the news that it cannot be used.
-//! Keeps: damaged bytes are copied to `quarantine/` before anything is written; nothing below the synced mark
-//! is cut away; doing it twice, or being killed in the middle and doing it again, ends in the same.
+//! Keeps: damaged bytes are copied to `quarantine/` before anything is written, save a torn tail on a disk with
+//! no room left; nothing below the synced mark is cut away; doing it twice, or being killed in the middle and
+//! doing it again, ends in the same.
 //! Not here: how damage is told from the end of the data (`scan`).
 
 use std::fs::{self, File, OpenOptions};
@@ -140,7 +141,12 @@ pub fn recover(
         fs::remove_file(path).map_err(Error::io("remove", path))?;
         return Ok(Outcome::Empty);
     }
-    keep_evidence(directory, &file, path, &identity, &found)?;
+    match keep_evidence(directory, &file, path, &identity, &found) {
+        // A torn tail never stops a start: nobody was promised these bytes, and with the reserve gone there is
+        // no room for a copy. Synced bytes are another matter.
+        Err(error) if error.is_full() && !found.is_corrupt() && !directory.reserve().exists() => {}
+        kept => kept?,
+    }
     let footer = repair(&file, path, &header, &found, now)?;
     let damaged_bytes = found.gaps.iter().map(|gap| u64::from(gap.end - gap.start)).sum::<u64>()
         + u64::from(found.torn_end - found.summary.end);
@@ -241,7 +247,11 @@ fn repair(file: &File, path: &Path, header: &Header, found: &Scan, now: Timestam
     write(&footer.to_bytes(), at.into())?;
     give_back(file, summary.end, header.segment_bytes);
     file.sync_all().map_err(Error::io("sync", path))?;
-    index_file::write(path, seed, found.slots.iter().copied())?;
+    match index_file::write(path, seed, found.slots.iter().copied()) {
+        // It is made again when it is first asked for.
+        Err(error) if error.is_full() => {}
+        written => written?,
+    }
     Ok(footer)
 }
 

@@ -113,7 +113,12 @@ impl Sealed {
         if let Some(index) = IndexMap::open(&self.path, self.seed, name) {
             return Ok(index);
         }
-        self.rebuild_index()?;
+        let slots = self.scan_slots()?;
+        match index_file::write(&self.path, self.seed, slots.iter().copied()) {
+            // On a full disk the clicks go on being found: 4 bytes each in memory until the next start.
+            Err(error) if error.is_full() => return Ok(IndexMap::build(self.seed, slots.into_iter())),
+            written => written?,
+        }
         IndexMap::open(&self.path, self.seed, name).ok_or_else(|| self.corrupt(0, "its index cannot be made"))
     }
 
@@ -122,6 +127,10 @@ impl Sealed {
     /// # Errors
     /// What reading or writing says.
     pub fn rebuild_index(&self) -> Result<()> {
+        index_file::write(&self.path, self.seed, self.scan_slots()?.into_iter())
+    }
+
+    fn scan_slots(&self) -> Result<Vec<u32>> {
         let file = self.open()?;
         let map =
             FrozenMap::open(&file, map_name(&self.footer.identity)).map_err(Error::io("map", &self.path))?;
@@ -133,7 +142,7 @@ impl Sealed {
         let end = (self.footer.summary.end as usize).min(map.bytes().len());
         let mark = super::layout::Mark::Synced(self.footer.summary.end);
         let found = scan(&map.bytes()[..end], &header, mark, Tail::Salvage);
-        index_file::write(&self.path, self.seed, found.slots.into_iter())
+        Ok(found.slots)
     }
 
     /// Reads the record at `offset`; may wait for the disk.

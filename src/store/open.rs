@@ -82,7 +82,9 @@ fn recover_all(
         let expected = Expected { store: next.store, node: next.node, journal, lane };
         let mut sealed = Vec::new();
         for file in &files {
-            let outcome = recover_once_more(options, directory, file, &expected)?;
+            let known = next.lanes.get(&(journal, lane)).and_then(|lane| lane.segments.get(&file.segment));
+            let is_reserved = known.is_some_and(|entry| entry.state == State::Reserved);
+            let outcome = recover_once_more(options, directory, file, &expected, is_reserved)?;
             report.add(&outcome);
             match outcome {
                 Outcome::Sealed(footer) | Outcome::Recovered { footer, .. } => {
@@ -116,11 +118,12 @@ fn recover_once_more(
     directory: &Directory,
     file: &SegmentFile,
     expected: &Expected,
+    is_reserved: bool,
 ) -> Result<Outcome> {
     let now = options.clock.now();
-    match recover(directory, file, expected, now) {
+    match recover(directory, file, expected, is_reserved, now) {
         Err(error) if error.is_full() && Reserve::new(directory, options.marks.reserve_bytes).give_up() => {
-            recover(directory, file, expected, now)
+            recover(directory, file, expected, is_reserved, now)
         }
         outcome => outcome,
     }

@@ -115,7 +115,7 @@ impl Expected {
     }
 }
 
-/// Recovers one file.
+/// Recovers one file. `is_reserved`: the manifest has its id, and nothing was ever handed to a writer.
 ///
 /// # Errors
 /// What reading or writing says. The file is then as it was, or partly repaired, and can be recovered again.
@@ -123,6 +123,7 @@ pub fn recover(
     directory: &Directory,
     found: &SegmentFile,
     expected: &Expected,
+    is_reserved: bool,
     now: Timestamp,
 ) -> Result<Outcome> {
     let path = &found.path;
@@ -133,6 +134,11 @@ pub fn recover(
         return Ok(Outcome::Sealed(footer));
     }
     let Some((header, found)) = read_through(&file, path, &identity, expected.tail())? else {
+        if is_reserved {
+            // Killed while it was made: no record can be in it.
+            fs::remove_file(path).map_err(Error::io("remove", path))?;
+            return Ok(Outcome::Empty);
+        }
         quarantine_whole(directory, path, &identity)?;
         return Ok(Outcome::Quarantined);
     };

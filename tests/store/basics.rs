@@ -120,3 +120,19 @@ fn every_listed_metric_is_on_the_page() {
         assert!(text.contains(&format!("\n{}", metric.name)), "{} is missing", metric.name);
     }
 }
+
+/// A kill while a segment is made leaves a file without a header under an id that is only reserved.
+#[test]
+fn a_segment_that_was_never_finished_is_removed_and_not_quarantined() {
+    let root = tempfile::tempdir().unwrap();
+    Store::open(options(root.path())).unwrap().close().unwrap();
+    let directory = clicklog::store::directory::Directory::new(root.path());
+    let mut manifest = clicklog::store::manifest::ManifestFile::load(&directory).unwrap().unwrap();
+    let segment = manifest.update(|manifest| manifest.reserve(Journal::Clicks, 0)).unwrap();
+    let path = directory.segment(Journal::Clicks, 0, segment, 0);
+    std::fs::write(&path, vec![0; 128 * 1024]).unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    assert_eq!(store.report().quarantined_segments, 0);
+    assert!(!path.exists());
+    assert!(!directory.quarantine().exists());
+}

@@ -288,11 +288,13 @@ pub fn decode(kind: u16, schema: u16, payload: &[u8]) -> Result<Event<'_>, Undec
 /// # Errors
 /// As `decode`.
 pub fn time_of(kind: u16, schema: u16, payload: &[u8]) -> Result<Timestamp, Undecodable> {
-    if !payload.as_ptr().addr().is_multiple_of(AlignedVec::<16>::ALIGNMENT) {
-        let mut aligned = AlignedVec::<16>::with_capacity(payload.len());
+    let mut aligned = AlignedVec::<16>::new();
+    let payload = if payload.as_ptr().addr().is_multiple_of(AlignedVec::<16>::ALIGNMENT) {
+        payload
+    } else {
         aligned.extend_from_slice(payload);
-        return time_of(kind, schema, &aligned);
-    }
+        &aligned
+    };
     let time = match (kind, schema) {
         (1 | 5, 1) => rkyv::access::<ArchivedClickV1, Failure>(payload).map(|row| row.time),
         (2, 1) => rkyv::access::<ArchivedPostbackV1, Failure>(payload).map(|row| row.time),
@@ -458,4 +460,17 @@ fn money(amount: i64, code: [u8; 3]) -> Option<Option<Money>> {
 
 fn too_long<const N: usize>(fields: &[&[u8]; N]) -> TooLong {
     TooLong { bytes: fields.iter().map(|field| field.len()).sum() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_payload_has_no_time_at_any_address() {
+        let bytes = [0; 32];
+        for at in 0..16 {
+            assert_eq!(time_of(1, 1, &bytes[at..at]), Err(Undecodable::Unreadable { kind: 1 }));
+        }
+    }
 }

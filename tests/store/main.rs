@@ -4,6 +4,7 @@
 mod basics;
 mod dedupe;
 mod foreign;
+mod recovery;
 #[path = "../support/mod.rs"]
 mod support;
 mod verify;

@@ -4,30 +4,50 @@
 //! Keeps: a body returns on every input, or the code under it has a bug.
 //! Not here: how the fuzzer is built and bounded (`fuzz/run`).
 
-use clicklog::clock::Timestamp;
+#![expect(clippy::expect_used, reason = "a body that fails is how a bug shows")]
+
+mod event;
+mod store;
+
+pub(crate) use event::{click_id, codec, money, params, timestamp};
+pub(crate) use store::{dedupe_checkpoint, layout, record};
 
 /// A body: it takes any bytes, and returns.
 pub(crate) type Body = fn(&[u8]);
 
 /// Every body, under the name of its target, of its file in `fuzz/fuzz_targets`, and of its corpus.
-pub(crate) const BODIES: &[(&str, Body)] = &[("timestamp", timestamp)];
+pub(crate) const BODIES: &[(&str, Body)] = &[
+    ("click_id", click_id),
+    ("codec", codec),
+    ("dedupe_checkpoint", dedupe_checkpoint),
+    ("layout", layout),
+    ("money", money),
+    ("params", params),
+    ("record", record),
+    ("timestamp", timestamp),
+];
 
-/// 10000-01-01T00:00:00Z in microseconds: the first moment whose year needs five digits.
-const YEAR_10000: i64 = 253_402_300_800_000_000;
+/// Input to take numbers from; behind its end there are zeros.
+struct Bytes<'a>(&'a [u8]);
 
-/// Any `i64` can be written, and from 1970 to 9999 it takes 27 characters that sort as the moments do.
-pub(crate) fn timestamp(data: &[u8]) {
-    let mut bytes = [0; 8];
-    let len = data.len().min(bytes.len());
-    bytes[..len].copy_from_slice(&data[..len]);
-    let micros = i64::from_le_bytes(bytes);
+impl Bytes<'_> {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let (taken, rest) = self.0.split_at(self.0.len().min(N));
+        self.0 = rest;
+        let mut bytes = [0; N];
+        bytes[..taken.len()].copy_from_slice(taken);
+        bytes
+    }
 
-    let text = Timestamp::from_micros(micros).to_string();
-    if (0..YEAR_10000).contains(&micros) {
-        assert_eq!(text.len(), 27, "{micros} is written as {text}");
-        if micros > 0 {
-            let before = Timestamp::from_micros(micros - 1).to_string();
-            assert!(before < text, "{before} sorts before {text}");
-        }
+    fn u8(&mut self) -> u8 {
+        u8::from_le_bytes(self.take())
+    }
+
+    fn u16(&mut self) -> u16 {
+        u16::from_le_bytes(self.take())
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.take())
     }
 }

@@ -1,4 +1,4 @@
-//! Fuzzes click ids; the body says what holds.
+//! Fuzzes how click IDs are read, opened and sealed; the body says what holds.
 #![no_main]
 
 #[expect(dead_code, reason = "a target runs one body; the table is for tests/corpora.rs")]

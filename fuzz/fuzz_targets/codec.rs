@@ -1,4 +1,4 @@
-//! Fuzzes payloads; the body says what holds.
+//! Fuzzes how payloads become events; the body says what holds.
 #![no_main]
 
 #[expect(dead_code, reason = "a target runs one body; the table is for tests/corpora.rs")]

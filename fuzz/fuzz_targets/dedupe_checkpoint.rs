@@ -1,4 +1,4 @@
-//! Fuzzes the dedupe checkpoint; the body says what holds.
+//! Fuzzes how a dedupe checkpoint is read; the body says what holds.
 #![no_main]
 
 #[expect(dead_code, reason = "a target runs one body; the table is for tests/corpora.rs")]

@@ -1,4 +1,4 @@
-//! Fuzzes headers, footers and marks; the body says what holds.
+//! Fuzzes how headers, footers and synced marks are read; the body says what holds.
 #![no_main]
 
 #[expect(dead_code, reason = "a target runs one body; the table is for tests/corpora.rs")]

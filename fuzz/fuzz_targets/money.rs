@@ -1,4 +1,4 @@
-//! Fuzzes amounts; the body says what holds.
+//! Fuzzes how amounts and currencies are read and written; the body says what holds.
 #![no_main]
 
 #[expect(dead_code, reason = "a target runs one body; the table is for tests/corpora.rs")]

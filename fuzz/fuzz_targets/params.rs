@@ -1,4 +1,4 @@
-//! Fuzzes request parameters; the body says what holds.
+//! Fuzzes how parameters are read and stored; the body says what holds.
 #![no_main]
 
 #[expect(dead_code, reason = "a target runs one body; the table is for tests/corpora.rs")]

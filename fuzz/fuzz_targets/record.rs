@@ -1,4 +1,4 @@
-//! Fuzzes frames; the body says what holds.
+//! Fuzzes how records and gaps are found in a segment; the body says what holds.
 #![no_main]
 
 #[expect(dead_code, reason = "a target runs one body; the table is for tests/corpora.rs")]

@@ -4,7 +4,9 @@
 //! Keeps: what `Encoder` writes, `decode` reads; any other bytes are refused, never misread or out of bounds.
 //! Not here: the layouts (`schema_v1`), the frame around a payload (`store::record`).
 
+use rkyv::api::low::to_bytes_in_with_alloc;
 use rkyv::rancor::Failure;
+use rkyv::ser::allocator::SubAllocator;
 use rkyv::util::AlignedVec;
 
 use super::click::{Click, ClickKind, KeptAddress, Labels};
@@ -18,7 +20,7 @@ use super::schema_v1::{
     ArchivedClickV1, ArchivedDecisionV1, ArchivedOutcomeV1, ArchivedPostbackV1, ClickV1, DecisionV1,
     OutcomeV1, PostbackV1,
 };
-use super::text::{join, split};
+use super::text::{Joined, ends, split};
 use crate::clock::Timestamp;
 
 /// What a payload is. The numbers are on disk: they are never given to anything else.
@@ -116,13 +118,9 @@ pub struct Encoded<'a> {
     pub payload: &'a [u8],
 }
 
-/// Turns events into payloads, in buffers that it keeps: once warm it does not allocate.
+/// Turns events into payloads, in a buffer that it keeps: once warm it does not allocate.
 #[derive(Default)]
 pub struct Encoder {
-    click: ClickV1,
-    postback: PostbackV1,
-    decision: DecisionV1,
-    outcome: OutcomeV1,
     bytes: AlignedVec,
 }
 
@@ -132,14 +130,15 @@ impl std::fmt::Debug for Encoder {
     }
 }
 
-/// Archives `$value` into the encoder's buffer and gives it as an `Encoded`.
+/// Archives `$row` into the encoder's buffer and gives it as an `Encoded`.
 macro_rules! archived {
-    ($self:ident, $value:ident, $kind:expr, $time:expr) => {{
-        let mut bytes = std::mem::take(&mut $self.bytes);
-        bytes.clear();
-        // Only a full buffer or a shared pointer can make serialisation fail: there is neither.
-        $self.bytes = rkyv::api::high::to_bytes_in::<_, Failure>(&$self.$value, bytes).unwrap_or_default();
-        assert!(!$self.bytes.is_empty(), "an archive has a root");
+    ($self:ident, $row:expr, $kind:expr, $time:expr) => {{
+        $self.bytes.clear();
+        // Only a full buffer, a shared pointer or a wish for scratch memory can make serialisation fail: a row
+        // of integers and bytes has none of them.
+        let scratch = SubAllocator::empty();
+        let written = to_bytes_in_with_alloc::<_, _, Failure>(&$row, &mut $self.bytes, scratch);
+        assert!(written.is_ok(), "a row can be archived");
         Encoded { kind: $kind, schema: SCHEMA, time: $time, payload: &$self.bytes }
     }};
 }
@@ -164,20 +163,27 @@ impl Encoder {
             click.client_hints.as_bytes(),
             click.params.as_bytes(),
         ];
-        let row = &mut self.click;
-        join(fields, &mut row.text, &mut row.ends).ok_or_else(|| too_long(&fields))?;
-        row.time = click.time.micros();
-        row.config_version = click.config_version;
-        row.parent = click.parent;
-        row.labels = click.labels.bits();
-        row.asn = click.asn;
-        row.kind = click.kind as u8;
-        row.country = click.country;
-        row.flags = u8::from(click.global_privacy_control);
-        (row.cost, row.currency) = money_parts(click.cost);
-        (row.address, row.address_bits) = KeptAddress::to_parts(click.address);
+        let ends = ends(&fields).ok_or_else(|| too_long(&fields))?;
+        let (cost, currency) = money_parts(click.cost);
+        let (address, address_bits) = KeptAddress::to_parts(click.address);
+        let row = ClickV1 {
+            time: click.time.micros(),
+            config_version: click.config_version,
+            parent: click.parent,
+            labels: click.labels.bits(),
+            asn: click.asn,
+            kind: click.kind as u8,
+            country: click.country,
+            flags: u8::from(click.global_privacy_control),
+            cost,
+            currency,
+            address,
+            address_bits,
+            ends,
+            text: Joined(&fields),
+        };
         let kind = if click.kind == ClickKind::Imported { Kind::ForeignClick } else { Kind::Click };
-        Ok(archived!(self, click, kind, click.time))
+        Ok(archived!(self, row, kind, click.time))
     }
 
     /// A postback as bytes.
@@ -195,14 +201,19 @@ impl Encoder {
             postback.headers.as_bytes(),
             postback.body,
         ];
-        let row = &mut self.postback;
-        join(fields, &mut row.text, &mut row.ends).ok_or_else(|| too_long(&fields))?;
-        row.time = postback.time.micros();
-        row.config_version = postback.config_version;
-        row.partition = postback.partition;
-        row.refused = postback.refused;
-        (row.address, row.address_bits) = KeptAddress::to_parts(postback.address);
-        Ok(archived!(self, postback, Kind::Postback, postback.time))
+        let ends = ends(&fields).ok_or_else(|| too_long(&fields))?;
+        let (address, address_bits) = KeptAddress::to_parts(postback.address);
+        let row = PostbackV1 {
+            time: postback.time.micros(),
+            config_version: postback.config_version,
+            partition: postback.partition,
+            refused: postback.refused,
+            address,
+            address_bits,
+            ends,
+            text: Joined(&fields),
+        };
+        Ok(archived!(self, row, Kind::Postback, postback.time))
     }
 
     /// A decision as bytes.
@@ -226,23 +237,30 @@ impl Encoder {
             decision.click_params.as_bytes(),
             decision.postback_params.as_bytes(),
         ];
-        let row = &mut self.decision;
-        join(fields, &mut row.text, &mut row.ends).ok_or_else(|| too_long(&fields))?;
-        row.time = decision.time.micros();
-        row.postback = decision.postback;
-        row.config_version = decision.config_version;
-        row.entry = decision.entry.get();
-        row.conversion_id = decision.conversion_id;
-        row.sequence = decision.sequence;
-        row.result = decision.verdict as u8;
-        row.status = conversion.status as u8;
-        row.partition = decision.partition;
-        row.reason = decision.reason;
-        row.flags = u8::from(decision.click_time.is_some());
-        row.click_time = decision.click_time.unwrap_or_default().micros();
-        (row.cost, row.cost_currency) = money_parts(decision.cost);
-        (row.payout, row.payout_currency) = money_parts(conversion.payout);
-        Ok(archived!(self, decision, Kind::Decision, decision.time))
+        let ends = ends(&fields).ok_or_else(|| too_long(&fields))?;
+        let (cost, cost_currency) = money_parts(decision.cost);
+        let (payout, payout_currency) = money_parts(conversion.payout);
+        let row = DecisionV1 {
+            time: decision.time.micros(),
+            postback: decision.postback,
+            config_version: decision.config_version,
+            entry: decision.entry.get(),
+            conversion_id: decision.conversion_id,
+            sequence: decision.sequence,
+            result: decision.verdict as u8,
+            status: conversion.status as u8,
+            partition: decision.partition,
+            reason: decision.reason,
+            flags: u8::from(decision.click_time.is_some()),
+            click_time: decision.click_time.unwrap_or_default().micros(),
+            cost,
+            cost_currency,
+            payout,
+            payout_currency,
+            ends,
+            text: Joined(&fields),
+        };
+        Ok(archived!(self, row, Kind::Decision, decision.time))
     }
 
     /// An outcome as bytes.
@@ -251,18 +269,21 @@ impl Encoder {
     /// If its texts are together longer than 4 GiB.
     pub fn outcome(&mut self, outcome: &DeliveryOutcome<'_>) -> Result<Encoded<'_>, TooLong> {
         let fields = [outcome.destination.as_bytes(), outcome.detail];
-        let row = &mut self.outcome;
-        join(fields, &mut row.text, &mut row.ends).ok_or_else(|| too_long(&fields))?;
-        row.time = outcome.time.micros();
-        row.decision = outcome.decision;
-        row.delivery_id = outcome.delivery_id;
-        row.duration_micros = outcome.duration_micros;
-        row.attempt = outcome.attempt;
-        row.http_status = outcome.http_status;
-        row.class = outcome.class as u8;
-        row.flags = u8::from(outcome.is_final) | u8::from(outcome.next_attempt.is_some()) << 1;
-        row.next_attempt = outcome.next_attempt.unwrap_or_default().micros();
-        Ok(archived!(self, outcome, Kind::DeliveryOutcome, outcome.time))
+        let ends = ends(&fields).ok_or_else(|| too_long(&fields))?;
+        let row = OutcomeV1 {
+            time: outcome.time.micros(),
+            decision: outcome.decision,
+            delivery_id: outcome.delivery_id,
+            duration_micros: outcome.duration_micros,
+            attempt: outcome.attempt,
+            http_status: outcome.http_status,
+            class: outcome.class as u8,
+            flags: u8::from(outcome.is_final) | u8::from(outcome.next_attempt.is_some()) << 1,
+            next_attempt: outcome.next_attempt.unwrap_or_default().micros(),
+            ends,
+            text: Joined(&fields),
+        };
+        Ok(archived!(self, row, Kind::DeliveryOutcome, outcome.time))
     }
 }
 
@@ -296,17 +317,17 @@ pub fn time_of(kind: u16, schema: u16, payload: &[u8]) -> Result<Timestamp, Unde
         &aligned
     };
     let time = match (kind, schema) {
-        (1 | 5, 1) => rkyv::access::<ArchivedClickV1, Failure>(payload).map(|row| row.time),
-        (2, 1) => rkyv::access::<ArchivedPostbackV1, Failure>(payload).map(|row| row.time),
-        (3, 1) => rkyv::access::<ArchivedDecisionV1, Failure>(payload).map(|row| row.time),
-        (4, 1) => rkyv::access::<ArchivedOutcomeV1, Failure>(payload).map(|row| row.time),
+        (1 | 5, 1) => rkyv::access::<ArchivedClickV1<'_>, Failure>(payload).map(|row| row.time),
+        (2, 1) => rkyv::access::<ArchivedPostbackV1<'_>, Failure>(payload).map(|row| row.time),
+        (3, 1) => rkyv::access::<ArchivedDecisionV1<'_>, Failure>(payload).map(|row| row.time),
+        (4, 1) => rkyv::access::<ArchivedOutcomeV1<'_>, Failure>(payload).map(|row| row.time),
         _ => return Err(Undecodable::Unknown { kind, schema }),
     };
     time.map(|time| Timestamp::from_micros(time.to_native())).map_err(|_| Undecodable::Unreadable { kind })
 }
 
 fn click_v1(payload: &[u8]) -> Option<Click<'_>> {
-    let row = rkyv::access::<ArchivedClickV1, Failure>(payload).ok()?;
+    let row = rkyv::access::<ArchivedClickV1<'_>, Failure>(payload).ok()?;
     let fields = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
     let [texts @ .., params] = fields;
     let [
@@ -349,7 +370,7 @@ fn click_v1(payload: &[u8]) -> Option<Click<'_>> {
 }
 
 fn postback_v1(payload: &[u8]) -> Option<Postback<'_>> {
-    let row = rkyv::access::<ArchivedPostbackV1, Failure>(payload).ok()?;
+    let row = rkyv::access::<ArchivedPostbackV1<'_>, Failure>(payload).ok()?;
     let fields = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
     let [texts @ .., body] = fields;
     let [network, method, host, path, query, content_type, headers] = strings(texts)?;
@@ -371,7 +392,7 @@ fn postback_v1(payload: &[u8]) -> Option<Postback<'_>> {
 }
 
 fn decision_v1(payload: &[u8]) -> Option<Decision<'_>> {
-    let row = rkyv::access::<ArchivedDecisionV1, Failure>(payload).ok()?;
+    let row = rkyv::access::<ArchivedDecisionV1<'_>, Failure>(payload).ok()?;
     let fields = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
     let [texts @ .., dedupe_key, click_params, postback_params] = fields;
     let [
@@ -420,7 +441,7 @@ fn decision_v1(payload: &[u8]) -> Option<Decision<'_>> {
 }
 
 fn outcome_v1(payload: &[u8]) -> Option<DeliveryOutcome<'_>> {
-    let row = rkyv::access::<ArchivedOutcomeV1, Failure>(payload).ok()?;
+    let row = rkyv::access::<ArchivedOutcomeV1<'_>, Failure>(payload).ok()?;
     let [destination, detail] = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
     let has_next = row.flags & 2 != 0;
     Some(DeliveryOutcome {

@@ -6,6 +6,8 @@
 
 use rkyv::{Archive, Serialize};
 
+use super::text::Joined;
+
 /// Texts of a click, in order: campaign, source, offer, lander, external id, foreign id, host, referrer,
 /// user agent, language, client hints, parameters.
 pub(super) const CLICK_TEXTS: usize = 12;
@@ -17,8 +19,8 @@ pub(super) const DECISION_TEXTS: usize = 13;
 /// Texts of an outcome: destination, detail.
 pub(super) const OUTCOME_TEXTS: usize = 2;
 
-#[derive(Archive, Serialize, Default)]
-pub(super) struct ClickV1 {
+#[derive(Archive, Serialize)]
+pub(super) struct ClickV1<'a> {
     pub(super) time: i64,
     pub(super) cost: i64,
     pub(super) config_version: u64,
@@ -32,11 +34,11 @@ pub(super) struct ClickV1 {
     pub(super) country: [u8; 2],
     pub(super) address_bits: u8,
     pub(super) flags: u8,
-    pub(super) text: Vec<u8>,
+    pub(super) text: Joined<'a>,
 }
 
-#[derive(Archive, Serialize, Default)]
-pub(super) struct PostbackV1 {
+#[derive(Archive, Serialize)]
+pub(super) struct PostbackV1<'a> {
     pub(super) time: i64,
     pub(super) config_version: u64,
     pub(super) address: [u8; 16],
@@ -44,11 +46,11 @@ pub(super) struct PostbackV1 {
     pub(super) address_bits: u8,
     pub(super) partition: u8,
     pub(super) refused: u16,
-    pub(super) text: Vec<u8>,
+    pub(super) text: Joined<'a>,
 }
 
-#[derive(Archive, Serialize, Default)]
-pub(super) struct DecisionV1 {
+#[derive(Archive, Serialize)]
+pub(super) struct DecisionV1<'a> {
     pub(super) time: i64,
     pub(super) postback: u64,
     pub(super) config_version: u64,
@@ -66,11 +68,11 @@ pub(super) struct DecisionV1 {
     pub(super) partition: u8,
     pub(super) flags: u8,
     pub(super) reason: u16,
-    pub(super) text: Vec<u8>,
+    pub(super) text: Joined<'a>,
 }
 
-#[derive(Archive, Serialize, Default)]
-pub(super) struct OutcomeV1 {
+#[derive(Archive, Serialize)]
+pub(super) struct OutcomeV1<'a> {
     pub(super) time: i64,
     pub(super) decision: u64,
     pub(super) next_attempt: i64,
@@ -81,10 +83,10 @@ pub(super) struct OutcomeV1 {
     pub(super) http_status: u16,
     pub(super) class: u8,
     pub(super) flags: u8,
-    pub(super) text: Vec<u8>,
+    pub(super) text: Joined<'a>,
 }
 
-const _: () = assert!(size_of::<ArchivedClickV1>() == 96, "the layout of a click is frozen");
-const _: () = assert!(size_of::<ArchivedPostbackV1>() == 80, "the layout of a postback is frozen");
-const _: () = assert!(size_of::<ArchivedDecisionV1>() == 152, "the layout of a decision is frozen");
-const _: () = assert!(size_of::<ArchivedOutcomeV1>() == 72, "the layout of an outcome is frozen");
+const _: () = assert!(size_of::<ArchivedClickV1<'_>>() == 96, "the layout of a click is frozen");
+const _: () = assert!(size_of::<ArchivedPostbackV1<'_>>() == 80, "the layout of a postback is frozen");
+const _: () = assert!(size_of::<ArchivedDecisionV1<'_>>() == 152, "the layout of a decision is frozen");
+const _: () = assert!(size_of::<ArchivedOutcomeV1<'_>>() == 72, "the layout of an outcome is frozen");

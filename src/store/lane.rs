@@ -423,6 +423,7 @@ impl LaneWriter {
     ///
     /// # Errors
     /// `Poisoned`, `NoRoom` or `RecordLength`; then nothing was written.
+    #[inline]
     pub fn append(&mut self, event: &Encoded<'_>) -> Result<Appended> {
         self.lane.poison.check()?;
         let payload_bytes = u32::try_from(event.payload.len()).unwrap_or(u32::MAX);

@@ -275,6 +275,7 @@ impl Appender {
     ///
     /// # Panics
     /// If it does not fit: ask `fits`.
+    #[inline]
     pub fn append(&mut self, event: &Encoded<'_>) -> Placed {
         let (offset, ordinal) = (self.writer.tail(), self.summary.next_ordinal);
         let kind = event.kind.code();

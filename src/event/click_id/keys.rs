@@ -7,7 +7,7 @@
 use std::fmt;
 
 use aes::Aes128;
-use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use aes::cipher::{BlockDecrypt, BlockEncrypt, KeyInit};
 
 use super::{CHECK_BITS, ClickId, Place, VERSION_BITS, VERSION_SHIFT, from_big_endian, to_big_endian};
 
@@ -42,7 +42,7 @@ impl Keys {
             if live.iter().any(|other| other.version == version) {
                 return Err(KeysError::Repeated(version));
             }
-            live.push(Key { version, cipher: Aes128::new(&Array::from(key)) });
+            live.push(Key { version, cipher: Aes128::new(&key.into()) });
         }
         let Some(index) = live.iter().position(|key| key.version == current) else {
             return Err(KeysError::NoCurrent(current));
@@ -62,6 +62,7 @@ impl Keys {
     }
 
     /// The public name of the click at `place`.
+    #[inline]
     pub fn encode(&self, place: Place) -> ClickId {
         let key = &self.live[0];
         ClickId::from_bytes(key.encipher(to_big_endian(place.to_bits(key.version))))
@@ -102,13 +103,13 @@ pub enum KeysError {
 
 impl Key {
     fn encipher(&self, block: [u8; 16]) -> [u8; 16] {
-        let mut block = Array::from(block);
+        let mut block = block.into();
         self.cipher.encrypt_block(&mut block);
         block.into()
     }
 
     fn decipher(&self, block: [u8; 16]) -> [u8; 16] {
-        let mut block = Array::from(block);
+        let mut block = block.into();
         self.cipher.decrypt_block(&mut block);
         block.into()
     }

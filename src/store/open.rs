@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 
 use super::Journal;
 use super::directory::{Directory, Lock, SegmentFile};
@@ -18,6 +20,9 @@ use super::options::Options;
 use super::recovery::{Expected, Outcome, Report, recover};
 use super::sealed::Sealed;
 use super::space::Reserve;
+
+/// Segments that a start reads at the same time, at most: with four a fast disk is busy.
+const RECOVERY_THREADS_MAX: usize = 4;
 
 /// A folder that is locked, read and recovered.
 pub(super) struct Opened {
@@ -74,17 +79,24 @@ fn recover_all(
     lanes.extend([(Journal::Postbacks, 0), (Journal::Deliveries, 0)]);
 
     let mut next = manifest.current().clone();
-    let mut views = Vec::new();
-    let total = directory_total(directory, &lanes)?;
-    let mut done = 0;
+    let mut found = Vec::new();
     for (journal, lane) in lanes {
         let files = newest_generations(directory.segments(journal, lane)?, &next, journal, lane);
         let expected = Expected { store: next.store, node: next.node, journal, lane };
+        let known = next.lanes.get(&(journal, lane));
+        let files = files.into_iter().map(|file| {
+            let entry = known.and_then(|lane| lane.segments.get(&file.segment));
+            Found { is_reserved: entry.is_some_and(|entry| entry.state == State::Reserved), expected, file }
+        });
+        found.push(((journal, lane), files.collect::<Vec<_>>()));
+    }
+    let all: Vec<&Found> = found.iter().flat_map(|(_, files)| files).collect();
+    let mut outcomes = recover_each(options, directory, &all, progress)?.into_iter();
+    let mut views = Vec::new();
+    for ((journal, lane), files) in &found {
+        let (journal, lane) = (*journal, *lane);
         let mut sealed = Vec::new();
-        for file in &files {
-            let known = next.lanes.get(&(journal, lane)).and_then(|lane| lane.segments.get(&file.segment));
-            let is_reserved = known.is_some_and(|entry| entry.state == State::Reserved);
-            let outcome = recover_once_more(options, directory, file, &expected, is_reserved)?;
+        for (Found { file, .. }, outcome) in files.iter().zip(&mut outcomes) {
             report.add(&outcome);
             match outcome {
                 Outcome::Sealed(footer) | Outcome::Recovered { footer, .. } => {
@@ -97,10 +109,8 @@ fn recover_all(
                 }
                 Outcome::Quarantined => next.set(journal, lane, file.segment, State::Quarantined),
             }
-            done += 1;
-            progress(done, total);
         }
-        let unreadable = note_missing(&mut next, (journal, lane), &files, report);
+        let unreadable = note_missing(&mut next, (journal, lane), files, report);
         views.push(((journal, lane), View { open: Vec::new(), sealed: Arc::new(sealed), unreadable }));
     }
     next.clean = false;
@@ -112,25 +122,63 @@ fn recover_all(
     Ok(views)
 }
 
-/// Recovers a file; on a full disk with the reserve given up, once more.
-fn recover_once_more(
-    options: &Options,
-    directory: &Directory,
-    file: &SegmentFile,
-    expected: &Expected,
+/// A file to be recovered.
+struct Found {
+    file: SegmentFile,
+    expected: Expected,
+    /// The manifest has its id, and nothing was ever handed to a writer.
     is_reserved: bool,
-) -> Result<Outcome> {
-    let now = options.clock.now();
-    match recover(directory, file, expected, is_reserved, now) {
-        Err(error) if error.is_full() && Reserve::new(directory, options.marks.reserve_bytes).give_up() => {
-            recover(directory, file, expected, is_reserved, now)
-        }
-        outcome => outcome,
+}
+
+impl Found {
+    fn recover(&self, options: &Options, directory: &Directory) -> Result<Outcome> {
+        recover(directory, &self.file, &self.expected, self.is_reserved, options.clock.now())
     }
 }
 
-fn directory_total(directory: &Directory, lanes: &BTreeSet<(Journal, u8)>) -> Result<u64> {
-    lanes.iter().map(|(journal, lane)| Ok(directory.segments(*journal, *lane)?.len() as u64)).sum()
+/// Recovers all files, several at a time, and gives what became of them in their order.
+fn recover_each(
+    options: &Options,
+    directory: &Directory,
+    all: &[&Found],
+    progress: Progress<'_>,
+) -> Result<Vec<Outcome>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(RECOVERY_THREADS_MAX);
+    let mut results: Vec<Option<Result<Outcome>>> = Vec::new();
+    results.resize_with(all.len(), || None);
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (done, recovered) = sync_channel(threads);
+        for _ in 0..threads {
+            let (done, next) = (done.clone(), &next);
+            scope.spawn(move || {
+                while let Some((index, found)) = take(next, all) {
+                    // The other end hangs up after the last result.
+                    let _heard = done.send((index, found.recover(options, directory)));
+                }
+            });
+        }
+        drop(done);
+        for (count, (index, result)) in (1..).zip(recovered) {
+            results[index] = Some(result);
+            progress(count, all.len() as u64);
+        }
+    });
+    let outcomes = all.iter().zip(results).map(|(found, result)| match result {
+        // On a full disk once more, alone and with the reserve given up: one of the others may have done it.
+        Some(Err(error)) if error.is_full() => {
+            Reserve::new(directory, options.marks.reserve_bytes).give_up();
+            found.recover(options, directory)
+        }
+        Some(result) => result,
+        None => unreachable!("each file has a result"),
+    });
+    outcomes.collect()
+}
+
+fn take<'a>(next: &AtomicUsize, all: &[&'a Found]) -> Option<(usize, &'a Found)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    Some((index, *all.get(index)?))
 }
 
 /// Of each segment, the generation that the manifest names, or else the oldest: a newer one was not published.
@@ -160,10 +208,10 @@ fn newest_generations(
 fn note_missing(
     manifest: &mut Manifest,
     (journal, lane): (Journal, u8),
-    files: &[SegmentFile],
+    files: &[Found],
     report: &mut Report,
 ) -> Arc<Vec<u32>> {
-    let on_disk: BTreeSet<u32> = files.iter().map(|file| file.segment).collect();
+    let on_disk: BTreeSet<u32> = files.iter().map(|found| found.file.segment).collect();
     let entry = manifest.lanes.entry((journal, lane)).or_default();
     // A reserved id whose file was never made held nothing.
     entry.segments.retain(|segment, entry| entry.state != State::Reserved || on_disk.contains(segment));

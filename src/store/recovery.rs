@@ -10,6 +10,9 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
 use super::Journal;
 use super::directory::{Directory, SegmentFile, make_folder, sync_folder, write_whole};
 use super::error::{Error, Result};
@@ -133,7 +136,8 @@ pub fn recover(
     if let Some(footer) = footer.filter(|footer| footer.identity == identity) {
         return Ok(Outcome::Sealed(footer));
     }
-    let Some((header, found)) = read_through(&file, path, &identity, expected.tail())? else {
+    let Some(Read { header, found, body_crc }) = read_through(&file, path, &identity, expected.tail())?
+    else {
         if is_reserved {
             // Killed while it was made: no record can be in it.
             fs::remove_file(path).map_err(Error::io("remove", path))?;
@@ -153,7 +157,7 @@ pub fn recover(
         Err(error) if error.is_full() && !found.is_corrupt() && !directory.reserve().exists() => {}
         kept => kept?,
     }
-    let footer = repair(&file, path, &header, &found, now)?;
+    let footer = repair(&file, path, &header, &found, body_crc, now)?;
     let damaged_bytes = found.gaps.iter().map(|gap| u64::from(gap.end - gap.start)).sum::<u64>()
         + u64::from(found.torn_end - found.summary.end);
     Ok(Outcome::Recovered {
@@ -164,8 +168,16 @@ pub fn recover(
     })
 }
 
-/// Header and findings, or nothing if the file is not the segment that its name says.
-fn read_through(file: &File, path: &Path, identity: &Identity, tail: Tail) -> Result<Option<(Header, Scan)>> {
+/// What a file was found to hold.
+struct Read {
+    header: Header,
+    found: Scan,
+    /// The checksum of its records, where no repair will change them.
+    body_crc: Option<u32>,
+}
+
+/// What the file holds, or nothing if it is not the segment that its name says.
+fn read_through(file: &File, path: &Path, identity: &Identity, tail: Tail) -> Result<Option<Read>> {
     let len = file.metadata().map_err(Error::io("stat", path))?.len();
     if len < u64::from(BODY_OFFSET) {
         return Ok(None);
@@ -175,8 +187,28 @@ fn read_through(file: &File, path: &Path, identity: &Identity, tail: Tail) -> Re
         return Ok(None);
     };
     let mark = read_mark(map.bytes(), identity.seed());
-    let found = scan(map.bytes(), &header, mark, tail);
-    Ok(Some((header, found)))
+    let body_end = u64::from(header.body_end_max()).min(len);
+    let written = data_end(file, body_end).map_err(Error::io("seek in", path))?;
+    let image = map.bytes().get(..usize::try_from(written).unwrap_or(usize::MAX));
+    let found = scan(image.unwrap_or(map.bytes()), &header, mark, tail);
+    // While the pages are mapped and in the cache: to map them once more takes longer than the sum.
+    let body_crc = found.gaps.is_empty().then(|| body_crc(&map, found.summary.end));
+    Ok(Some(Read { header, found, body_crc }))
+}
+
+/// Where the data of the first `limit` bytes of a file end: behind it are only blocks that were set aside, and to
+/// read those the kernel would clear a page for each. A file system that cannot tell says `limit`.
+fn data_end(file: &File, limit: u64) -> std::io::Result<u64> {
+    let (mut end, mut from) = (0, 0);
+    while from < limit {
+        match seek(file, SeekFrom::Data(from)) {
+            Ok(data) if data < limit => from = seek(file, SeekFrom::Hole(data))?,
+            Ok(_) | Err(Errno::NXIO) => break,
+            Err(errno) => return Err(errno.into()),
+        }
+        end = from.min(limit);
+    }
+    Ok(end)
 }
 
 /// Copies what is about to be fenced off or cleared: the whole file if synced bytes were lost, else the torn
@@ -225,7 +257,14 @@ fn evidence_name(identity: &Identity, what: &str) -> PathBuf {
 }
 
 /// Writes the gaps, the header where it was damaged, the footer and the index.
-fn repair(file: &File, path: &Path, header: &Header, found: &Scan, now: Timestamp) -> Result<Footer> {
+fn repair(
+    file: &File,
+    path: &Path,
+    header: &Header,
+    found: &Scan,
+    unchanged: Option<u32>,
+    now: Timestamp,
+) -> Result<Footer> {
     let seed = header.identity.seed();
     let summary = found.summary;
     let write = |bytes: &[u8], at: u64| file.write_all_at(bytes, at).map_err(Error::io("write", path));
@@ -239,7 +278,12 @@ fn repair(file: &File, path: &Path, header: &Header, found: &Scan, now: Timestam
     clear(file, summary.end, found.torn_end).map_err(Error::io("clear", path))?;
     // The records first: a footer must not be on disk before what it vouches for.
     file.sync_all().map_err(Error::io("sync", path))?;
-    let body_crc = crc_of(file, &header.identity, summary.end).map_err(Error::io("read", path))?;
+    let body_crc = match unchanged {
+        Some(crc) => crc,
+        None => FrozenMap::open(file, map_name(&header.identity))
+            .map(|map| body_crc(&map, summary.end))
+            .map_err(Error::io("read", path))?,
+    };
     let footer = Footer {
         identity: header.identity,
         segment_bytes: header.segment_bytes,
@@ -265,9 +309,8 @@ fn clear(file: &File, start: u32, end: u32) -> std::io::Result<()> {
     file.write_all_at(&vec![0; (end - start) as usize], start.into())
 }
 
-fn crc_of(file: &File, identity: &Identity, end: u32) -> std::io::Result<u32> {
-    let map = FrozenMap::open(file, map_name(identity))?;
-    Ok(crc32c::crc32c(&map.bytes()[BODY_OFFSET as usize..end as usize]))
+fn body_crc(map: &FrozenMap, end: u32) -> u32 {
+    crc32c::crc32c(&map.bytes()[BODY_OFFSET as usize..end as usize])
 }
 
 /// What recovery would make of a segment's bytes, without touching a file: for tests and `verify`.

@@ -22,6 +22,8 @@ use crate::support::{Folder, histogram, nanos, options, print_ns};
 const CLIENTS: usize = 2;
 const WAITERS: usize = 256;
 const SECONDS: u64 = 10;
+/// Postbacks a second that are offered where not as many as possible are.
+const RATE: u64 = 20_000;
 
 struct Keep {
     encoder: Encoder,
@@ -56,6 +58,13 @@ impl Stage for Keep {
 
 pub(crate) fn run() {
     device();
+    measure(Some(RATE));
+    measure(None);
+    device();
+}
+
+/// With a rate, a waiter asks when its turn has come; without one, as soon as it has its answer.
+fn measure(rate: Option<u64>) {
     let folder = Folder::new("durable");
     let store = Store::open(options(&folder)).unwrap();
     let journal = store.journal_writer(Journal::Postbacks).unwrap();
@@ -69,19 +78,20 @@ pub(crate) fn run() {
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
             let (handle, total) = (handle.clone(), &total);
+            let pause = rate.map(|rate| Duration::from_nanos(1_000_000_000 * CLIENTS as u64 / rate));
             scope.spawn(move || {
-                let mine = client(|n| handle.submit(n).ok());
+                let mine = client(|n| handle.submit(n).ok(), pause);
                 total.lock().unwrap().add(mine).unwrap();
             });
         }
     });
     let total = total.into_inner().unwrap();
-    let rate = total.len() as f64 / began.elapsed().as_secs_f64();
-    println!("{WAITERS} waiters: {rate:.0} durable postbacks/s");
+    let achieved = total.len() as f64 / began.elapsed().as_secs_f64();
+    let asked = rate.map_or("as many as they can".to_owned(), |rate| format!("{rate}/s"));
+    println!("{WAITERS} waiters, {asked}: {achieved:.0} durable postbacks/s");
     print_ns("  answer", &total);
     owner.stop();
     store.close().unwrap();
-    device();
 }
 
 /// The device itself: 4 KiB written over blocks that exist, then fdatasync.
@@ -101,38 +111,50 @@ fn device() {
     print_ns("the device's fdatasync after 4 KiB", &times);
 }
 
-/// Keeps its share of the waiters waiting until the time is up.
-fn client(submit: impl Fn(u64) -> Option<Reply<u64>>) -> Histogram<u64> {
+/// Keeps its share of the waiters waiting until the time is up. An answer's time counts from when it was due, so
+/// that a stall is seen by everybody who came during it.
+fn client(submit: impl Fn(u64) -> Option<Reply<u64>>, pause: Option<Duration>) -> Histogram<u64> {
     let bell = Arc::new(Bell { thread: std::thread::current(), rung: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&bell));
     let mut context = Context::from_waker(&waker);
     let mut times = histogram();
     let mut waiting: Vec<Option<(Reply<u64>, Instant)>> = (0..WAITERS / CLIENTS).map(|_| None).collect();
-    let end = Instant::now() + Duration::from_secs(SECONDS);
+    let mut due = Instant::now();
+    let end = due + Duration::from_secs(SECONDS);
     let mut n = 0;
     while Instant::now() < end {
         for place in &mut waiting {
-            if let Some((reply, began)) = place
-                && let Poll::Ready(answer) = Pin::new(reply).poll(&mut context)
-            {
-                answer.unwrap();
-                times.record(nanos(began.elapsed())).unwrap();
-                *place = None;
-            }
-            if place.is_none() {
+            heard(place, &mut context, &mut times);
+            let now = Instant::now();
+            if place.is_none() && pause.is_none_or(|_| due <= now) {
                 n += 1;
-                *place = submit(n).map(|reply| (reply, Instant::now()));
+                let began = if pause.is_some() { due } else { now };
+                due += pause.unwrap_or_default();
+                *place = submit(n).map(|reply| (reply, began));
                 // Asked once, so that it knows whom to wake.
-                if let Some((reply, _)) = place {
-                    let _early = Pin::new(reply).poll(&mut context).is_ready();
-                }
+                heard(place, &mut context, &mut times);
             }
         }
-        while !bell.rung.swap(false, Ordering::AcqRel) {
-            std::thread::park_timeout(Duration::from_millis(10));
+        let is_full = waiting.iter().all(Option::is_some);
+        while !bell.rung.swap(false, Ordering::AcqRel)
+            && (is_full || pause.is_none_or(|_| due > Instant::now()))
+        {
+            let patience = pause.filter(|_| !is_full).map(|_| due.saturating_duration_since(Instant::now()));
+            std::thread::park_timeout(patience.unwrap_or(Duration::from_millis(10)));
         }
     }
     times
+}
+
+/// Takes the answer, if it is there.
+fn heard(place: &mut Option<(Reply<u64>, Instant)>, context: &mut Context<'_>, times: &mut Histogram<u64>) {
+    if let Some((reply, began)) = place
+        && let Poll::Ready(answer) = Pin::new(reply).poll(context)
+    {
+        answer.unwrap();
+        times.record(nanos(began.elapsed())).unwrap();
+        *place = None;
+    }
 }
 
 struct Bell {

@@ -13,6 +13,8 @@ use crate::support::{Folder, fill, options};
 
 const CLICKS: u32 = 10_000_000;
 const LOOKUPS: usize = 2_000_000;
+/// Clicks, all over the store, that are asked for again and again: their index entries stay in the cache.
+const WARM: usize = 4096;
 
 pub(crate) fn run() {
     let folder = Folder::new("lookup");
@@ -21,10 +23,12 @@ pub(crate) fn run() {
     let ids: Vec<ClickId> = fill(&mut writer, CLICKS).into_iter().map(|recorded| recorded.click_id).collect();
     let clicks = store.clicks();
     // The segment that is still written, then all of them.
-    let newest = &ids[ids.len() - 100_000..];
-    time("find in the open segment, record checked", newest, |id| {
-        assert!(matches!(clicks.try_find(id), Tried::Done(Lookup::Found(_))));
-    });
+    for (which, count) in [("warm", WARM), ("scattered over 100,000", 100_000)] {
+        let newest = &ids[ids.len() - count..];
+        time(&format!("find in the open segment, record checked, {which}"), newest, |id| {
+            assert!(matches!(clicks.try_find(id), Tried::Done(Lookup::Found(_))));
+        });
+    }
     writer.close();
     store.close().unwrap();
 
@@ -34,19 +38,22 @@ pub(crate) fn run() {
     let clicks = store.clicks();
     warm(&clicks, &ids);
     index_bytes();
-    let places: Vec<_> = ids.iter().map(|id| clicks.decode(id).unwrap()).collect();
-    time("locate by place (index only)", &places, |place| {
-        assert!(matches!(clicks.try_locate(*place), Tried::Done(Lookup::Found(_))));
-    });
-    time("locate by id (decipher, index)", &ids, |id| {
-        let place = clicks.decode(id).unwrap();
-        assert!(matches!(clicks.try_locate(place), Tried::Done(Lookup::Found(_))));
-    });
-    time("find in sealed segments, record copied and checked", &ids, |id| {
-        black_box(matches!(clicks.try_find(id), Tried::Done(Lookup::Found(_))));
-    });
+    let some: Vec<ClickId> = ids.iter().step_by(ids.len() / WARM).copied().collect();
+    for (which, ids) in [("warm", &some), ("scattered over all, each a cache miss or two", &ids)] {
+        let places: Vec<_> = ids.iter().map(|id| clicks.decode(id).unwrap()).collect();
+        time(&format!("locate by place (index only), {which}"), &places, |place| {
+            assert!(matches!(clicks.try_locate(*place), Tried::Done(Lookup::Found(_))));
+        });
+        time(&format!("locate by id (decipher, index), {which}"), ids, |id| {
+            let place = clicks.decode(id).unwrap();
+            assert!(matches!(clicks.try_locate(place), Tried::Done(Lookup::Found(_))));
+        });
+        time(&format!("find in sealed segments, record copied and checked, {which}"), ids, |id| {
+            black_box(matches!(clicks.try_find(id), Tried::Done(Lookup::Found(_))));
+        });
+    }
     let garbage: Vec<_> =
-        (0..1_000_000u128).map(|n| ClickId::from_bytes((n * 0x9e37_79b9_7f4a_7c15).to_le_bytes())).collect();
+        (0..WARM as u128).map(|n| ClickId::from_bytes((n * 0x9e37_79b9_7f4a_7c15).to_le_bytes())).collect();
     time("garbage id", &garbage, |id| assert!(clicks.decode(id).is_none()));
 }
 

@@ -110,9 +110,7 @@ impl Shared {
             } else {
                 self.options.journal_segment_bytes
             },
-            // A postback waits for its sync, and turning unwritten extents into written ones costs it half
-            // as much again; a click does not wait.
-            zero_fill: !is_clicks,
+            is_synced_often: !is_clicks,
             created: self.options.clock.now(),
         };
         let prepared = prepare(&self.directory, &plan)?;
@@ -128,7 +126,8 @@ impl Shared {
 
     fn make_usable(&self, prepared: &Appender) -> Result<()> {
         let segment = prepared.segment();
-        segment.populate(super::record::BODY_OFFSET, self.options.populate_bytes)?;
+        let window_bytes = self.options.populate_ahead(segment.journal());
+        segment.populate(super::record::BODY_OFFSET, window_bytes)?;
         let Identity { journal, lane, segment, .. } = *segment.identity();
         self.manifest().update(|manifest| {
             manifest.set(journal, lane, segment, State::Open);
@@ -195,7 +194,7 @@ pub(super) fn run_prepare(shared: &Shared) {
         shared.watch_room();
         shared.prepare_missing();
         for lane in shared.lanes.iter().filter(|lane| lane.wants_pages()) {
-            shared.judge(lane.populate(shared.options.populate_bytes));
+            shared.judge(lane.populate(shared.options.populate_ahead(lane.journal())));
         }
         if shared.bells.prepare.pause(IDLE) == Woken::Stopped {
             return;

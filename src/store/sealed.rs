@@ -22,7 +22,7 @@ use super::scan::{Tail, scan};
 use super::segment::map_name;
 
 /// Bytes that a read asks for before it knows how long the record is: most clicks fit.
-const FIRST_READ_BYTES: usize = 1024;
+const FIRST_READ_BYTES: usize = 512;
 
 /// See the module.
 #[derive(Debug)]
@@ -150,7 +150,8 @@ impl Sealed {
     /// # Errors
     /// `Corrupt` if there is no valid record.
     pub fn read(&self, offset: u32) -> Result<Copied> {
-        match self.read_with(offset, ReadWriteFlags::empty())? {
+        let file = self.open()?;
+        match self.read_with(&file, offset, ReadWriteFlags::empty())? {
             Tried::Done(copied) => Ok(copied),
             Tried::WouldBlock => Err(self.corrupt(offset, "the file ends here")),
         }
@@ -161,20 +162,19 @@ impl Sealed {
     /// # Errors
     /// `Corrupt` if there is no valid record.
     pub fn try_read(&self, offset: u32) -> Result<Tried<Copied>> {
-        if self.files.get(&self.footer.identity).is_none() {
-            return Ok(Tried::WouldBlock);
+        match self.files.get(&self.footer.identity) {
+            Some(file) => self.read_with(&file, offset, ReadWriteFlags::NOWAIT),
+            None => Ok(Tried::WouldBlock),
         }
-        self.read_with(offset, ReadWriteFlags::NOWAIT)
     }
 
-    fn read_with(&self, offset: u32, flags: ReadWriteFlags) -> Result<Tried<Copied>> {
+    fn read_with(&self, file: &File, offset: u32, flags: ReadWriteFlags) -> Result<Tried<Copied>> {
         if offset < BODY_OFFSET || offset >= self.footer.summary.end {
             return Err(self.corrupt(offset, "no record can begin here"));
         }
-        let file = self.open()?;
         let mut bytes = AlignedVec::<16>::new();
         bytes.resize(FIRST_READ_BYTES.min((self.footer.summary.end - offset) as usize), 0);
-        if !self.fill(&file, &mut bytes, offset, flags)? {
+        if !self.fill(file, &mut bytes, offset, flags)? {
             return Ok(Tried::WouldBlock);
         }
         let Some(head) = bytes.first_chunk() else {
@@ -186,7 +186,7 @@ impl Sealed {
         };
         if span as usize > bytes.len() {
             bytes.resize(span as usize, 0);
-            if !self.fill(&file, &mut bytes, offset, flags)? {
+            if !self.fill(file, &mut bytes, offset, flags)? {
                 return Ok(Tried::WouldBlock);
             }
         }

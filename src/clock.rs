@@ -123,6 +123,17 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// How long to sleep before looking at this clock again, for a moment that is `left` away on it. A manual clock
+    /// moves by leaps and wakes nobody, so it is looked at often.
+    pub fn nap(&self, left: Duration) -> Duration {
+        match self {
+            Self::System => left,
+            Self::Manual(_) => left.min(Duration::from_millis(2)),
+        }
+    }
+}
+
 /// A clock for tests: starts where it is told, moves by `advance` only.
 #[derive(Clone, Debug, Default)]
 pub struct ManualClock(Arc<AtomicI64>);

@@ -15,4 +15,7 @@ pub mod event;
 pub mod store;
 
 #[cfg(feature = "daemon")]
+pub mod ingest;
+
+#[cfg(feature = "daemon")]
 pub mod cli;

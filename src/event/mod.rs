@@ -13,4 +13,6 @@ pub mod money;
 pub mod params;
 pub mod postback;
 mod schema_v1;
+#[cfg(feature = "daemon")]
+pub mod template;
 mod text;

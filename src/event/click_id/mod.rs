@@ -105,6 +105,15 @@ impl Place {
         self.seconds
     }
 
+    /// Node, lane, segment and ordinal in 62 bits, the highest bit set: a reference from one record to another, never 0.
+    pub const fn packed(self) -> u64 {
+        1 << 63
+            | (self.node as u64) << (LANE_BITS + SEGMENT_BITS + ORDINAL_BITS)
+            | (self.lane as u64) << (SEGMENT_BITS + ORDINAL_BITS)
+            | (self.segment as u64) << ORDINAL_BITS
+            | self.ordinal as u64
+    }
+
     fn to_bits(self, version: u8) -> u128 {
         u128::from(version) << VERSION_SHIFT
             | u128::from(self.node) << NODE_SHIFT

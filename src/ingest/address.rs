@@ -1,0 +1,166 @@
+//! The visitor's address, and how much of it is kept.
+//!
+//! In: the peer's address and the request's head. Out: the address of whoever is behind trusted proxies, cut as the
+//! campaign's policy says, before anything is written.
+//! Keeps: a header is believed only from a trusted proxy, and then only as far as the last proxy that is one.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use http::HeaderMap;
+use http::header::FORWARDED;
+use ipnet::IpNet;
+
+use crate::event::click::KeptAddress;
+
+/// Entries of a forwarding header that are looked at, from the right.
+const HOPS_MAX: usize = 32;
+
+/// How much of a visitor's address a campaign keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressPolicy {
+    /// All of it.
+    #[default]
+    Full,
+    /// The first 24 bits of an IPv4 address, the first 56 of an IPv6 address.
+    Truncated,
+    /// Nothing.
+    None,
+}
+
+impl AddressPolicy {
+    /// What is kept of `address`.
+    pub fn keep(self, address: IpAddr) -> Option<KeptAddress> {
+        match (self, address) {
+            (Self::None, _) => None,
+            (Self::Full, address) => Some(KeptAddress::full(address)),
+            (Self::Truncated, IpAddr::V4(address)) => {
+                let [a, b, c, _] = address.octets();
+                Some(KeptAddress { address: Ipv4Addr::new(a, b, c, 0).into(), bits: 24 })
+            }
+            (Self::Truncated, IpAddr::V6(address)) => {
+                let mut octets = address.octets();
+                octets[7..].fill(0);
+                Some(KeptAddress { address: Ipv6Addr::from(octets).into(), bits: 56 })
+            }
+        }
+    }
+}
+
+/// An IPv4 address for one that came mapped into IPv6, as a dual-stack listener gives it.
+pub(super) fn unmapped(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+/// The address of the visitor.
+pub(super) fn visitor(peer: IpAddr, trusted: &[IpNet], headers: &HeaderMap) -> IpAddr {
+    if trusted.is_empty() || !is_trusted(peer, trusted) {
+        return peer;
+    }
+    let named = if headers.contains_key("x-forwarded-for") { "x-forwarded-for" } else { FORWARDED.as_str() };
+    // Several fields read as one list (RFC 9110, 5.3), so the last entry of the last field is the nearest.
+    let fields: Vec<&str> = headers.get_all(named).iter().filter_map(|value| value.to_str().ok()).collect();
+    let hops = fields.iter().rev().flat_map(|field| field.rsplit(',')).take(HOPS_MAX);
+    let mut nearest = peer;
+    for hop in hops {
+        let hop = if named == "x-forwarded-for" { Some(hop) } else { forwarded_for(hop) };
+        // What is not an address (`unknown`, an obfuscated name) was put there by a proxy that we trust; whoever is
+        // behind it cannot be told.
+        let Some(address) = hop.and_then(parse) else { break };
+        nearest = address;
+        if !is_trusted(address, trusted) {
+            break;
+        }
+    }
+    nearest
+}
+
+fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|net| net.contains(&address))
+}
+
+/// The `for=` of one element of a `Forwarded` field.
+fn forwarded_for(element: &str) -> Option<&str> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
+    })
+}
+
+/// An address with or without a port, an IPv6 address with or without brackets.
+fn parse(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(unmapped(address));
+    }
+    let bare = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0,
+        None => text.split_once(':')?.0,
+    };
+    bare.parse().ok().map(unmapped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(peer: &str, headers: &[(&'static str, &str)]) -> String {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        visitor(peer.parse().unwrap(), &trusted, &map).to_string()
+    }
+
+    #[test]
+    fn a_header_is_believed_only_from_a_trusted_proxy() {
+        let spoofed = ("x-forwarded-for", "198.51.100.1");
+        assert_eq!(seen("203.0.113.9", &[spoofed]), "203.0.113.9");
+        assert_eq!(seen("10.0.0.1", &[spoofed]), "198.51.100.1");
+        assert_eq!(seen("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn the_right_most_untrusted_entry_is_the_visitor() {
+        let cases = [
+            ("1.1.1.1, 198.51.100.1", "198.51.100.1"),
+            ("1.1.1.1, 198.51.100.1, 10.1.1.1", "198.51.100.1"),
+            ("1.1.1.1, nonsense, 10.1.1.1", "10.1.1.1"),
+            ("198.51.100.1:4711", "198.51.100.1"),
+            ("[2001:db9::1]:80", "2001:db9::1"),
+            ("2001:db9::1", "2001:db9::1"),
+            ("::ffff:198.51.100.1", "198.51.100.1"),
+            ("10.2.2.2", "10.2.2.2"),
+            ("", "10.0.0.1"),
+        ];
+        for (value, visitor) in cases {
+            assert_eq!(seen("10.0.0.1", &[("x-forwarded-for", value)]), visitor, "{value}");
+        }
+        let two = [("x-forwarded-for", "198.51.100.7"), ("x-forwarded-for", "10.1.1.1")];
+        assert_eq!(seen("10.0.0.1", &two), "198.51.100.7");
+    }
+
+    #[test]
+    fn the_standard_header_is_read_where_the_common_one_is_missing() {
+        let cases = [
+            ("for=198.51.100.1;proto=https", "198.51.100.1"),
+            ("For=\"[2001:db9::1]:4711\", for=10.1.1.1", "2001:db9::1"),
+            ("for=_hidden", "10.0.0.1"),
+            ("proto=https", "10.0.0.1"),
+        ];
+        for (value, visitor) in cases {
+            assert_eq!(seen("10.0.0.1", &[("forwarded", value)]), visitor, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_policy_keeps_what_it_says() {
+        let v4: IpAddr = "203.0.113.77".parse().unwrap();
+        let v6: IpAddr = "2001:db8:1:2ff:3:4:5:6".parse().unwrap();
+        let text = |kept: Option<KeptAddress>| kept.map(|kept| format!("{}/{}", kept.address, kept.bits));
+        assert_eq!(text(AddressPolicy::Full.keep(v4)).as_deref(), Some("203.0.113.77/32"));
+        assert_eq!(text(AddressPolicy::Truncated.keep(v4)).as_deref(), Some("203.0.113.0/24"));
+        assert_eq!(text(AddressPolicy::Truncated.keep(v6)).as_deref(), Some("2001:db8:1:200::/56"));
+        assert_eq!(AddressPolicy::None.keep(v6), None);
+    }
+}

@@ -1,0 +1,221 @@
+//! One connection, from its first byte to its last.
+//!
+//! In: an accepted stream. Out: answers to the requests on it, each counted.
+//! Keeps: whatever a peer does, the connection ends: by its deadlines, by the number of its requests, or when the edge
+//! drains. What hyper refuses before we see it is counted from the error it leaves.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::listen::Listener;
+use super::options::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
+use super::outcome::{Outcome, Ticket};
+use super::proxy;
+use super::reply::{Body, Reply};
+use super::timed::{At, Phase, Timed, within};
+use super::worker::{Step, Stop, Worker};
+use crate::store::Lookup;
+
+/// What is known of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) listener: Listener,
+}
+
+/// What hyper calls for each request of one connection.
+struct Host(Rc<Seat>);
+
+struct Seat {
+    worker: Rc<Worker>,
+    phase: Rc<Phase>,
+    peer: Peer,
+    served: Cell<u32>,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(
+    worker: Rc<Worker>,
+    mut stream: TcpStream,
+    mut peer: Peer,
+    mut stop: watch::Receiver<Stop>,
+) {
+    let timeouts = worker.shared.options.timeouts;
+    if peer.listener.has_proxy_header {
+        match within(&worker.shared.clock, timeouts.head, proxy::read(&mut stream)).await {
+            Some(Ok(behind)) => peer.address = behind.unwrap_or(peer.address),
+            Some(Err(_)) | None => return Ticket::take(worker).end(Outcome::Malformed),
+        }
+    }
+    let phase = Phase::new(worker.shared.clock.clone());
+    let io = TokioIo::new(Timed::new(stream, Rc::clone(&phase), timeouts));
+    let seat =
+        Rc::new(Seat { worker: Rc::clone(&worker), phase: Rc::clone(&phase), peer, served: Cell::new(0) });
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .half_close(true)
+        .pipeline_flush(true)
+        .serve_connection(io, Host(seat));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        _ = stop.wait_for(|stop| *stop == Stop::Drain) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        account(worker, phase.at(), &error);
+    }
+}
+
+/// Counts a request that ended before its head was complete.
+fn account(worker: Rc<Worker>, at: At, error: &hyper::Error) {
+    let timed_out = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+    let outcome = if error.is_parse_too_large() {
+        Outcome::HeadTooLong
+    } else if error.is_parse() {
+        Outcome::Malformed
+    } else if at != At::Head {
+        // Between requests there is nothing to count, and a request that was being answered has its own ticket.
+        return;
+    } else if timed_out {
+        Outcome::HeadTimeout
+    } else {
+        Outcome::Aborted
+    };
+    Ticket::take(worker).end(outcome);
+}
+
+/// Tells a peer for whom there is no room so, and closes.
+pub(super) async fn shed(mut stream: TcpStream) {
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let farewell = async {
+        stream.write_all(ANSWER).await?;
+        stream.shutdown().await?;
+        // To close with unread bytes would reset the connection, and the answer with it.
+        let mut unread = [0; 1024];
+        while stream.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _best_effort = timeout(Duration::from_secs(1), farewell).await;
+}
+
+impl Service<Request<Incoming>> for Host {
+    type Response = Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: Request<Incoming>) -> Answer {
+        let seat = &self.0;
+        seat.phase.begin_service();
+        let ticket = Ticket::take(Rc::clone(&seat.worker));
+        let (parts, body) = request.into_parts();
+        match seat.worker.start(&parts, &seat.peer) {
+            Step::Done(reply) => Answer::Now(Some(seat.finish(ticket, reply))),
+            Step::Find(id, wanted) => {
+                let seat = Rc::clone(seat);
+                Answer::Later(Box::pin(async move {
+                    let clicks = seat.worker.shared.clicks.clone();
+                    let found = tokio::task::spawn_blocking(move || clicks.find(&id)).await;
+                    let found = match &found {
+                        Ok(Lookup::Found(found)) => Some((&id, found)),
+                        _ => None,
+                    };
+                    let reply = match seat.worker.visit(&parts, &seat.peer) {
+                        Ok(visit) => seat.worker.found(&visit, wanted, found),
+                        Err(outcome) => Reply::refusal(outcome),
+                    };
+                    seat.finish(ticket, reply)
+                }))
+            }
+            Step::Body => {
+                let seat = Rc::clone(seat);
+                Answer::Later(Box::pin(async move {
+                    let reply = seat.read_body(&parts, body).await;
+                    seat.finish(ticket, reply)
+                }))
+            }
+        }
+    }
+}
+
+impl Seat {
+    async fn read_body(&self, parts: &Parts, body: Incoming) -> Reply {
+        let announced =
+            parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
+            return Reply::refusal(Outcome::BodyTooLong);
+        }
+        let whole = Limited::new(body, BODY_BYTES_MAX).collect();
+        let shared = &self.worker.shared;
+        let whole = match within(&shared.clock, shared.options.body_timeout, whole).await {
+            Some(Ok(whole)) => whole.to_bytes(),
+            Some(Err(error)) if error.is::<LengthLimitError>() => {
+                return Reply::refusal(Outcome::BodyTooLong);
+            }
+            Some(Err(_)) => return Reply::refusal(Outcome::Aborted),
+            None => return Reply::refusal(Outcome::BodyTimeout),
+        };
+        match self.worker.visit(parts, &self.peer) {
+            Ok(visit) => self.worker.track(&visit, &whole),
+            Err(outcome) => Reply::refusal(outcome),
+        }
+    }
+
+    /// Counts the answer, and says when it is the last.
+    fn finish(&self, ticket: Ticket<Rc<Worker>>, mut reply: Reply) -> Response<Body> {
+        self.served.set(self.served.get() + 1);
+        let is_last = self.served.get() >= self.worker.shared.options.requests_per_connection_max
+            // What is left of a body that we did not read cannot be told from the next request.
+            || matches!(reply.outcome, Outcome::BodyTooLong | Outcome::BodyTimeout | Outcome::Framing);
+        if is_last {
+            reply.headers().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        ticket.end(reply.outcome);
+        self.phase.end_service();
+        reply.response
+    }
+}
+
+/// An answer: mostly there at once.
+pub(super) enum Answer {
+    Now(Option<Response<Body>>),
+    Later(Pin<Box<dyn Future<Output = Response<Body>>>>),
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Body>, std::convert::Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Now(response) => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                None => unreachable!("an answer is taken once"),
+            },
+            Self::Later(answer) => answer.as_mut().poll(context).map(Ok),
+        }
+    }
+}

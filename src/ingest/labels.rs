@@ -1,0 +1,240 @@
+//! What is known against a click: labels, never a reason to drop it.
+//!
+//! In: user agent, address, campaign, time. Out: `Labels`.
+//! Keeps: the table of visitors has a fixed size; full, it forgets the oldest of a few, so a duplicate may pass as
+//! new, and a new click as a duplicate only if 40 bits of a keyed hash agree.
+//! Not here: where the lists come from (`config`).
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use ipnet::IpNet;
+use siphasher::sip::SipHasher13;
+use std::hash::{Hash, Hasher};
+
+use crate::clock::Timestamp;
+use crate::event::click::Labels;
+
+/// Places of the table of visitors by default: 8 MiB, about a million visitors at a time.
+pub const VISITORS_DEFAULT: usize = 1 << 20;
+/// Places that one visitor may be at.
+const WAYS: usize = 4;
+
+/// Lists of user agents and addresses that are not people.
+#[derive(Debug, Default)]
+pub struct Lists {
+    bots: Option<AhoCorasick>,
+    excluded: Option<AhoCorasick>,
+    data_centres: Ranges,
+}
+
+/// Why a list cannot be used: it has too much in it.
+#[derive(Debug, thiserror::Error)]
+#[error("the list of user agents cannot be compiled")]
+pub struct ListError(#[from] aho_corasick::BuildError);
+
+impl Lists {
+    /// Patterns that a bot's user agent contains, patterns that clear it again, and networks of data centres.
+    ///
+    /// # Errors
+    /// If there are too many patterns.
+    pub fn new(bots: &[String], excluded: &[String], data_centres: &[IpNet]) -> Result<Self, ListError> {
+        let compile = |patterns: &[String]| -> Result<Option<AhoCorasick>, ListError> {
+            if patterns.is_empty() {
+                return Ok(None);
+            }
+            let builder = AhoCorasick::builder()
+                .ascii_case_insensitive(true)
+                .match_kind(MatchKind::Standard)
+                .build(patterns)?;
+            Ok(Some(builder))
+        };
+        Ok(Self {
+            bots: compile(bots)?,
+            excluded: compile(excluded)?,
+            data_centres: Ranges::new(data_centres),
+        })
+    }
+
+    /// What the lists have against a visitor.
+    pub fn labels(&self, user_agent: &str, address: IpAddr) -> Labels {
+        let mut labels = Labels::default();
+        if user_agent.is_empty() {
+            labels = labels.with(Labels::NO_USER_AGENT);
+        }
+        let has = |list: &Option<AhoCorasick>| list.as_ref().is_some_and(|list| list.is_match(user_agent));
+        if has(&self.bots) && !has(&self.excluded) {
+            labels = labels.with(Labels::BOT);
+        }
+        if self.data_centres.contains(address) {
+            labels = labels.with(Labels::DATA_CENTRE);
+        }
+        labels
+    }
+}
+
+/// Networks as ranges of addresses, sorted and apart, to be found by halving.
+#[derive(Debug, Default)]
+struct Ranges(Vec<(u128, u128)>);
+
+impl Ranges {
+    fn new(networks: &[IpNet]) -> Self {
+        let mut all: Vec<_> =
+            networks.iter().map(|net| (number(net.network()), number(net.broadcast()))).collect();
+        all.sort_unstable();
+        let mut ranges: Vec<(u128, u128)> = Vec::with_capacity(all.len());
+        for (start, end) in all {
+            match ranges.last_mut() {
+                Some(last) if start <= last.1.saturating_add(1) => last.1 = last.1.max(end),
+                _ => ranges.push((start, end)),
+            }
+        }
+        Self(ranges)
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        let address = number(address);
+        let after = self.0.partition_point(|(start, _)| *start <= address);
+        after.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, end)| address <= *end)
+    }
+}
+
+/// An address of either family as one number: IPv4 as it is mapped into IPv6.
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// Who has clicked lately. Shared by all workers.
+#[derive(Debug)]
+pub struct Visitors {
+    /// For each, 40 bits of its hash over 24 bits of the second it was last seen in; 0 is nobody.
+    places: Box<[AtomicU64]>,
+    keys: (u64, u64),
+}
+
+impl Visitors {
+    /// A table with this many places, rounded up to a power of two. `keys` make it hard to aim at one place.
+    pub fn new(places: usize, keys: (u64, u64)) -> Self {
+        let places = places.max(WAYS).next_power_of_two();
+        Self { places: (0..places).map(|_| AtomicU64::new(0)).collect(), keys }
+    }
+
+    /// Notes a click; says whether the same visitor clicked the same campaign less than `window` before.
+    pub fn is_repeat(
+        &self,
+        campaign: &str,
+        address: IpAddr,
+        user_agent: &str,
+        now: Timestamp,
+        window: Duration,
+    ) -> bool {
+        if window.is_zero() {
+            return false;
+        }
+        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
+        (campaign, address, user_agent).hash(&mut hasher);
+        let hash = hasher.finish();
+        let tag = hash >> 24;
+        // One more than the second, so that an empty place is not a visitor of hash 0 at second 0.
+        let second = (u64::from(now.seconds()) & 0xff_ffff).max(1);
+        let mask = self.places.len() - WAYS;
+        let first = usize::try_from(hash).unwrap_or(0) & mask & !(WAYS - 1);
+        let ways = self.places.get(first..first + WAYS).unwrap_or_default();
+        let age = |place: u64| second.wrapping_sub(place) & 0xff_ffff;
+        let (mut oldest, mut oldest_age) = (None, 0);
+        for way in ways {
+            let place = way.load(Ordering::Relaxed);
+            if place >> 24 == tag && place != 0 {
+                way.store(tag << 24 | second, Ordering::Relaxed);
+                return age(place) < window.as_secs();
+            }
+            let age = if place == 0 { u64::MAX } else { age(place) };
+            if age >= oldest_age {
+                (oldest, oldest_age) = (Some(way), age);
+            }
+        }
+        if let Some(way) = oldest {
+            way.store(tag << 24 | second, Ordering::Relaxed);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bots_are_known_by_what_their_agent_contains() {
+        let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let lists =
+            Lists::new(&text(&["bot", "curl/"]), &text(&["cubot"]), &["203.0.113.0/24".parse().unwrap()])
+                .unwrap();
+        let home = "198.51.100.1".parse().unwrap();
+        let cases = [
+            ("Mozilla/5.0 Chrome/130", Labels::default()),
+            ("GoogleBot/2.1", Labels::BOT),
+            ("curl/8.5.0", Labels::BOT),
+            ("Mozilla/5.0 (Linux; CUBOT NOTE) Chrome/130", Labels::default()),
+            ("", Labels::NO_USER_AGENT),
+        ];
+        for (agent, labels) in cases {
+            assert_eq!(lists.labels(agent, home), labels, "{agent}");
+        }
+        assert_eq!(lists.labels("Mozilla", "203.0.113.9".parse().unwrap()), Labels::DATA_CENTRE);
+        assert_eq!(Lists::default().labels("bot", home), Labels::default());
+    }
+
+    #[test]
+    fn an_address_is_found_in_networks_that_touch_overlap_and_differ_in_family() {
+        let nets = ["10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"];
+        let ranges = Ranges::new(&nets.map(|net| net.parse().unwrap()));
+        for (address, is_in) in [
+            ("9.255.255.255", false),
+            ("10.0.0.0", true),
+            ("10.255.255.255", true),
+            ("11.255.255.255", true),
+            ("12.0.0.0", false),
+            ("192.0.2.7", true),
+            ("192.0.2.8", false),
+            ("2001:db8::1", true),
+            ("2001:db9::", false),
+            ("::", false),
+        ] {
+            assert_eq!(ranges.contains(address.parse().unwrap()), is_in, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_second_click_within_the_window_is_a_repeat() {
+        let visitors = Visitors::new(1024, (1, 2));
+        let address: IpAddr = "203.0.113.7".parse().unwrap();
+        let minute = Duration::from_secs(60);
+        let seen = |campaign, agent, second| {
+            visitors.is_repeat(campaign, address, agent, Timestamp::from_seconds(second), minute)
+        };
+        assert!(!seen("spring", "a", 1_000));
+        assert!(seen("spring", "a", 1_030));
+        assert!(!seen("spring", "b", 1_030), "another visitor");
+        assert!(!seen("autumn", "a", 1_030), "another campaign");
+        assert!(seen("spring", "a", 1_089), "the window begins anew with each click");
+        assert!(!seen("spring", "a", 1_150));
+        assert!(!visitors.is_repeat("spring", address, "a", Timestamp::from_seconds(1_150), Duration::ZERO));
+    }
+
+    #[test]
+    fn a_full_table_forgets_and_does_not_grow() {
+        let visitors = Visitors::new(8, (1, 2));
+        let minute = Duration::from_secs(60);
+        for n in 0..1_000u32 {
+            let address = std::net::Ipv4Addr::from_bits(n).into();
+            visitors.is_repeat("c", address, "", Timestamp::from_seconds(5_000), minute);
+        }
+        assert_eq!(visitors.places.len(), 8);
+    }
+}

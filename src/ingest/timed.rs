@@ -1,0 +1,215 @@
+//! A stream that gives up on a peer that takes too long.
+//!
+//! hyper has one timer for the head of a request and for the pause before it, and none for a peer that does not
+//! read. Here are three: a pause between requests may be long (load balancers keep connections for a minute), a
+//! head, once begun, must be complete soon, and what we write must be taken.
+//!
+//! In: a stream, and from the service, when it is at work (`Phase`). Out: the same stream, with `TimedOut` where a
+//! deadline has passed.
+//! Keeps: one timer a connection; a request only moves the deadline, it does not touch the timer.
+//! Time is the injected clock's; the runtime's timer only wakes.
+//! Not here: how long a body may take; the service waits for it and knows (`within`).
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep, timeout};
+
+use crate::clock::Clock;
+
+/// How long a peer may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From the first byte of a head to its last.
+    pub head: Duration,
+    /// Between requests, and before the first.
+    pub idle: Duration,
+    /// Without taking a single byte of what we write.
+    pub write: Duration,
+}
+
+/// Where a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// Between requests.
+    Idle,
+    /// In the middle of a head.
+    Head,
+    /// A request is being answered.
+    Service,
+}
+
+/// Where a connection is and since when: shared by its stream and its service.
+#[derive(Debug)]
+pub(super) struct Phase {
+    at: Cell<At>,
+    since: Cell<Duration>,
+    clock: Clock,
+}
+
+impl Phase {
+    pub(super) fn new(clock: Clock) -> Rc<Self> {
+        Rc::new(Self { at: Cell::new(At::Idle), since: Cell::new(clock.monotonic()), clock })
+    }
+
+    pub(super) fn at(&self) -> At {
+        self.at.get()
+    }
+
+    /// A request is complete, as far as its head goes.
+    pub(super) fn begin_service(&self) {
+        self.at.set(At::Service);
+    }
+
+    /// Its answer is made.
+    pub(super) fn end_service(&self) {
+        self.at.set(At::Idle);
+        self.since.set(self.clock.monotonic());
+    }
+
+    fn heard(&self) {
+        if self.at.get() == At::Idle {
+            self.at.set(At::Head);
+            self.since.set(self.clock.monotonic());
+        }
+    }
+
+    fn read_deadline(&self, timeouts: &Timeouts) -> Option<Duration> {
+        match self.at.get() {
+            At::Idle => Some(self.since.get() + timeouts.idle),
+            At::Head => Some(self.since.get() + timeouts.head),
+            At::Service => None,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Timed<S> {
+    stream: S,
+    phase: Rc<Phase>,
+    timeouts: Timeouts,
+    timer: Pin<Box<Sleep>>,
+    /// When the timer goes off, if it is set.
+    alarm: Option<Duration>,
+    /// Since when the peer has taken nothing of what we write.
+    stalled: Option<Duration>,
+}
+
+impl<S> Timed<S> {
+    pub(super) fn new(stream: S, phase: Rc<Phase>, timeouts: Timeouts) -> Self {
+        let timer = Box::pin(sleep(timeouts.idle));
+        Self { stream, phase, timeouts, timer, alarm: None, stalled: None }
+    }
+
+    /// Ready once `deadline` has passed; until then, wakes the task when it does.
+    fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Duration) -> Poll<()> {
+        loop {
+            if self.alarm.is_none_or(|alarm| alarm > deadline) {
+                let clock = &self.phase.clock;
+                let now = clock.monotonic();
+                if now >= deadline {
+                    return Poll::Ready(());
+                }
+                let nap = clock.nap(deadline - now);
+                self.alarm = Some(now + nap);
+                self.timer.set(sleep(nap));
+            }
+            ready!(self.timer.as_mut().poll(context));
+            // It may have been set for an earlier deadline, which has moved since.
+            self.alarm = None;
+        }
+    }
+}
+
+/// What `work` gives, unless that takes longer than `limit` by this clock.
+pub(super) async fn within<T>(clock: &Clock, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let deadline = clock.monotonic() + limit;
+    let mut work = pin!(work);
+    loop {
+        let left = deadline.saturating_sub(clock.monotonic());
+        match timeout(clock.nap(left), work.as_mut()).await {
+            Ok(done) => return Some(done),
+            Err(_) if left.is_zero() => return None,
+            Err(_) => {}
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if let Poll::Ready(done) = Pin::new(&mut self.stream).poll_read(context, buffer) {
+            if buffer.filled().len() > before {
+                self.phase.heard();
+            }
+            return Poll::Ready(done);
+        }
+        let Some(deadline) = self.phase.read_deadline(&self.timeouts) else {
+            return Poll::Pending;
+        };
+        ready!(self.poll_deadline(context, deadline));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Timed<S> {
+    fn poll_progress<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.stalled = None;
+            return polled;
+        }
+        let since = *self.stalled.get_or_insert_with(|| self.phase.clock.monotonic());
+        let deadline = since + self.timeouts.write;
+        ready!(self.poll_deadline(context, deadline));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.poll_progress(context, polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.poll_progress(context, polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(context);
+        self.poll_progress(context, polled)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.poll_progress(context, polled)
+    }
+}

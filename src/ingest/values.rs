@@ -1,0 +1,83 @@
+//! What the placeholders of an offer's or lander's URL stand for: a click, new or found again.
+
+use std::cell::OnceCell;
+
+use crate::event::click::Click;
+use crate::event::click_id::ClickIdText;
+use crate::event::template::{Known, Name, Value, Values};
+
+/// A click as a template sees it.
+#[derive(Debug)]
+pub(super) struct ClickValues<'a> {
+    pub(super) click: &'a Click<'a>,
+    /// Nothing where the click was not recorded.
+    pub(super) click_id: Option<&'a ClickIdText>,
+    pub(super) network: &'a str,
+    pub(super) random: u64,
+    address: OnceCell<String>,
+}
+
+impl<'a> ClickValues<'a> {
+    pub(super) fn new(
+        click: &'a Click<'a>,
+        click_id: Option<&'a ClickIdText>,
+        network: &'a str,
+        random: u64,
+    ) -> Self {
+        Self { click, click_id, network, random, address: OnceCell::new() }
+    }
+
+    fn address(&self) -> Option<&str> {
+        let kept = self.click.address?;
+        Some(self.address.get_or_init(|| kept.address.to_string()))
+    }
+}
+
+impl Values for ClickValues<'_> {
+    fn value(&self, name: &Name) -> Option<Value<'_>> {
+        let click = self.click;
+        let text = match name {
+            Name::Param(name) => click.params.get(name)?,
+            // There is no postback yet, and a visitor is told no secrets.
+            Name::Postback(_) | Name::Secret(_) => return None,
+            Name::Known(known) => match known {
+                Known::ClickId => self.click_id?.as_str(),
+                Known::Campaign => click.campaign,
+                Known::Offer => click.offer,
+                Known::Lander => click.lander,
+                Known::Source => click.source,
+                Known::Network => self.network,
+                Known::ExternalId => click.external_id,
+                Known::Cost => return click.cost.map(|cost| Value::Decimal(cost.amount)),
+                Known::Currency => match &click.cost {
+                    Some(cost) => cost.currency.as_str(),
+                    None => return None,
+                },
+                Known::Ip => self.address()?,
+                Known::UserAgent => click.user_agent,
+                Known::Referrer => click.referrer,
+                Known::Language => first_language(click.language),
+                Known::Country if click.country != [0; 2] => std::str::from_utf8(&click.country).ok()?,
+                Known::ClickTime | Known::Now => return Some(Value::Time(click.time)),
+                Known::Random => return Some(Value::Number(self.random)),
+                Known::Country
+                | Known::Payout
+                | Known::Revenue
+                | Known::TransactionId
+                | Known::Event
+                | Known::Status
+                | Known::OriginalStatus
+                | Known::ConversionId
+                | Known::DeliveryId
+                | Known::ConversionTime => return None,
+            },
+        };
+        Some(Value::Text(text))
+    }
+}
+
+/// `en` of `en-GB,en;q=0.9`.
+fn first_language(accepted: &str) -> &str {
+    let end = accepted.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(accepted.len());
+    &accepted[..end]
+}

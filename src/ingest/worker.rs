@@ -1,0 +1,294 @@
+//! One worker: a thread with its own runtime, its own lane of the clicks journal and its own sockets.
+//!
+//! In: sockets, and what all workers share. Out: answers, and records in its lane.
+//! Keeps: nothing here is shared with another worker but what `Shared` holds, and that is read-only or a counter.
+//!
+//! | task | waits on | stops | if it fails |
+//! |---|---|---|---|
+//! | accept, one a socket | connections | at drain | an error of one connection is passed over; with no files left it pauses |
+//! | connection | the peer | drained: after the answer it is at; then at the drain timeout | it is closed |
+//! | tick | 1 s | with the runtime | a poisoned store is noticed by the next click |
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::Method;
+use http::request::Parts;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{LocalSet, spawn_local};
+
+use super::address::{unmapped, visitor};
+use super::catalog::{Campaign, Catalog};
+use super::connection::{Peer, serve, shed};
+use super::front;
+use super::guests::Guests;
+use super::hot::Hot;
+use super::labels::{Lists, Visitors};
+use super::listen::{Listener, Open};
+use super::options::Options;
+use super::outcome::{Counts, Outcome, Ticket};
+use super::reply::Reply;
+use super::route::{Route, other_tracker, route};
+use super::timed::within;
+use super::visit::Visit;
+use super::{click, through, track};
+use crate::clock::{Clock, Timestamp};
+use crate::event::click::Labels;
+use crate::event::click_id::ClickId;
+use crate::store::clicks::{Clicks, FoundClick};
+use crate::store::sealed::Tried;
+use crate::store::{Lookup, clicks::ClickWriter};
+
+/// What all workers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) catalog: Arc<ArcSwap<Catalog>>,
+    pub(super) lists: Arc<ArcSwap<Lists>>,
+    pub(super) visitors: Visitors,
+    pub(super) clicks: Clicks,
+    pub(super) clock: Clock,
+    pub(super) guests: Guests,
+    pub(super) counts: Vec<Counts>,
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Yes.
+    No,
+    /// No new connections; those that are there end after the answer they are at.
+    Drain,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    index: usize,
+    hot: RefCell<Hot>,
+}
+
+/// How a request goes on once its head has been looked at.
+pub(super) enum Step {
+    /// It is answered.
+    Done(Reply),
+    /// Its click must be read from the disk.
+    Find(ClickId, Wanted),
+    /// Its body must be read.
+    Body,
+}
+
+/// Why a click is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted {
+    Out(Option<usize>),
+    Meta,
+}
+
+impl AsRef<Counts> for Worker {
+    fn as_ref(&self) -> &Counts {
+        &self.shared.counts[self.index]
+    }
+}
+
+impl Shared {
+    pub(super) fn labels(&self, campaign: &Campaign, address: IpAddr, agent: &str, now: Timestamp) -> Labels {
+        let labels = self.lists.load().labels(agent, address);
+        let window = campaign.duplicate_window;
+        if self.visitors.is_repeat(&campaign.id, address, agent, now, window) {
+            labels.with(Labels::DUPLICATE)
+        } else {
+            labels
+        }
+    }
+}
+
+/// Runs a worker until it is told to stop and its connections have ended; gives its lane back.
+pub(super) fn run(
+    shared: Arc<Shared>,
+    index: usize,
+    writer: ClickWriter,
+    seed: u64,
+    sockets: Vec<Open>,
+    stop: watch::Receiver<Stop>,
+) -> std::io::Result<ClickWriter> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let worker = Rc::new(Worker { shared, index, hot: RefCell::new(Hot::new(writer, seed)) });
+    let local = LocalSet::new();
+    local.block_on(&runtime, worker.clone().work(sockets, stop))?;
+    // Connections that outlast the drain are dropped with the runtime.
+    drop(local);
+    drop(runtime);
+    match Rc::try_unwrap(worker) {
+        Ok(worker) => Ok(worker.hot.into_inner().writer),
+        Err(_) => unreachable!("every task of this worker has been dropped"),
+    }
+}
+
+impl Worker {
+    async fn work(
+        self: Rc<Self>,
+        sockets: Vec<Open>,
+        mut stop: watch::Receiver<Stop>,
+    ) -> std::io::Result<()> {
+        // Each connection holds a sender; once the last is gone, `ended` says so.
+        let (alive, mut ended) = tokio::sync::mpsc::channel::<()>(1);
+        let mut accepting = Vec::new();
+        for Open { socket, listener } in sockets {
+            let socket = TcpListener::from_std(socket)?;
+            let accept = self.clone().accept(socket, listener, stop.clone(), alive.clone());
+            accepting.push(spawn_local(accept));
+        }
+        let tick = spawn_local(self.clone().tick());
+        // The sender is gone only with the edge itself, which is as good as a word.
+        let _told = stop.wait_for(|stop| *stop != Stop::No).await;
+        for task in accepting {
+            task.abort();
+        }
+        drop(alive);
+        let drained = within(&self.shared.clock, self.shared.options.drain_timeout, ended.recv());
+        let _late = drained.await;
+        tick.abort();
+        Ok(())
+    }
+
+    async fn tick(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = self.shared.clock.now();
+            let _told_by_the_next_click = self.hot.borrow_mut().writer.tick(now);
+        }
+    }
+
+    async fn accept(
+        self: Rc<Self>,
+        socket: TcpListener,
+        listener: Listener,
+        stop: watch::Receiver<Stop>,
+        alive: tokio::sync::mpsc::Sender<()>,
+    ) {
+        loop {
+            let (stream, peer) = match socket.accept().await {
+                Ok(accepted) => accepted,
+                // A connection that is gone already. With no files or memory left, all the others need time to end.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => continue,
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let address = unmapped(peer.ip());
+            let Some(guest) = self.shared.guests.admit(address) else {
+                Ticket::take(Rc::clone(&self)).end(Outcome::Shed);
+                spawn_local(shed(stream));
+                continue;
+            };
+            let _slower = stream.set_nodelay(true);
+            let connection = serve(self.clone(), stream, Peer { address, listener }, stop.clone());
+            let alive = alive.clone();
+            spawn_local(async move {
+                connection.await;
+                drop((guest, alive));
+            });
+        }
+    }
+
+    /// The request as the routes see it.
+    pub(super) fn visit<'a>(&self, parts: &'a Parts, peer: &Peer) -> Result<Visit<'a>, Outcome> {
+        let host = front::check(&parts.method, &parts.uri, parts.version, &parts.headers)?;
+        let address = visitor(peer.address, &self.shared.options.trusted_proxies, &parts.headers);
+        let is_https = peer.listener.is_https;
+        Ok(Visit { parts, host, address, is_https, time: self.shared.clock.now() })
+    }
+
+    /// Answers what can be answered at once.
+    pub(super) fn start(&self, parts: &Parts, peer: &Peer) -> Step {
+        let visit = match self.visit(parts, peer) {
+            Ok(visit) => visit,
+            Err(outcome) => return Step::Done(Reply::refusal(outcome)),
+        };
+        let catalog = self.shared.catalog.load();
+        let method = &parts.method;
+        let wanted = match route(visit.path()) {
+            _ if method == Method::OPTIONS => return Step::Done(track::preflight(visit.headers())),
+            Route::Click(name) => return Step::Done(self.click(&catalog, catalog.campaign(name), &visit)),
+            Route::Out(place) => Wanted::Out(place),
+            Route::Meta => Wanted::Meta,
+            Route::Script => return Step::Done(track::script()),
+            Route::Track if method == Method::POST => return Step::Body,
+            Route::Track => return Step::Done(self.track(&visit, b"")),
+            Route::Robots => {
+                let robots = "User-agent: *\nDisallow: /\n";
+                return Step::Done(Reply::text(Outcome::Noise, http::StatusCode::OK, robots));
+            }
+            Route::Favicon => {
+                return Step::Done(Reply::new(Outcome::Noise, http::StatusCode::NO_CONTENT, ""));
+            }
+            Route::Other => {
+                return Step::Done(match other_tracker(&catalog, visit.path(), visit.query()) {
+                    Some(campaign) => self.click(&catalog, Some(campaign), &visit),
+                    None => Reply::refusal(Outcome::NotFound),
+                });
+            }
+        };
+        if method == Method::POST {
+            return Step::Done(Reply::refusal(Outcome::Method));
+        }
+        let Some(id) = through::click_id(&visit) else {
+            return Step::Done(self.found(&visit, wanted, None));
+        };
+        match self.shared.clicks.try_find(&id) {
+            Tried::WouldBlock => Step::Find(id, wanted),
+            Tried::Done(Lookup::Found(found)) => Step::Done(self.found(&visit, wanted, Some((&id, &found)))),
+            Tried::Done(_) => Step::Done(self.found(&visit, wanted, None)),
+        }
+    }
+
+    fn click(&self, catalog: &Catalog, campaign: Option<&Campaign>, visit: &Visit<'_>) -> Reply {
+        let Some(campaign) = campaign else {
+            return Reply::refusal(Outcome::UnknownCampaign);
+        };
+        let hot = &mut *self.hot.borrow_mut();
+        match visit.parts.method {
+            Method::GET => click::click(&self.shared, hot, catalog, campaign, visit),
+            Method::HEAD => click::head(hot, catalog, campaign, visit),
+            _ => Reply::refusal(Outcome::Method),
+        }
+    }
+
+    /// Answers what had to wait for its click to be found.
+    pub(super) fn found(
+        &self,
+        visit: &Visit<'_>,
+        wanted: Wanted,
+        found: Option<(&ClickId, &FoundClick)>,
+    ) -> Reply {
+        let catalog = self.shared.catalog.load();
+        let hot = &mut *self.hot.borrow_mut();
+        match wanted {
+            _ if visit.is_prefetch() => Reply::refusal(Outcome::Prefetch),
+            _ if visit.parts.method == Method::HEAD => {
+                let mut reply = Reply::refusal(Outcome::NotFound);
+                reply.outcome = Outcome::Head;
+                reply
+            }
+            Wanted::Out(place) => through::out(&self.shared, hot, &catalog, visit, place, found),
+            Wanted::Meta => through::meta(hot, &catalog, found),
+        }
+    }
+
+    /// Answers what had to wait for its body.
+    pub(super) fn track(&self, visit: &Visit<'_>, form: &[u8]) -> Reply {
+        let catalog = self.shared.catalog.load();
+        if visit.parts.method == Method::HEAD {
+            return Reply::new(Outcome::Head, http::StatusCode::OK, "");
+        }
+        track::track(&self.shared, &mut self.hot.borrow_mut(), &catalog, visit, form)
+    }
+}

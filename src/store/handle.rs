@@ -74,7 +74,7 @@ impl Store {
         let writers = lanes
             .iter()
             .filter(|lane| lane.journal() != Journal::Clicks || lane.number() < options.lanes)
-            .map(|lane| LaneWriter::new(Arc::clone(lane), options.writer_limits()))
+            .map(|lane| LaneWriter::new(Arc::clone(lane), options.writer_limits(lane.journal())))
             .collect();
         let written = |lane: &&Arc<Lane>| lane.journal() != Journal::Clicks || lane.number() < options.lanes;
         let shared = Arc::new(Shared {

@@ -22,7 +22,6 @@ use super::index_file::Slot;
 use super::layout::Footer;
 use super::poison::Poison;
 use super::position::Position;
-use super::record::PAYLOAD_BYTES_MAX;
 use super::sealed::{Sealed, Tried};
 use super::segment::{Appender, Located, Retired, Segment};
 use super::watermark::{Failed, Watermark};
@@ -381,13 +380,15 @@ pub struct LaneWriter {
     unsynced_bytes: u32,
 }
 
-/// When a writer rings for help.
+/// When a writer rings for help, and what it refuses.
 #[derive(Clone, Copy, Debug)]
 pub struct WriterLimits {
     /// After this many bytes, do not wait for the sync interval to pass.
     pub sync_bytes: u32,
     /// With fewer bytes than this ahead that are known to be present, ask for more.
     pub populate_low_bytes: u32,
+    /// The longest payload that the lane takes.
+    pub payload_bytes_max: u32,
 }
 
 /// Where an append went. Only an append makes one, so an answer that needs one cannot be given before it.
@@ -426,8 +427,9 @@ impl LaneWriter {
     pub fn append(&mut self, event: &Encoded<'_>) -> Result<Appended> {
         self.lane.poison.check()?;
         let payload_bytes = u32::try_from(event.payload.len()).unwrap_or(u32::MAX);
-        if !(1..=PAYLOAD_BYTES_MAX).contains(&payload_bytes) {
-            return Err(Error::RecordLength { len: event.payload.len(), max: PAYLOAD_BYTES_MAX });
+        let max = self.limits.payload_bytes_max;
+        if !(1..=max).contains(&payload_bytes) {
+            return Err(Error::RecordLength { len: event.payload.len(), max });
         }
         self.make_room(payload_bytes, event.time)?;
         let Some(appender) = self.current.as_mut() else {

@@ -436,6 +436,9 @@ impl LaneWriter {
             return Err(self.no_room());
         };
         let placed = appender.append(event);
+        if placed.ordinal == 0 {
+            self.hour = event.time.hour();
+        }
         let position = Position::new(appender.segment().number(), placed.offset);
         let tail = appender.tail();
         self.after(tail - placed.offset, tail);

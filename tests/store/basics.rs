@@ -1,9 +1,13 @@
 //! Appending, finding, closing, opening again.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use crate::support::{click_at, options, record};
 use clicklog::event::click::Click;
 use clicklog::event::codec::Encoder;
 use clicklog::event::postback::Postback;
+use clicklog::store::clicks::ClickWriter;
 use clicklog::store::layout::SEGMENT_BYTES_MIN;
 use clicklog::store::{Error, Journal, Lookup, Options, Store};
 
@@ -133,6 +137,30 @@ fn a_record_that_no_segment_of_its_journal_can_hold_is_refused() {
     assert!(matches!(journal.append(&longer), Err(Error::RecordLength { len: 57_336, max: 57_328 })));
     let longest = encoder.postback(&postback(57_328 - overhead)).unwrap();
     assert_eq!(journal.append(&longest).unwrap().ordinal(), 0, "it fills a segment");
+}
+
+/// A segment that is begun by the clock, before there is a record for it, is as good as any other.
+#[test]
+fn a_segment_that_a_tick_began_is_written_until_its_own_hour_is_over() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    let hour = |hours: u64| click_at(0).time.plus(Duration::from_secs(hours * 3_600));
+    let append = |writer: &mut ClickWriter, hours: u64| {
+        let recorded = writer.append(&Click { time: hour(hours), ..click_at(0) });
+        recorded.unwrap().appended.position().segment()
+    };
+    let first = append(&mut writer, 0);
+    while store.counters().prepared.load(Ordering::Relaxed) < 4 {
+        std::thread::yield_now();
+    }
+    writer.tick(hour(1)).unwrap();
+    let second = append(&mut writer, 2);
+    assert!(second > first);
+    while store.counters().prepared.load(Ordering::Relaxed) < 5 {
+        std::thread::yield_now();
+    }
+    assert_eq!(append(&mut writer, 2), second);
 }
 
 #[test]

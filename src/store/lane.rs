@@ -56,6 +56,8 @@ pub struct Bells {
 pub struct Lane {
     journal: Journal,
     number: u8,
+    /// The lowest id of a segment that may still come. What is below it is here, or will never be.
+    first_segment: u32,
     view: ArcSwap<View>,
     synced: Arc<Watermark>,
     /// Segments that may hold unsynced records, oldest first; the last one is being written.
@@ -108,19 +110,22 @@ impl<T> Lookup<T> {
 }
 
 impl Lane {
+    /// A lane that was just opened: everything before `first_segment` is synced, so nobody waits for it.
     pub(super) fn new(
         journal: Journal,
         number: u8,
+        first_segment: u32,
         view: View,
         files: Arc<OpenFiles>,
         poison: Poison,
         bells: Bells,
     ) -> Arc<Self> {
-        let synced = Arc::new(Watermark::at(0));
+        let synced = Arc::new(Watermark::at(Position::new(first_segment, 0).to_u64()));
         poison.guard(&synced);
         Arc::new(Self {
             journal,
             number,
+            first_segment,
             view: ArcSwap::from_pointee(view),
             synced,
             unsynced: Mutex::default(),
@@ -228,6 +233,7 @@ impl Lane {
                 Tried::Done(slot) => Tried::Done(from_slot(segment, slot)),
                 Tried::WouldBlock => Tried::WouldBlock,
             },
+            Place::Other(Lookup::NotYet) if segment < self.first_segment => Tried::Done(Lookup::Absent),
             Place::Other(answer) => Tried::Done(answer),
         }
     }
@@ -294,11 +300,6 @@ impl Lane {
             sealed: Arc::clone(&view.sealed),
             unreadable: Arc::clone(&view.unreadable),
         });
-    }
-
-    /// Takes everything before `position` for synced: it was there when the store was opened.
-    pub(super) fn begin_at(&self, position: Position) {
-        self.synced.advance(position.to_u64());
     }
 
     /// Whether the writer has come near the end of the pages that are known to be present.

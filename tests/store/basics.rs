@@ -9,6 +9,7 @@ use clicklog::event::codec::Encoder;
 use clicklog::event::postback::Postback;
 use clicklog::store::clicks::ClickWriter;
 use clicklog::store::layout::SEGMENT_BYTES_MIN;
+use clicklog::store::sealed::Tried;
 use clicklog::store::{Error, Journal, Lookup, Options, Store};
 
 #[test]
@@ -161,6 +162,24 @@ fn a_segment_that_a_tick_began_is_written_until_its_own_hour_is_over() {
         std::thread::yield_now();
     }
     assert_eq!(append(&mut writer, 2), second);
+}
+
+/// tmpfs, among others, does not know `RWF_NOWAIT`.
+#[test]
+fn where_no_read_goes_without_waiting_a_click_is_not_called_unavailable() {
+    let Ok(root) = tempfile::tempdir_in("/dev/shm") else {
+        return println!("skipped: there is no tmpfs at /dev/shm");
+    };
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    let id = record(&mut writer, 0).click_id;
+    writer.close();
+    store.close().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let clicks = store.clicks();
+    assert!(matches!(clicks.find(&id), Lookup::Found(_)));
+    let tried = clicks.try_find(&id);
+    assert!(matches!(tried, Tried::WouldBlock | Tried::Done(Lookup::Found(_))), "{tried:?}");
 }
 
 #[test]

@@ -105,11 +105,7 @@ impl Shared {
         let is_clicks = journal == Journal::Clicks;
         let plan = Plan {
             identity: Identity { store, journal, node, lane: number, segment, generation: 0 },
-            segment_bytes: if is_clicks {
-                self.options.click_segment_bytes
-            } else {
-                self.options.journal_segment_bytes
-            },
+            segment_bytes: self.options.segment_bytes(journal),
             is_synced_often: !is_clicks,
             created: self.options.clock.now(),
         };

@@ -58,7 +58,7 @@ impl ClickWriter {
             // The options, the manifest and the segment length bound every field.
             unreachable!("a position of this store fits a click id: {place:?}");
         };
-        if click.kind == ClickKind::Imported && !click.foreign_id.is_empty() {
+        if click.kind == ClickKind::Imported {
             self.clicks.note_foreign(click.foreign_id, place)?;
         }
         Ok(Recorded { click_id: self.clicks.keys.encode(place), appended })

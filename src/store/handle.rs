@@ -18,7 +18,6 @@ use super::lane::{Bells, Lane, LaneWriter, View};
 use super::open::{Opened, Progress, open};
 use super::options::Options;
 use super::poison::Poison;
-use super::position::Position;
 use super::recovery::Report;
 use super::space::{Reserve, Room};
 use crate::metrics::{self, Metric, Page};
@@ -60,11 +59,8 @@ impl Store {
             .map(|((journal, number), view)| {
                 let next =
                     manifest.current().lanes.get(&(journal, number)).map_or(0, |lane| lane.next_segment);
-                let lane =
-                    Lane::new(journal, number, view, Arc::clone(&open_files), poison.clone(), bells.clone());
-                // Everything that was there before is synced, so nobody waits for it.
-                lane.begin_at(Position::new(next, 0));
-                lane
+                let files = Arc::clone(&open_files);
+                Lane::new(journal, number, next, view, files, poison.clone(), bells.clone())
             })
             .collect();
         let of_clicks = lanes.iter().filter(|lane| lane.journal() == Journal::Clicks);

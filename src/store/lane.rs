@@ -22,7 +22,6 @@ use super::index_file::Slot;
 use super::layout::Footer;
 use super::poison::Poison;
 use super::position::Position;
-use super::record::PAYLOAD_BYTES_MAX;
 use super::sealed::{Sealed, Tried};
 use super::segment::{Appender, Located, Retired, Segment};
 use super::watermark::{Failed, Watermark};
@@ -57,6 +56,8 @@ pub struct Bells {
 pub struct Lane {
     journal: Journal,
     number: u8,
+    /// The lowest id of a segment that may still come. What is below it is here, or will never be.
+    first_segment: u32,
     view: ArcSwap<View>,
     synced: Arc<Watermark>,
     /// Segments that may hold unsynced records, oldest first; the last one is being written.
@@ -109,19 +110,22 @@ impl<T> Lookup<T> {
 }
 
 impl Lane {
+    /// A lane that was just opened: everything before `first_segment` is synced, so nobody waits for it.
     pub(super) fn new(
         journal: Journal,
         number: u8,
+        first_segment: u32,
         view: View,
         files: Arc<OpenFiles>,
         poison: Poison,
         bells: Bells,
     ) -> Arc<Self> {
-        let synced = Arc::new(Watermark::at(0));
+        let synced = Arc::new(Watermark::at(Position::new(first_segment, 0).to_u64()));
         poison.guard(&synced);
         Arc::new(Self {
             journal,
             number,
+            first_segment,
             view: ArcSwap::from_pointee(view),
             synced,
             unsynced: Mutex::default(),
@@ -229,6 +233,7 @@ impl Lane {
                 Tried::Done(slot) => Tried::Done(from_slot(segment, slot)),
                 Tried::WouldBlock => Tried::WouldBlock,
             },
+            Place::Other(Lookup::NotYet) if segment < self.first_segment => Tried::Done(Lookup::Absent),
             Place::Other(answer) => Tried::Done(answer),
         }
     }
@@ -295,11 +300,6 @@ impl Lane {
             sealed: Arc::clone(&view.sealed),
             unreadable: Arc::clone(&view.unreadable),
         });
-    }
-
-    /// Takes everything before `position` for synced: it was there when the store was opened.
-    pub(super) fn begin_at(&self, position: Position) {
-        self.synced.advance(position.to_u64());
     }
 
     /// Whether the writer has come near the end of the pages that are known to be present.
@@ -381,13 +381,15 @@ pub struct LaneWriter {
     unsynced_bytes: u32,
 }
 
-/// When a writer rings for help.
+/// When a writer rings for help, and what it refuses.
 #[derive(Clone, Copy, Debug)]
 pub struct WriterLimits {
     /// After this many bytes, do not wait for the sync interval to pass.
     pub sync_bytes: u32,
     /// With fewer bytes than this ahead that are known to be present, ask for more.
     pub populate_low_bytes: u32,
+    /// The longest payload that the lane takes.
+    pub payload_bytes_max: u32,
 }
 
 /// Where an append went. Only an append makes one, so an answer that needs one cannot be given before it.
@@ -427,14 +429,18 @@ impl LaneWriter {
     pub fn append(&mut self, event: &Encoded<'_>) -> Result<Appended> {
         self.lane.poison.check()?;
         let payload_bytes = u32::try_from(event.payload.len()).unwrap_or(u32::MAX);
-        if !(1..=PAYLOAD_BYTES_MAX).contains(&payload_bytes) {
-            return Err(Error::RecordLength { len: event.payload.len(), max: PAYLOAD_BYTES_MAX });
+        let max = self.limits.payload_bytes_max;
+        if !(1..=max).contains(&payload_bytes) {
+            return Err(Error::RecordLength { len: event.payload.len(), max });
         }
         self.make_room(payload_bytes, event.time)?;
         let Some(appender) = self.current.as_mut() else {
             return Err(self.no_room());
         };
         let placed = appender.append(event);
+        if placed.ordinal == 0 {
+            self.hour = event.time.hour();
+        }
         let position = Position::new(appender.segment().number(), placed.offset);
         let tail = appender.tail();
         self.after(tail - placed.offset, tail);

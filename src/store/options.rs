@@ -7,6 +7,7 @@ use super::Journal;
 use super::error::{Error, Result};
 use super::lane::WriterLimits;
 use super::layout::valid_segment_bytes;
+use super::record::payload_bytes_max;
 use super::space::Marks;
 use crate::clock::Clock;
 use crate::event::click_id::Place;
@@ -89,10 +90,19 @@ impl Options {
         Ok(())
     }
 
+    /// How long a segment of this journal is.
+    pub(super) fn segment_bytes(&self, journal: Journal) -> u32 {
+        match journal {
+            Journal::Clicks => self.click_segment_bytes,
+            Journal::Postbacks | Journal::Deliveries => self.journal_segment_bytes,
+        }
+    }
+
     pub(super) fn writer_limits(&self, journal: Journal) -> WriterLimits {
         WriterLimits {
             sync_bytes: self.click_sync_bytes,
             populate_low_bytes: self.populate_ahead(journal) / 2,
+            payload_bytes_max: payload_bytes_max(self.segment_bytes(journal)),
         }
     }
 

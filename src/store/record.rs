@@ -161,6 +161,13 @@ pub const fn span_of(len: u32) -> u32 {
     FRAME_BYTES + len.next_multiple_of(RECORD_ALIGN)
 }
 
+/// The longest payload in a segment of this length: one that fills an empty segment, if it is not longer than
+/// any record may be.
+pub const fn payload_bytes_max(segment_bytes: u32) -> u32 {
+    let fills = segment_bytes - BODY_OFFSET - FOOTER_BYTES - FRAME_BYTES;
+    if fills < PAYLOAD_BYTES_MAX { fills } else { PAYLOAD_BYTES_MAX }
+}
+
 /// One record, or gap, that has passed its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {

@@ -207,6 +207,8 @@ impl Sealed {
                 Ok(0) => return Err(self.corrupt(offset, "the file ends within a record")),
                 Ok(read) => done += read,
                 Err(Errno::AGAIN) => return Ok(false),
+                // tmpfs and network file systems, for instance, do not know how to read without waiting.
+                Err(Errno::OPNOTSUPP) if flags.contains(ReadWriteFlags::NOWAIT) => return Ok(false),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(Error::io("read", &self.path)(errno.into())),
             }

@@ -7,10 +7,12 @@
 #![expect(clippy::expect_used, reason = "a body that fails is how a bug shows")]
 
 mod event;
+mod operations;
 mod start;
 mod store;
 
 pub(crate) use event::{click_id, codec, money, params, timestamp};
+pub(crate) use operations::operations;
 pub(crate) use start::{manifest, scan};
 pub(crate) use store::{dedupe_checkpoint, layout, record};
 
@@ -25,6 +27,7 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("layout", layout),
     ("manifest", manifest),
     ("money", money),
+    ("operations", operations),
     ("params", params),
     ("record", record),
     ("scan", scan),

@@ -1,8 +1,16 @@
 //! Appending, finding, closing, opening again.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use crate::support::{click_at, options, record};
 use clicklog::event::click::Click;
-use clicklog::store::{Journal, Lookup, Options, Store};
+use clicklog::event::codec::Encoder;
+use clicklog::event::postback::Postback;
+use clicklog::store::clicks::ClickWriter;
+use clicklog::store::layout::SEGMENT_BYTES_MIN;
+use clicklog::store::sealed::Tried;
+use clicklog::store::{Error, Journal, Lookup, Options, Store};
 
 #[test]
 fn a_click_is_found_by_its_id_before_and_after_sealing_and_restart() {
@@ -107,6 +115,71 @@ fn a_click_that_is_too_long_is_refused_and_nothing_is_written() {
     assert!(writer.append(&click).unwrap_err().to_string().contains("must be 1 to 65535"));
     let recorded = record(&mut writer, 1);
     assert_eq!(recorded.appended.ordinal(), 0);
+}
+
+/// A payload may be twice as long as the shortest segment: without the bound of its segment, a request could
+/// stop the process.
+#[test]
+fn a_record_that_no_segment_of_its_journal_can_hold_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let least = SEGMENT_BYTES_MIN;
+    let options =
+        Options { click_segment_bytes: least, journal_segment_bytes: least, ..options(root.path()) };
+    let store = Store::open(options).unwrap();
+    let long = "x".repeat(60_000);
+    let refused = store.click_writer(0).unwrap().append(&Click { referrer: &long, ..click_at(0) });
+    assert!(refused.unwrap_err().to_string().contains("must be 1 to 57328"));
+
+    let mut journal = store.journal_writer(Journal::Postbacks).unwrap();
+    let mut encoder = Encoder::default();
+    let postback = |bytes: usize| Postback { body: &long.as_bytes()[..bytes], ..Postback::default() };
+    let overhead = encoder.postback(&postback(0)).unwrap().payload.len();
+    let longer = encoder.postback(&postback(57_336 - overhead)).unwrap();
+    assert!(matches!(journal.append(&longer), Err(Error::RecordLength { len: 57_336, max: 57_328 })));
+    let longest = encoder.postback(&postback(57_328 - overhead)).unwrap();
+    assert_eq!(journal.append(&longest).unwrap().ordinal(), 0, "it fills a segment");
+}
+
+/// A segment that is begun by the clock, before there is a record for it, is as good as any other.
+#[test]
+fn a_segment_that_a_tick_began_is_written_until_its_own_hour_is_over() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    let hour = |hours: u64| click_at(0).time.plus(Duration::from_secs(hours * 3_600));
+    let append = |writer: &mut ClickWriter, hours: u64| {
+        let recorded = writer.append(&Click { time: hour(hours), ..click_at(0) });
+        recorded.unwrap().appended.position().segment()
+    };
+    let first = append(&mut writer, 0);
+    while store.counters().prepared.load(Ordering::Relaxed) < 4 {
+        std::thread::yield_now();
+    }
+    writer.tick(hour(1)).unwrap();
+    let second = append(&mut writer, 2);
+    assert!(second > first);
+    while store.counters().prepared.load(Ordering::Relaxed) < 5 {
+        std::thread::yield_now();
+    }
+    assert_eq!(append(&mut writer, 2), second);
+}
+
+/// tmpfs, among others, does not know `RWF_NOWAIT`.
+#[test]
+fn where_no_read_goes_without_waiting_a_click_is_not_called_unavailable() {
+    let Ok(root) = tempfile::tempdir_in("/dev/shm") else {
+        return println!("skipped: there is no tmpfs at /dev/shm");
+    };
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    let id = record(&mut writer, 0).click_id;
+    writer.close();
+    store.close().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let clicks = store.clicks();
+    assert!(matches!(clicks.find(&id), Lookup::Found(_)));
+    let tried = clicks.try_find(&id);
+    assert!(matches!(tried, Tried::WouldBlock | Tried::Done(Lookup::Found(_))), "{tried:?}");
 }
 
 #[test]

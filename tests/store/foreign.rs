@@ -48,3 +48,25 @@ fn imported_clicks_are_found_by_their_old_ids_before_and_after_a_restart() {
     import(&store, 1_500, 1_600);
     all_are_found(&store.clicks(), 1_600);
 }
+
+/// Whoever imports the same click again wants the later record, and no answer may depend on a restart.
+#[test]
+fn an_id_that_was_imported_twice_means_the_later_import_also_after_a_restart() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    for (second, foreign_id) in [(1, "w1"), (2, "w1"), (3, "")] {
+        let click = Click { kind: ClickKind::Imported, foreign_id, ..click_at(second) };
+        writer.append(&click).unwrap();
+    }
+    let check = |store: &Store| {
+        let clicks = store.clicks();
+        let Lookup::Found(found) = clicks.find_foreign("w1") else { panic!("it is found") };
+        assert_eq!(found.click().unwrap().time, click_at(2).time);
+        assert!(matches!(clicks.find_foreign(""), Lookup::Absent), "no id is nobody's id");
+    };
+    check(&store);
+    writer.close();
+    store.close().unwrap();
+    check(&Store::open(options(root.path())).unwrap());
+}

@@ -4,6 +4,10 @@
 mod basics;
 mod dedupe;
 mod foreign;
+#[expect(dead_code, reason = "one body is run here; the table is for tests/corpora.rs")]
+#[path = "../fuzz_bodies/mod.rs"]
+mod fuzz_bodies;
+mod model;
 mod recovery;
 #[path = "../support/mod.rs"]
 mod support;

@@ -238,6 +238,25 @@ fn a_torn_tail_was_never_promised_and_its_ids_are_absent() {
     assert!(matches!(clicks.find(&ids[1_999]), Lookup::Absent));
 }
 
+/// Nothing is left that a later segment could be told from, and still nobody is told to wait for the click.
+#[test]
+fn an_id_whose_whole_segment_was_torn_away_is_absent_before_anything_is_written() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    let id = record(&mut writer, 0).click_id;
+    drop((writer, store));
+    let segment = root.path().join("clicks/lane-00/0000000-0.seg");
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[512..520].fill(0);
+    bytes[BODY_OFFSET as usize..].fill(0);
+    fs::write(segment, bytes).unwrap();
+
+    let store = Store::open(options(root.path())).unwrap();
+    let found = store.clicks().find(&id);
+    assert!(matches!(found, Lookup::Absent), "{found:?}");
+}
+
 #[test]
 fn without_a_readable_manifest_nothing_is_opened_and_nothing_is_touched() {
     let root = tempfile::tempdir().unwrap();

@@ -78,28 +78,30 @@ impl ForeignIds {
         insert(self, foreign_id, place, hash_of).map_err(too_many)
     }
 
-    /// The click that a foreign id means. `read` reads the click at a place.
+    /// The click that a foreign id means: of several imports of it the one with the greatest place, which is the
+    /// newest of a lane, and the same one after a restart. `read` reads the click at a place.
     pub(super) fn find<T>(
         &self,
         foreign_id: &str,
         mut read: impl FnMut(ForeignPlace) -> Option<(T, bool)>,
     ) -> Lookup<T> {
-        let mut found = Lookup::Absent;
+        let mut places = Vec::new();
         let hash = self.key.hash(foreign_id.as_bytes());
-        self.table.find(hash, |place| match read(place) {
-            Some((click, is_same)) => {
-                if is_same {
-                    found = Lookup::Found(click);
-                }
-                is_same
-            }
-            // It may have been this one: that cannot be told now.
-            None => {
-                found = Lookup::Unavailable;
-                false
-            }
+        self.table.find(hash, |place| {
+            places.push(place);
+            false
         });
-        found
+        places.sort_unstable();
+        let mut otherwise = Lookup::Absent;
+        for place in places.into_iter().rev() {
+            match read(place) {
+                Some((click, true)) => return Lookup::Found(click),
+                Some((_another, false)) => {}
+                // It may have been this one: that cannot be told now.
+                None => otherwise = Lookup::Unavailable,
+            }
+        }
+        otherwise
     }
 
     /// How many are held.
@@ -118,12 +120,16 @@ impl ForeignIds {
     }
 }
 
+/// Notes an id; an empty one is none.
 fn insert(
     ids: &ForeignIds,
     foreign_id: &str,
     place: ForeignPlace,
     hash_of: impl FnMut(ForeignPlace) -> Option<u64>,
 ) -> std::result::Result<(), Full> {
+    if foreign_id.is_empty() {
+        return Ok(());
+    }
     ids.table.insert(ids.key.hash(foreign_id.as_bytes()), place, hash_of)
 }
 

@@ -18,4 +18,7 @@ pub mod store;
 pub mod ingest;
 
 #[cfg(feature = "daemon")]
+pub mod config;
+
+#[cfg(feature = "daemon")]
 pub mod cli;

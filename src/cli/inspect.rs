@@ -34,7 +34,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     std::fs::read_dir(&arguments.data)
-        .map_err(|error| Failure(format!("cannot read {}: {error}", arguments.data.display())))?;
+        .map_err(|error| Failure::new(format!("cannot read {}: {error}", arguments.data.display())))?;
     let reader = Reader::open(&arguments.data);
     for journal in Journal::ALL {
         if arguments.kind.is_some_and(|kind| journal_of(kind) != journal) {

@@ -3,9 +3,13 @@
 //! In: arguments. Out: text on standard output, an exit code.
 //! Exit codes: 0 done, 1 failed, 2 usage (clap's own), 78 bad configuration.
 
+mod check_config;
+mod config;
 mod inspect;
+mod settings;
 mod verify;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -21,6 +25,11 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check the settings and the catalog as a server would; exit 78 if something is wrong
+    CheckConfig(check_config::Arguments),
+    /// Show settings
+    #[command(subcommand)]
+    Config(config::Command),
     /// Check every record of a data folder; exit 1 if something is damaged
     Verify(verify::Arguments),
     /// Print the records of a data folder, one a line
@@ -37,9 +46,26 @@ enum Format {
     Json,
 }
 
-/// What a command failed of: a message to print. The exit code is 1.
+/// What a command failed of.
 #[derive(Debug)]
-pub struct Failure(String);
+struct Failure {
+    /// To print.
+    text: String,
+    code: u8,
+}
+
+/// The exit code for a configuration that cannot be used: `EX_CONFIG` of sysexits.h.
+const BAD_CONFIGURATION: u8 = 78;
+
+impl Failure {
+    fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), code: 1 }
+    }
+
+    fn configuration(problems: impl Display) -> Self {
+        Self { text: problems.to_string(), code: BAD_CONFIGURATION }
+    }
+}
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
@@ -50,7 +76,7 @@ impl<E: std::error::Error> From<E> for Failure {
             text.push_str(&cause.to_string());
             source = cause.source();
         }
-        Self(text)
+        Self::new(text)
     }
 }
 
@@ -58,6 +84,8 @@ impl<E: std::error::Error> From<E> for Failure {
 pub fn run(arguments: Arguments) -> ExitCode {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let done = match arguments.command {
+        Command::CheckConfig(arguments) => check_config::run(&arguments, &mut out),
+        Command::Config(command) => config::run(&command, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
     };
@@ -66,14 +94,14 @@ pub fn run(arguments: Arguments) -> ExitCode {
         (Ok(code), Ok(())) => code,
         // The reader of a pipe has seen enough: `clicklog inspect | head`.
         (_, Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        (Err(Failure(text)), _) if text.contains("Broken pipe") => ExitCode::SUCCESS,
-        (Err(Failure(text)), _) => fail(&text),
-        (_, Err(error)) => fail(&error.to_string()),
+        (Err(failure), _) if failure.text.contains("Broken pipe") => ExitCode::SUCCESS,
+        (Err(failure), _) => fail(&failure),
+        (_, Err(error)) => fail(&error.into()),
     }
 }
 
-fn fail(text: &str) -> ExitCode {
+fn fail(failure: &Failure) -> ExitCode {
     // Nothing is left to do if standard error is closed too.
-    let _unsaid = writeln!(io::stderr(), "clicklog: {text}");
-    ExitCode::FAILURE
+    let _unsaid = writeln!(io::stderr(), "clicklog: {}", failure.text);
+    ExitCode::from(failure.code)
 }

@@ -10,6 +10,8 @@ pub mod conversion;
 pub mod decision;
 pub mod delivery;
 pub mod money;
+#[cfg(feature = "daemon")]
+pub mod nearest;
 pub mod params;
 pub mod postback;
 mod schema_v1;

@@ -149,6 +149,7 @@ pub(super) fn record(
     let lander = chosen.lander.map(|(index, _)| (index + 1).to_string()).unwrap_or_default();
     let stored_bytes = std::mem::take(&mut hot.stored_bytes);
     let client_hints = std::mem::take(&mut hot.client_hints);
+    let (country, asn) = shared.lists.load().place(visit.address);
     let click = Click {
         time: visit.time,
         kind,
@@ -159,8 +160,8 @@ pub(super) fn record(
             Cost::FromParameter => cost,
         },
         address: campaign.address.keep(visit.address),
-        country: [0; 2],
-        asn: 0,
+        country,
+        asn,
         labels: shared.labels(campaign, visit.address, &user_agent, visit.time),
         global_privacy_control: visit.wants_privacy(),
         campaign: &campaign.id,

@@ -14,6 +14,8 @@ use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
 use std::hash::{Hash, Hasher};
 
+#[cfg(feature = "geo")]
+use super::geo::GeoDatabase;
 use crate::clock::Timestamp;
 use crate::event::click::Labels;
 
@@ -27,7 +29,10 @@ const WAYS: usize = 4;
 pub struct Lists {
     bots: Option<AhoCorasick>,
     excluded: Option<AhoCorasick>,
+    browsers: Option<AhoCorasick>,
     data_centres: Ranges,
+    #[cfg(feature = "geo")]
+    geo: Vec<GeoDatabase>,
 }
 
 /// Why a list cannot be used: it has too much in it.
@@ -36,11 +41,17 @@ pub struct Lists {
 pub struct ListError(#[from] aho_corasick::BuildError);
 
 impl Lists {
-    /// Patterns that a bot's user agent contains, patterns that clear it again, and networks of data centres.
+    /// Patterns that a bot's user agent contains, patterns that clear it again, patterns of which a browser's has one
+    /// (with none given, it need not), and networks of data centres.
     ///
     /// # Errors
     /// If there are too many patterns.
-    pub fn new(bots: &[String], excluded: &[String], data_centres: &[IpNet]) -> Result<Self, ListError> {
+    pub fn new(
+        bots: &[String],
+        excluded: &[String],
+        browsers: &[String],
+        data_centres: &[IpNet],
+    ) -> Result<Self, ListError> {
         let compile = |patterns: &[String]| -> Result<Option<AhoCorasick>, ListError> {
             if patterns.is_empty() {
                 return Ok(None);
@@ -54,8 +65,32 @@ impl Lists {
         Ok(Self {
             bots: compile(bots)?,
             excluded: compile(excluded)?,
+            browsers: compile(browsers)?,
             data_centres: Ranges::new(data_centres),
+            #[cfg(feature = "geo")]
+            geo: Vec::new(),
         })
+    }
+
+    /// The same, with databases of places; the first that knows an address decides.
+    #[cfg(feature = "geo")]
+    #[must_use]
+    pub fn with_geo(self, geo: Vec<GeoDatabase>) -> Self {
+        Self { geo, ..self }
+    }
+
+    /// Country and autonomous system of an address; zeros where they are not known.
+    #[cfg(feature = "geo")]
+    pub(super) fn place(&self, address: IpAddr) -> ([u8; 2], u32) {
+        let found = super::geo::find(&self.geo, address);
+        (found.country, found.asn)
+    }
+
+    /// No build without the feature `geo` knows any.
+    #[cfg(not(feature = "geo"))]
+    #[expect(clippy::unused_self, reason = "with the feature `geo` it is used")]
+    pub(super) fn place(&self, _: IpAddr) -> ([u8; 2], u32) {
+        ([0; 2], 0)
     }
 
     /// What the lists have against a visitor.
@@ -65,7 +100,8 @@ impl Lists {
             labels = labels.with(Labels::NO_USER_AGENT);
         }
         let has = |list: &Option<AhoCorasick>| list.as_ref().is_some_and(|list| list.is_match(user_agent));
-        if has(&self.bots) && !has(&self.excluded) {
+        let is_stranger = self.browsers.is_some() && !user_agent.is_empty() && !has(&self.browsers);
+        if is_stranger || has(&self.bots) && !has(&self.excluded) {
             labels = labels.with(Labels::BOT);
         }
         if self.data_centres.contains(address) {
@@ -172,9 +208,13 @@ mod tests {
     #[test]
     fn bots_are_known_by_what_their_agent_contains() {
         let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let lists =
-            Lists::new(&text(&["bot", "curl/"]), &text(&["cubot"]), &["203.0.113.0/24".parse().unwrap()])
-                .unwrap();
+        let lists = Lists::new(
+            &text(&["bot", "curl/"]),
+            &text(&["cubot"]),
+            &[],
+            &["203.0.113.0/24".parse().unwrap()],
+        )
+        .unwrap();
         let home = "198.51.100.1".parse().unwrap();
         let cases = [
             ("Mozilla/5.0 Chrome/130", Labels::default()),

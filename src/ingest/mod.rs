@@ -12,6 +12,8 @@ mod catalog;
 mod click;
 mod connection;
 mod front;
+#[cfg(feature = "geo")]
+mod geo;
 mod guests;
 mod hot;
 mod labels;
@@ -39,6 +41,8 @@ use tokio::sync::watch;
 pub use address::AddressPolicy;
 pub use catalog::{Campaign, Catalog, CatalogError, ClickPath, Cost, Offer, Redirect, Rotation, Source};
 pub use front::URI_BYTES_MAX;
+#[cfg(feature = "geo")]
+pub use geo::GeoDatabase;
 pub use labels::{ListError, Lists, VISITORS_DEFAULT, Visitors};
 pub use listen::Listener;
 pub use options::{BODY_BYTES_MAX, HEAD_BYTES_MAX, Options};
@@ -80,12 +84,13 @@ pub fn start(
     getrandom::fill(&mut seeds).map_err(io::Error::other)?;
     let [low, high] =
         [0, 8].map(|at| seeds.iter().skip(at).take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)));
+    let visitors = options.visitors;
     let shared = Arc::new(Shared {
         guests: Guests::new(options.connections_max, options.connections_per_address_max),
         options,
         catalog,
         lists,
-        visitors: Visitors::new(VISITORS_DEFAULT, (low, high)),
+        visitors: Visitors::new(visitors, (low, high)),
         clicks: store.clicks(),
         clock,
         counts: (0..workers).map(|_| Counts::default()).collect(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::labels::VISITORS_DEFAULT;
 use super::listen::Listener;
 use super::timed::Timeouts;
 
@@ -31,6 +32,8 @@ pub struct Options {
     pub requests_per_connection_max: u32,
     /// Proxies whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Places of the table of visitors, 8 bytes each.
+    pub visitors: usize,
     /// How long connections may go on after the edge was told to stop.
     pub drain_timeout: Duration,
 }
@@ -52,6 +55,7 @@ impl Options {
             connections_per_address_max: 2_000,
             requests_per_connection_max: 100_000,
             trusted_proxies: Vec::new(),
+            visitors: VISITORS_DEFAULT,
             drain_timeout: Duration::from_secs(10),
         }
     }

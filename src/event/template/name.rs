@@ -244,8 +244,8 @@ impl Names {
         let all = ours.chain(PARAMS.iter().copied()).chain(self.params.iter().map(AsRef::as_ref));
         let secrets = self.secrets.iter().map(|name| format!("secret:{name}"));
         let all = all.map(str::to_owned).chain(secrets);
-        let (distance, nearest) = all.map(|name| (distance(word, &name), name)).min()?;
-        (distance <= 1 + word.len() / 4).then_some(nearest)
+        let all: Vec<String> = all.collect();
+        crate::event::nearest::nearest(word, all.iter().map(String::as_str)).map(str::to_owned)
     }
 }
 
@@ -255,21 +255,6 @@ fn numbered(word: &str) -> Option<u32> {
         word.strip_prefix(prefix).filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
     })?;
     digits.parse().ok().filter(|number| (1..=SUB_MAX).contains(number))
-}
-
-/// Letters to insert, drop or change to make one of the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(!from.eq_ignore_ascii_case(to));
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -1,0 +1,44 @@
+//! Where settings come from on the command line: what every command that reads them takes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Failure;
+use crate::config::{self, Flag, Loaded};
+
+#[derive(Debug, Args)]
+pub(super) struct Given {
+    /// Settings file
+    #[arg(long, value_name = "FILE", env = "CLICKLOG_CONFIG")]
+    config: Option<PathBuf>,
+    /// Catalog: a file, or a folder of *.toml files [default: a built-in one]
+    #[arg(long, value_name = "FILE|DIR")]
+    catalog: Option<String>,
+    /// Address to listen at for visitors and networks; several with commas [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Address to listen at for operators [default: 127.0.0.1:9101]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// Data folder [default: clicklog-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+}
+
+impl Given {
+    /// Flags before the environment, that before the file, that before the defaults.
+    pub(super) fn load(&self) -> Result<Loaded, Failure> {
+        let given = [
+            ("--catalog", ("catalog", "path"), &self.catalog),
+            ("--listen", ("edge", "listen"), &self.listen),
+            ("--admin", ("admin", "listen"), &self.admin),
+            ("--data", ("store", "data"), &self.data),
+        ];
+        let flags: Vec<Flag> = given
+            .into_iter()
+            .filter_map(|(name, key, value)| Some(Flag { name, key, value: value.clone()? }))
+            .collect();
+        config::load(self.config.as_deref(), config::variables(), &flags).map_err(Failure::configuration)
+    }
+}

@@ -1,0 +1,530 @@
+//! The catalog: read from a file or a folder of files, checked as a whole, compiled into what the actors need.
+//!
+//! In: TOML. Out: a snapshot with a version, or all that is wrong with it.
+//! Keeps: all or nothing; what is compiled refers to nothing that is not there, and every template in it can be filled.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::file::{self, File, Text};
+use super::problem::{Problem, Problems, Source};
+use super::secret::Environment;
+use super::value::Value;
+use crate::event::money::{Currency, Micros, Money};
+use crate::event::template::{Missing, Names, Target, Template};
+use crate::ingest;
+use crate::ingest::{AddressPolicy, ClickPath, Cost, Redirect, Rotation};
+
+/// Bytes of all files of a catalog together.
+pub const CATALOG_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of an id.
+pub const ID_BYTES_MAX: usize = 64;
+/// Bytes of an alias.
+pub const ALIAS_BYTES_MAX: usize = 128;
+/// How long a click of a visitor counts as the same again, unless a campaign says otherwise: what the field takes.
+pub const DUPLICATE_WINDOW_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+/// How long after its click a conversion counts, unless a campaign says otherwise.
+pub const WINDOW_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The longest of either window: what the table of visitors can tell apart.
+pub const WINDOW_MAX: Duration = Duration::from_secs(180 * 24 * 3600);
+
+/// The catalog for a first look, which is also the shipped file.
+pub const BUILT_IN: &str = include_str!("../../config/catalog.toml");
+
+/// Loads the catalog at `path`; an empty path is the built-in one.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn load(path: &Path, version: u64, environment: Environment<'_>) -> Result<ingest::Catalog, Problems> {
+    if path.as_os_str().is_empty() {
+        return compile(vec![Source::new(Path::new("built-in"), BUILT_IN.to_owned())], version, environment);
+    }
+    compile(sources(path)?, version, environment)
+}
+
+/// The text of the file, or of each file of the folder, in the order of their names.
+fn sources(path: &Path) -> Result<Vec<Source>, Problem> {
+    let unreadable = |path: &Path, error: std::io::Error| {
+        Problem::at(path.display().to_string(), format!("cannot be read: {error}"))
+    };
+    let mut paths = vec![path.to_owned()];
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let entries = entries.map_err(|error| unreadable(path, error))?;
+        let is_catalog = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml");
+        paths = entries.into_iter().map(|entry| entry.path()).filter(is_catalog).collect();
+        paths.sort();
+        if paths.is_empty() {
+            return Err(Problem::at(path.display().to_string(), "there is no *.toml file in this folder"));
+        }
+    }
+    let mut bytes = 0;
+    let mut read = Vec::new();
+    for path in paths {
+        let metadata = std::fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
+        bytes += metadata.len();
+        if bytes > CATALOG_BYTES_MAX {
+            return Err(Problem::at(path.display().to_string(), "a catalog has at most 1 GiB"));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+        read.push(Source::new(&path, text));
+    }
+    Ok(read)
+}
+
+/// Checks and compiles what was read.
+pub(super) fn compile(
+    sources: Vec<Source>,
+    version: u64,
+    environment: Environment<'_>,
+) -> Result<ingest::Catalog, Problems> {
+    let mut problems = Problems::default();
+    let mut files = Vec::with_capacity(sources.len());
+    for source in sources {
+        match toml::from_str::<File>(&source.text) {
+            Ok(file) => files.push((source, file)),
+            Err(error) => problems.add(source.unreadable(&error)),
+        }
+    }
+    // One file that cannot be read would make every reference into it look wrong.
+    let files = problems.unless_any(files)?;
+    let mut compiler = Compiler::new(&files, environment);
+    let sources = compiler.sources();
+    let offers = compiler.offers();
+    compiler.networks();
+    let campaigns = compiler.campaigns();
+    let click_paths = compiler.click_paths();
+    for (source, file) in &files {
+        compiler.postbacks(source, &file.postback);
+    }
+    compiler.problems.unless_any(())?;
+    ingest::Catalog::new(version, sources, offers, campaigns, click_paths)
+        .map_err(|error| Problem::at("catalog", error.to_string()).into())
+}
+
+/// Where everything is by its id, and what has been found wrong so far.
+struct Compiler<'a> {
+    files: &'a [(Source, File)],
+    environment: Environment<'a>,
+    problems: Problems,
+    networks: Ids<'a>,
+    sources: Ids<'a>,
+    offers: Ids<'a>,
+    /// What the URL of an offer or a lander may use.
+    public: Names,
+    /// What a postback may use.
+    names: Names,
+}
+
+/// Things of one kind, by id.
+type Ids<'a> = HashMap<&'a str, u32>;
+
+impl<'a> Compiler<'a> {
+    fn new(files: &'a [(Source, File)], environment: Environment<'a>) -> Self {
+        let mut problems = Problems::default();
+        let mut params = BTreeSet::new();
+        let mut secrets = BTreeSet::new();
+        for (source, file) in files {
+            params.extend(file.source.iter().flat_map(|source| source.params.keys().map(String::as_str)));
+            for (name, reference) in &file.secrets {
+                secrets.insert(name.as_str());
+                if let Err(error) = reference.get_ref().fetch(environment) {
+                    problems.add(source.problem(reference.span(), format!("secret \"{name}\": {error}")));
+                }
+            }
+        }
+        let networks = ids(files, &mut problems, "networks", |file| &file.network, |network| &network.id);
+        let sources = ids(files, &mut problems, "sources", |file| &file.source, |source| &source.id);
+        let offers = ids(files, &mut problems, "offers", |file| &file.offer, |offer| &offer.id);
+        let public = Names::with(params.iter().copied(), []);
+        let names = Names::with(params, secrets);
+        Self { files, environment, problems, networks, sources, offers, public, names }
+    }
+
+    fn wrong(&mut self, source: &Source, span: Range<usize>, what: impl Into<String>) {
+        self.problems.add(source.problem(span, what));
+    }
+
+    fn sources(&mut self) -> Vec<ingest::Source> {
+        let files = self.files;
+        let mut made = Vec::new();
+        for (source, file) in files {
+            for item in &file.source {
+                self.postbacks(source, &item.postback);
+                made.push(ingest::Source {
+                    id: boxed(&item.id),
+                    external_id: item.external_id.as_deref().map(Into::into),
+                    cost: item.cost.as_deref().map(Into::into),
+                    currency: self.currency(source, item.currency.as_ref()).unwrap_or(Currency::USD),
+                    params: item
+                        .params
+                        .iter()
+                        .map(|(ours, theirs)| (theirs.as_str().into(), ours.as_str().into()))
+                        .collect(),
+                });
+            }
+        }
+        made
+    }
+
+    fn offers(&mut self) -> Vec<ingest::Offer> {
+        let files = self.files;
+        let mut made = Vec::new();
+        for (source, file) in files {
+            for item in &file.offer {
+                let network = item.network.as_ref();
+                if let Some(id) = network
+                    && !self.networks.contains_key(id.get_ref().as_str())
+                {
+                    let known: Vec<&str> = self.networks.keys().copied().collect();
+                    let problem = source.problem(id.span(), format!("no network \"{}\"", id.get_ref()));
+                    self.problems.add(problem.with_choice(id.get_ref(), &known));
+                }
+                if item.payout.as_ref().is_some_and(|payout| payout.get_ref() != "auto") {
+                    self.money(source, item.payout.as_ref());
+                }
+                self.currency(source, item.currency.as_ref());
+                self.postbacks(source, &item.postback);
+                if let Some(url) = self.url(source, &item.url, item.missing) {
+                    let network = network.map_or("", |network| network.get_ref());
+                    made.push(ingest::Offer { id: boxed(&item.id), network: network.into(), url });
+                }
+            }
+        }
+        made
+    }
+
+    /// Checks the networks; who takes conversions compiles them.
+    fn networks(&mut self) {
+        let files = self.files;
+        for (source, file) in files {
+            for item in &file.network {
+                self.network(source, item);
+            }
+        }
+    }
+
+    fn network(&mut self, source: &Source, item: &file::Network) {
+        if let Some(secret) = &item.secret {
+            let references = match secret.get_ref() {
+                file::Secrets::One(reference) => std::slice::from_ref(reference),
+                file::Secrets::Several(references) => references,
+            };
+            if !(1..=2).contains(&references.len()) {
+                self.wrong(source, secret.span(), "a network has one secret, or two while they change");
+            }
+            for reference in references {
+                if let Err(error) = reference.fetch(self.environment) {
+                    self.wrong(source, secret.span(), error.to_string());
+                }
+            }
+        }
+        for net in &item.allow_ips {
+            if ipnet::IpNet::from_text(net.get_ref()).is_none() {
+                self.wrong(source, net.span(), format!("must be {}", ipnet::IpNet::WHAT));
+            }
+        }
+        if let Some(profile) = &item.profile
+            && profile.get_ref() != "generic"
+        {
+            let problem = source.problem(profile.span(), format!("no profile \"{}\"", profile.get_ref()));
+            self.problems.add(problem.with_choice(profile.get_ref(), &["generic"]));
+        }
+        if item.params.values().any(|names| names.iter().all(String::is_empty)) {
+            self.wrong(source, item.id.span(), "params: each needs at least one name");
+        }
+        if let Some(limits) = &item.payout {
+            self.money(source, limits.min.as_ref());
+            self.money(source, limits.max.as_ref());
+            if let Some(tolerance) = &limits.tolerance
+                && percent(tolerance.get_ref()).is_none()
+            {
+                self.wrong(source, tolerance.span(), "must be a share like \"20%\", up to 100%");
+            }
+        }
+        if let Some(limit) = &item.rate_limit {
+            let numbers = [Some(&limit.per_second), limit.burst.as_ref()];
+            for number in numbers.into_iter().flatten().filter(|number| *number.get_ref() == 0) {
+                self.wrong(source, number.span(), "must be at least 1");
+            }
+        }
+        self.currency(source, item.currency.as_ref());
+    }
+
+    fn campaigns(&mut self) -> Vec<ingest::Campaign> {
+        let files = self.files;
+        let mut names: HashMap<&str, &str> = HashMap::new();
+        let mut made = Vec::new();
+        for (source, file) in files {
+            for item in &file.campaign {
+                self.check_id(source, &item.id);
+                for name in std::iter::once(&item.id).chain(&item.aliases) {
+                    let text = name.get_ref().as_str();
+                    if text.is_empty() || text.len() > ALIAS_BYTES_MAX || text.chars().any(char::is_control) {
+                        self.wrong(source, name.span(), "an alias has 1 to 128 bytes that can be seen");
+                    }
+                    if let Some(other) = names.insert(text, item.id.get_ref()) {
+                        let what = format!("campaign \"{other}\" goes by \"{text}\" already");
+                        self.wrong(source, name.span(), what);
+                    }
+                }
+                made.extend(self.campaign(source, item));
+            }
+        }
+        made
+    }
+
+    fn campaign(&mut self, source: &Source, item: &file::Campaign) -> Option<ingest::Campaign> {
+        let from = item.source.as_ref().and_then(|id| self.index(source, id, "source"));
+        let mut offers = Vec::new();
+        for choice in &item.offers {
+            offers.extend(self.index(source, &choice.id, "offer").map(|offer| (offer, choice.weight)));
+        }
+        let mut landers = Vec::new();
+        for lander in &item.landers {
+            let url = self.url(source, &lander.url, lander.missing);
+            landers.extend(url.map(|url| (url, lander.weight)));
+        }
+        let fallback = item.fallback_url.as_ref();
+        let fallback = fallback.map(|url| self.url(source, url, file::Missing::Empty));
+        let window = |this: &mut Self, given: Option<&Text>, default| match given {
+            Some(given) => this.window(source, given).unwrap_or(default),
+            None => default,
+        };
+        window(self, item.window.as_ref(), WINDOW_DEFAULT);
+        let duplicate_window = window(self, item.duplicate_window.as_ref(), DUPLICATE_WINDOW_DEFAULT);
+        let cost = self.cost(source, item);
+        self.postbacks(source, &item.postback);
+        let (Some(offers), Some(landers)) = (Rotation::new(offers), Rotation::new(landers)) else {
+            let what = "weights are 0 to 1000000, not all 0, and there are at most 1000 choices";
+            self.wrong(source, item.id.span(), what);
+            return None;
+        };
+        Some(ingest::Campaign {
+            id: boxed(&item.id),
+            aliases: item.aliases.iter().map(boxed).collect(),
+            source: from,
+            landers,
+            offers,
+            cost,
+            redirect: redirect(item.redirect),
+            is_sticky: item.sticky,
+            has_cookie: item.cookie,
+            fallback: fallback.flatten(),
+            address: match item.ip {
+                file::IpPolicy::Full => AddressPolicy::Full,
+                file::IpPolicy::Truncated => AddressPolicy::Truncated,
+                file::IpPolicy::None => AddressPolicy::None,
+            },
+            duplicate_window,
+        })
+    }
+
+    fn cost(&mut self, source: &Source, item: &file::Campaign) -> Cost {
+        let Some(cost) = &item.cost else { return Cost::FromParameter };
+        let currency = self.currency(source, cost.currency.as_ref());
+        match (cost.model, &cost.amount) {
+            (file::CostModel::Parameter, None) => Cost::FromParameter,
+            (file::CostModel::Parameter, Some(amount)) => {
+                self.wrong(source, amount.span(), "with the model \"parameter\", the source says the amount");
+                Cost::FromParameter
+            }
+            (file::CostModel::Cpc, None) => {
+                self.wrong(source, item.id.span(), "the cost model \"cpc\" needs an amount");
+                Cost::FromParameter
+            }
+            (file::CostModel::Cpc, Some(_)) => {
+                let amount = self.money(source, cost.amount.as_ref()).unwrap_or_default();
+                Cost::Fixed(Money { amount, currency: currency.unwrap_or(Currency::USD) })
+            }
+        }
+    }
+
+    fn click_paths(&mut self) -> Vec<ClickPath> {
+        let files = self.files;
+        let mut made = Vec::new();
+        for (source, file) in files {
+            for item in &file.click_path {
+                let path = item.path.get_ref();
+                let stars = path.matches('*').count();
+                if !path.starts_with('/') || stars > 1 || stars == 1 && !path.ends_with("/*") {
+                    self.wrong(source, item.path.span(), "must be a path like \"/go.php\" or \"/go/*\"");
+                }
+                if (stars == 0) == item.keys.is_empty() {
+                    let what = "a whole path needs keys that name the campaign, one with a * needs none";
+                    self.wrong(source, item.path.span(), what);
+                }
+                let keys = item.keys.iter().map(|key| key.as_str().into()).collect();
+                made.push(ClickPath { path: path.as_str().into(), keys });
+            }
+        }
+        made.extend(ClickPath::built_in());
+        made
+    }
+
+    /// Checks postbacks; who delivers them compiles them.
+    fn postbacks(&mut self, source: &Source, items: &[file::Postback]) {
+        for item in items {
+            self.check_id(source, &item.id);
+            let missing = missing(item.missing);
+            let names = self.names.clone();
+            self.template(source, &item.url, Target::Url, &names, missing);
+            for value in item.headers.values() {
+                self.template(source, value, Target::Header, &names, missing);
+            }
+            for (body, target) in [(&item.json, Target::Json), (&item.form, Target::Form)] {
+                body.iter().for_each(|body| {
+                    self.template(source, body, target, &names, missing);
+                });
+            }
+        }
+    }
+
+    /// The URL of an offer or a lander.
+    fn url(&mut self, source: &Source, text: &Text, how: file::Missing) -> Option<Template> {
+        let names = std::mem::take(&mut self.public);
+        let made = self.template(source, text, Target::Url, &names, missing(how));
+        self.public = names;
+        made
+    }
+
+    fn template(
+        &mut self,
+        source: &Source,
+        text: &Text,
+        target: Target,
+        names: &Names,
+        missing: Missing,
+    ) -> Option<Template> {
+        let error = match Template::parse(text.get_ref(), target, names, missing) {
+            Ok(template) => return Some(template),
+            Err(error) => error,
+        };
+        // Within the quotes, unless an escape makes the text another than what stands in the file.
+        let inside = text.span().start + 1..text.span().end.saturating_sub(1);
+        let span = match source.text.get(inside.clone()) == Some(text.get_ref()) {
+            true => inside.start + error.at.start..inside.start + error.at.end,
+            false => text.span(),
+        };
+        let problem = source.problem(span, error.what);
+        self.problems.add(match error.nearest {
+            Some(nearest) => problem.with_hint(format!("did you mean {{{nearest}}}?")),
+            None => problem,
+        });
+        None
+    }
+
+    fn index(&mut self, source: &Source, id: &Text, kind: &'static str) -> Option<u32> {
+        let ids = if kind == "offer" { &self.offers } else { &self.sources };
+        let found = ids.get(id.get_ref().as_str()).copied();
+        if found.is_none() {
+            let known: Vec<&str> = ids.keys().copied().collect();
+            let problem = source.problem(id.span(), format!("no {kind} \"{}\"", id.get_ref()));
+            self.problems.add(problem.with_choice(id.get_ref(), &known));
+        }
+        found
+    }
+
+    fn check_id(&mut self, source: &Source, id: &Text) {
+        check_id(&mut self.problems, source, id);
+    }
+
+    fn money(&mut self, source: &Source, text: Option<&Text>) -> Option<Micros> {
+        let text = text?;
+        match Micros::parse(text.get_ref()) {
+            Ok(parsed) if !parsed.rounded => Some(parsed.amount),
+            Ok(_) => {
+                self.wrong(source, text.span(), "an amount has at most 6 decimal places");
+                None
+            }
+            Err(error) => {
+                self.wrong(source, text.span(), error.to_string());
+                None
+            }
+        }
+    }
+
+    fn currency(&mut self, source: &Source, text: Option<&Text>) -> Option<Currency> {
+        let text = text?;
+        match text.get_ref().parse() {
+            Ok(currency) => Some(currency),
+            Err(error) => {
+                let error: crate::event::money::MoneyError = error;
+                self.wrong(source, text.span(), error.to_string());
+                None
+            }
+        }
+    }
+
+    fn window(&mut self, source: &Source, text: &Text) -> Option<Duration> {
+        let time = Duration::from_text(text.get_ref());
+        if time.is_none_or(|time| time > WINDOW_MAX) {
+            self.wrong(source, text.span(), format!("must be {}, up to \"180d\"", Duration::WHAT));
+        }
+        time
+    }
+}
+
+fn check_id(problems: &mut Problems, source: &Source, id: &Text) {
+    let text = id.get_ref();
+    let is_id = (1..=ID_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte));
+    if !is_id {
+        let what = "an id has 1 to 64 letters, digits, dots, dashes, tildes or underscores";
+        problems.add(source.problem(id.span(), what));
+    }
+}
+
+/// The place of each thing of a kind by its id, over all files.
+fn ids<'a, T: 'a>(
+    files: &'a [(Source, File)],
+    problems: &mut Problems,
+    kind: &str,
+    list: impl Fn(&'a File) -> &'a Vec<T>,
+    id: impl Fn(&'a T) -> &'a Text,
+) -> Ids<'a> {
+    let mut ids = HashMap::new();
+    for (source, file) in files {
+        for item in list(file) {
+            let id = id(item);
+            check_id(problems, source, id);
+            let index = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+            if ids.insert(id.get_ref().as_str(), index).is_some() {
+                problems
+                    .add(source.problem(id.span(), format!("two {kind} are called \"{}\"", id.get_ref())));
+            }
+        }
+    }
+    ids
+}
+
+fn boxed(text: &Text) -> Box<str> {
+    text.get_ref().as_str().into()
+}
+
+fn missing(missing: file::Missing) -> Missing {
+    match missing {
+        file::Missing::Empty => Missing::Empty,
+        file::Missing::Drop => Missing::Drop,
+        file::Missing::Fail => Missing::Fail,
+    }
+}
+
+fn redirect(redirect: file::Redirect) -> Redirect {
+    match redirect {
+        file::Redirect::Found => Redirect::Found,
+        file::Redirect::SeeOther => Redirect::SeeOther,
+        file::Redirect::Temporary => Redirect::Temporary,
+        file::Redirect::Meta => Redirect::Meta,
+        file::Redirect::DoubleMeta => Redirect::DoubleMeta,
+    }
+}
+
+/// A share in hundredths of a percent, of `20%` or `2.5%`.
+fn percent(text: &str) -> Option<u32> {
+    let parsed = Micros::parse(text.trim().strip_suffix('%')?).ok()?;
+    let basis_points = u32::try_from(parsed.amount.get() / 10_000).ok()?;
+    (basis_points <= 10_000).then_some(basis_points)
+}

@@ -1,0 +1,101 @@
+//! Configuration: what an operator writes, turned into what the actors need. The only place that knows TOML.
+//!
+//! In: settings (a file, the environment, flags) and the catalog (a file or a folder). Out: valid values of the actors'
+//! own types; or every problem with its place.
+//! Keeps: what is not understood is refused, not passed over; a reload is all or nothing.
+//! Not here: when to reload (`serve`).
+
+pub mod catalog;
+mod file;
+mod lists;
+mod load;
+mod problem;
+mod secret;
+mod settings;
+mod value;
+mod warnings;
+
+pub use lists::load as load_lists;
+pub use load::{ENVIRONMENT_PREFIX, Flag, Loaded, Origin, load};
+pub use problem::{Line, PROBLEMS_MAX, Problem, Problems};
+pub use secret::{Environment, Secret, SecretError, SecretRef};
+pub use settings::{Admin, Catalog, Edge, Entry, Labels, Settings, Store, default_file};
+pub use value::{Bytes, Listen};
+pub use warnings::{offer as offer_warning, warnings};
+
+use std::path::Path;
+
+use crate::clock::Clock;
+use crate::{ingest, store};
+
+/// The process's own environment.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// All of the process's environment that is text.
+pub fn variables() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+impl Settings {
+    /// How many workers that is, on a machine with so many processors.
+    pub fn workers(&self, processors: usize) -> u8 {
+        match self.edge.workers {
+            0 => u8::try_from(processors).unwrap_or(u8::MAX).clamp(1, 64),
+            workers => workers,
+        }
+    }
+
+    /// What the store is to be.
+    pub fn store_options(&self, workers: u8, clock: Clock) -> store::Options {
+        let given = &self.store;
+        let bytes = |bytes: Bytes| u32::try_from(bytes.0).unwrap_or(u32::MAX);
+        let mut options = store::Options::new(&given.data);
+        options.node = given.node;
+        options.lanes = workers;
+        options.click_segment_bytes = bytes(given.click_segment);
+        options.journal_segment_bytes = bytes(given.journal_segment);
+        options.click_sync_interval = given.click_sync_interval;
+        options.click_sync_bytes = bytes(given.click_sync_bytes);
+        options.marks.low_bytes = given.low_free.0;
+        options.marks.critical_bytes = given.critical_free.0;
+        options.marks.reserve_bytes = given.reserve.0;
+        options.dedupe_entries_max = given.transactions_max;
+        options.open_files_max = given.open_files_max;
+        options.clock = clock;
+        options
+    }
+
+    /// What the edge is to be.
+    pub fn edge_options(&self, workers: u8) -> ingest::Options {
+        let given = &self.edge;
+        let listener = |listen: &Listen| ingest::Listener {
+            address: listen.address,
+            has_proxy_header: listen.proxy_protocol,
+            is_https: listen.https,
+        };
+        let mut options = ingest::Options::new(given.listen.iter().map(listener).collect());
+        options.workers = workers;
+        options.timeouts = ingest::Timeouts {
+            head: given.head_timeout,
+            idle: given.idle_timeout,
+            write: given.write_timeout,
+        };
+        options.body_timeout = given.body_timeout;
+        options.connections_max = given.connections_max;
+        options.connections_per_address_max = given.connections_per_address_max;
+        options.requests_per_connection_max = given.requests_per_connection_max;
+        options.trusted_proxies = given.trusted_proxies.clone();
+        options.drain_timeout = given.drain_timeout;
+        options.visitors = given.visitors;
+        options
+    }
+
+    /// Where the catalog is.
+    pub fn catalog_path(&self) -> &Path {
+        &self.catalog.path
+    }
+}

@@ -1,0 +1,249 @@
+//! Settings: how this machine runs clicklog. What it serves is in the catalog.
+//!
+//! One list says for each key its meaning, type, default and range; the file, the environment, `config show`, `config
+//! default` and the shipped `config/clicklog.toml` are all read off it.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::secret::SecretRef;
+use super::value::{Bytes, Given, Listen, Value, read};
+
+/// One key, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// `edge`.
+    pub section: &'static str,
+    /// `workers`.
+    pub key: &'static str,
+    /// Meaning and range, in lines.
+    pub doc: &'static [&'static str],
+    /// As it stands in a file.
+    pub value: String,
+}
+
+/// Why a key cannot be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unset {
+    /// No such section.
+    Section,
+    /// No such key in it.
+    Key,
+    /// Not that value.
+    Value(String),
+}
+
+macro_rules! settings {
+    ($($(#[doc = $section_doc:literal])* $section:ident: $Section:ident {
+        $($(#[doc = $doc:literal])* $key:ident: $type:ty = $default:expr $(, $check:expr)?;)*
+    })*) => {
+        $(
+            $(#[doc = $section_doc])*
+            #[derive(Clone, Debug, PartialEq)]
+            pub struct $Section {
+                $($(#[doc = $doc])* pub $key: $type,)*
+            }
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    Self { $($key: $default,)* }
+                }
+            }
+        )*
+
+        /// All settings.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Settings {
+            $($(#[doc = $section_doc])* pub $section: $Section,)*
+        }
+
+        impl Settings {
+            /// Sets one key.
+            pub(super) fn set(&mut self, section: &str, key: &str, given: Given<'_>) -> Result<(), Unset> {
+                match section {
+                    $(stringify!($section) => match key {
+                        $(stringify!($key) => {
+                            let value: $type = read(given).map_err(Unset::Value)?;
+                            $(let check: Check<$type> = $check; check(&value).map_err(Unset::Value)?;)?
+                            self.$section.$key = value;
+                            Ok(())
+                        })*
+                        _ => Err(Unset::Key),
+                    },)*
+                    _ => Err(Unset::Section),
+                }
+            }
+
+            /// Every key, in the order of the file.
+            pub fn entries(&self) -> Vec<Entry> {
+                vec![$($(Entry {
+                    section: stringify!($section),
+                    key: stringify!($key),
+                    doc: &[$($doc),*],
+                    value: self.$section.$key.to_toml(),
+                },)*)*]
+            }
+
+            /// Every section with its meaning, in the order of the file.
+            pub(super) const SECTIONS: &[(&str, &[&str])] =
+                &[$((stringify!($section), &[$($section_doc),*]),)*];
+        }
+    };
+}
+
+/// Says what is wrong with a value, if anything is.
+type Check<T> = &'static dyn Fn(&T) -> Result<(), String>;
+
+fn within<T: Value + PartialOrd + Display>(range: &RangeInclusive<T>, value: &T) -> Result<(), String> {
+    if range.contains(value) {
+        return Ok(());
+    }
+    Err(format!("must be {} to {}", range.start(), range.end()))
+}
+
+fn bytes_within(start: u64, end: u64, value: Bytes) -> Result<(), String> {
+    if (start..=end).contains(&value.0) {
+        return Ok(());
+    }
+    Err(format!("must be {} to {}", Bytes(start).to_toml(), Bytes(end).to_toml()))
+}
+
+fn time_within(start: Duration, end: Duration, value: Duration) -> Result<(), String> {
+    if (start..=end).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("must be {} to {}", start.to_toml(), end.to_toml()))
+}
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+const TIB: u64 = 1024 * GIB;
+
+settings! {
+    /// Where visitors and networks come in.
+    edge: Edge {
+        /// Addresses to listen at: "ADDRESS:PORT", ":PORT" for all addresses of both families, or
+        /// { address = "…", proxy_protocol = true, https = true }. With proxy_protocol, each connection must begin with
+        /// a PROXY header of version 2. With https, a proxy in front ends TLS, and cookies are for https only.
+        listen: Vec<Listen> = vec![Listen {
+            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            proxy_protocol: false,
+            https: false,
+        }], &|list| if list.is_empty() { Err("must name an address".to_owned()) } else { Ok(()) };
+        /// Threads, each with a lane of the clicks journal, 1 to 64; 0 is one for each processor.
+        workers: u8 = 0, &|n| within(&(0..=64), n);
+        /// Proxies, as networks, whose X-Forwarded-For or Forwarded header is believed.
+        trusted_proxies: Vec<IpNet> = Vec::new();
+        /// From the first byte of a request's head to its last, 1s to 1h.
+        head_timeout: Duration = 10 * SECOND, &|time| time_within(SECOND, HOUR, *time);
+        /// Between two requests of a connection, 1s to 1h. The load balancers of AWS keep connections for 60s and must
+        /// not be the ones who are surprised.
+        idle_timeout: Duration = 75 * SECOND, &|time| time_within(SECOND, HOUR, *time);
+        /// From a request's head to the last byte of its body, 1s to 1h.
+        body_timeout: Duration = 10 * SECOND, &|time| time_within(SECOND, HOUR, *time);
+        /// For a peer that takes nothing of an answer, 1s to 1h.
+        write_timeout: Duration = 30 * SECOND, &|time| time_within(SECOND, HOUR, *time);
+        /// Connections over all, 1 to 1000000; one more is answered 503. Each takes a file descriptor.
+        connections_max: usize = 20_000, &|n| within(&(1..=1_000_000), n);
+        /// Connections from one IPv4 address or IPv6 /64, 1 to 1000000; trusted proxies and listeners with
+        /// proxy_protocol are exempt.
+        connections_per_address_max: usize = 2_000, &|n| within(&(1..=1_000_000), n);
+        /// Requests on one connection, 1 to 4000000000; the last answer closes it.
+        requests_per_connection_max: u32 = 100_000, &|n| within(&(1..=4_000_000_000), n);
+        /// How long connections may go on after a stop was asked for, 0 to 1h.
+        drain_timeout: Duration = 10 * SECOND, &|time| time_within(Duration::ZERO, HOUR, *time);
+        /// Visitors that are remembered to tell a second click from a first, 1024 to 1073741824; 8 bytes each. Full, the
+        /// table forgets the oldest.
+        visitors: usize = 1_048_576, &|n| within(&(1024..=1_073_741_824), n);
+    }
+    /// Where everything is kept.
+    store: Store {
+        /// The data folder; made if it is not there.
+        data: PathBuf = "clicklog-data".into();
+        /// Number of this machine among those that share a catalog, 0 to 1023; part of every click ID.
+        node: u16 = 0, &|n| within(&(0..=1023), n);
+        /// Length of a segment of clicks, 64KiB to 512MiB, a multiple of 4KiB.
+        click_segment: Bytes = Bytes(256 * MIB), &|n| segment(*n);
+        /// The same for postbacks and deliveries.
+        journal_segment: Bytes = Bytes(64 * MIB), &|n| segment(*n);
+        /// How long a click may wait until it survives a power cut, 1ms to 10s.
+        click_sync_interval: Duration = 50 * MS, &|time| time_within(MS, 10 * SECOND, *time);
+        /// Written by one worker, so much is synced sooner, 64KiB to 512MiB.
+        click_sync_bytes: Bytes = Bytes(4 * MIB), &|n| bytes_within(64 * KIB, 512 * MIB, *n);
+        /// With less room than this on the disk, an alarm; 0 to 1024TiB.
+        low_free: Bytes = Bytes(4 * GIB), &|n| bytes_within(0, 1024 * TIB, *n);
+        /// With less room than this, postbacks are answered 503 and clicks still go on; 0 to 1024TiB, at most low_free.
+        critical_free: Bytes = Bytes(GIB), &|n| bytes_within(0, 1024 * TIB, *n);
+        /// A file that keeps this much room, to start with on a full disk, 0 to 1TiB.
+        reserve: Bytes = Bytes(64 * MIB), &|n| bytes_within(0, TIB, *n);
+        /// Transactions that the dedupe table holds, 1000 to 1000000000; about 20 bytes each.
+        transactions_max: usize = 100_000_000, &|n| within(&(1_000..=1_000_000_000), n);
+        /// Files of sealed segments that are kept open, 8 to 100000.
+        open_files_max: usize = 256, &|n| within(&(8..=100_000), n);
+    }
+    /// Campaigns, offers, networks and sources.
+    catalog: Catalog {
+        /// A file, or a folder of *.toml files; "" is a built-in catalog for a first look.
+        path: PathBuf = PathBuf::new();
+    }
+    /// What is held against a click. Nothing is dropped: a labelled click counts gross, not net.
+    labels: Labels {
+        /// A file with what the user agents of bots contain, a line each, or the IAB's list of spiders and robots; "" is the
+        /// built-in list.
+        bots: PathBuf = PathBuf::new();
+        /// A file with what clears a user agent that is on the list of bots; "" is none.
+        bot_exceptions: PathBuf = PathBuf::new();
+        /// A file with what the user agents of browsers contain, or the IAB's list of valid browsers: what matches none is
+        /// labelled as a bot; "" is no such list.
+        browsers: PathBuf = PathBuf::new();
+        /// A file with the networks of data centres, one a line; "" is the built-in list.
+        data_centres: PathBuf = PathBuf::new();
+        /// MaxMind databases (.mmdb) with countries or autonomous systems; the first that knows an address decides. Needs a
+        /// build with the feature "geo".
+        geo: Vec<PathBuf> = Vec::new();
+    }
+    /// Health, metrics and changes, for operators only.
+    admin: Admin {
+        /// Address to listen at.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9101));
+        /// Host names that it may be asked by, beside addresses and localhost: a page of a stranger cannot then reach it
+        /// through a name of its own.
+        hosts: Vec<String> = Vec::new();
+        /// What changes must show, as { env = "NAME" } or { file = "PATH" }; "" is CLICKLOG_ADMIN_TOKEN, or else one that is
+        /// made and kept in the data folder as admin-token.
+        token: Option<SecretRef> = None;
+    }
+}
+
+fn segment(bytes: Bytes) -> Result<(), String> {
+    bytes_within(64 * KIB, 512 * MIB, bytes)?;
+    if bytes.0.is_multiple_of(4 * KIB) { Ok(()) } else { Err("must be a multiple of \"4KiB\"".to_owned()) }
+}
+
+/// The settings file that says what is the default anyway: what `config/clicklog.toml` is.
+pub fn default_file() -> String {
+    let mut text = String::from(
+        "# Settings of clicklog: this file says what is so without it. Sizes are like \"64MiB\", times like \"10s\";\n\
+         # each key may also be given as an environment variable, CLICKLOG_EDGE__WORKERS=4 for edge.workers.\n",
+    );
+    let entries = Settings::default().entries();
+    for (section, doc) in Settings::SECTIONS {
+        text.push('\n');
+        doc.iter().for_each(|line| text.push_str(&format!("#{line}\n")));
+        text.push_str(&format!("[{section}]\n"));
+        for entry in entries.iter().filter(|entry| entry.section == *section) {
+            entry.doc.iter().for_each(|line| text.push_str(&format!("#{line}\n")));
+            text.push_str(&format!("{} = {}\n", entry.key, entry.value));
+        }
+    }
+    text
+}

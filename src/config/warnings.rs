@@ -1,0 +1,36 @@
+//! What is allowed and yet looks like a mistake.
+
+use crate::event::template::Known;
+use crate::ingest::{Catalog, Offer};
+
+/// What an operator should look at, a sentence each; at most `max` of them, and then how many more there are.
+pub fn warnings(catalog: &Catalog, max: usize) -> Vec<String> {
+    let offers = catalog.offers().iter().filter_map(offer);
+    let campaigns = catalog.campaigns().iter().filter_map(|campaign| {
+        let leads_nowhere =
+            campaign.offers.is_empty() && campaign.landers.is_empty() && campaign.fallback.is_none();
+        leads_nowhere.then(|| {
+            format!(
+                "campaign \"{}\" has no offer, no lander and no fallback_url: its clicks end at a 404",
+                campaign.id
+            )
+        })
+    });
+    let mut all: Vec<String> = offers.chain(campaigns).collect();
+    let more = all.len().saturating_sub(max);
+    if more > 0 {
+        all.truncate(max);
+        all.push(format!("and {more} more"));
+    }
+    all
+}
+
+/// What is wrong with an offer's URL: without the click id in it, no conversion can ever name its click.
+pub fn offer(offer: &Offer) -> Option<String> {
+    (!offer.url.uses(Known::ClickId)).then(|| {
+        format!(
+            "offer \"{}\" has no {{click_id}} in its url: its conversions cannot be matched to clicks",
+            offer.id
+        )
+    })
+}

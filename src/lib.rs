@@ -18,7 +18,13 @@ pub mod store;
 pub mod ingest;
 
 #[cfg(feature = "daemon")]
+pub mod admin;
+
+#[cfg(feature = "daemon")]
 pub mod config;
+
+#[cfg(feature = "daemon")]
+pub mod serve;
 
 #[cfg(feature = "daemon")]
 pub mod cli;

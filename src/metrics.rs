@@ -6,9 +6,14 @@
 //! enums, never from requests; a page has each metric's samples in one block, as the format asks.
 //! Not here: where the numbers come from, who may read them.
 
+pub mod histogram;
+pub mod process;
+
 use std::cell::Cell;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use histogram::Distribution;
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +22,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// How often something took how long.
+    Histogram,
 }
 
 /// One metric.
@@ -42,6 +49,22 @@ macro_rules! metrics {
 }
 
 metrics! {
+    BUILD: Gauge "clicklog_build_info" "Always 1; the label says which version runs.";
+    READY: Gauge "clicklog_ready" "Whether the readiness check succeeds.";
+    REQUESTS_RECEIVED: Counter "clicklog_http_requests_received_total" "Requests that came in; each ends in exactly one outcome.";
+    REQUESTS: Counter "clicklog_http_requests_total" "Requests that have ended, by outcome.";
+    REQUEST_DURATION: Histogram "clicklog_http_request_duration_seconds" "From the first byte of a request's head to its answer, by class.";
+    CONNECTIONS: Gauge "clicklog_http_connections" "Connections that are open.";
+    CONNECTIONS_MAX: Gauge "clicklog_http_connections_max" "Connections that may be open; one more is shed.";
+    CLICKS: Counter "clicklog_clicks_total" "Clicks recorded, gross: by redirect or by script, labelled or not.";
+    CLICKS_NET: Counter "clicklog_clicks_net_total" "Clicks recorded that no label is held against.";
+    CLICKS_LABELLED: Counter "clicklog_clicks_labelled_total" "Clicks recorded, by label; one click may have several.";
+    CATALOG_VERSION: Gauge "clicklog_catalog_version" "Version of the catalog in use; each is higher than the one before.";
+    CATALOG_CAMPAIGNS: Gauge "clicklog_catalog_campaigns" "Campaigns in the catalog.";
+    CATALOG_OFFERS: Gauge "clicklog_catalog_offers" "Offers in the catalog.";
+    RELOADS: Counter "clicklog_reloads_total" "Reloads of catalog and lists, by result.";
+    RELOAD_OK: Gauge "clicklog_last_reload_success" "Whether the last reload was taken; a refused one changes nothing.";
+    ADMIN_REQUESTS: Counter "clicklog_admin_requests_total" "Requests on the admin listener, by result.";
     STORE_OPEN_SEGMENTS: Gauge "clicklog_store_open_segments" "Segments that are not sealed yet.";
     STORE_SEALED_SEGMENTS: Gauge "clicklog_store_sealed_segments" "Segments that are sealed.";
     STORE_UNREADABLE_SEGMENTS: Gauge "clicklog_store_unreadable_segments" "Segments that are in quarantine or missing.";
@@ -58,6 +81,12 @@ metrics! {
     RECOVERY_RECORDS: Gauge "clicklog_recovery_records" "Records found in those.";
     RECOVERY_DAMAGED_BYTES: Gauge "clicklog_recovery_damaged_bytes" "Bytes of damage and of torn tails found by this start, kept in quarantine.";
     RECOVERY_CORRUPT_SEGMENTS: Gauge "clicklog_recovery_corrupt_segments" "Segments in which this start found synced records lost.";
+    PROCESS_START: Gauge "process_start_time_seconds" "When this process started, in seconds since 1970.";
+    PROCESS_CPU: Counter "process_cpu_seconds_total" "Processor time, user and system, in seconds.";
+    PROCESS_FDS: Gauge "process_open_fds" "File descriptors that are open.";
+    PROCESS_FDS_MAX: Gauge "process_max_fds" "File descriptors that may be open.";
+    PROCESS_RESIDENT: Gauge "process_resident_memory_bytes" "Resident memory; pages of mapped segments are part of it.";
+    PROCESS_THREADS: Gauge "process_threads" "Threads.";
 }
 
 /// Threads that count without meeting each other; further ones share.
@@ -117,23 +146,45 @@ impl Page {
 
     /// Adds one sample. Samples of one metric come one after the other.
     pub fn sample(&mut self, metric: &Metric, labels: &[(&str, &str)], value: u64) {
+        self.begin(metric);
+        self.value(metric.name, "", &label_set(labels), value);
+    }
+
+    /// As `sample`, for what is no whole number.
+    pub fn number(&mut self, metric: &Metric, labels: &[(&str, &str)], value: f64) {
+        self.begin(metric);
+        self.value(metric.name, "", &label_set(labels), value);
+    }
+
+    /// Adds the samples of a histogram. Those of one metric come one after the other.
+    pub fn distribution(&mut self, metric: &Metric, labels: &[(&str, &str)], of: &Distribution) {
+        self.begin(metric);
+        let set = label_set(labels);
+        let comma = if set.is_empty() { "" } else { "," };
+        for (edge, count) in of.cumulative() {
+            self.value(metric.name, "_bucket", &format!("{set}{comma}le=\"{edge}\""), count);
+        }
+        self.value(metric.name, "_bucket", &format!("{set}{comma}le=\"+Inf\""), of.count());
+        self.value(metric.name, "_sum", &set, of.seconds());
+        self.value(metric.name, "_count", &set, of.count());
+    }
+
+    fn begin(&mut self, metric: &Metric) {
         if self.last != Some(metric.name) {
             let kind = match metric.kind {
                 Kind::Counter => "counter",
                 Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
             };
             self.line(format_args!("# HELP {} {}", metric.name, metric.help));
             self.line(format_args!("# TYPE {} {kind}", metric.name));
             self.last = Some(metric.name);
         }
-        let mut set = String::new();
-        for (name, value) in labels {
-            let comma = if set.is_empty() { "" } else { "," };
-            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            set.push_str(&format!("{comma}{name}=\"{value}\""));
-        }
-        let set = if set.is_empty() { set } else { format!("{{{set}}}") };
-        self.line(format_args!("{}{set} {value}", metric.name));
+    }
+
+    fn value(&mut self, name: &str, suffix: &str, labels: &str, value: impl Display) {
+        let set = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+        self.line(format_args!("{name}{suffix}{set} {value}"));
     }
 
     /// The page.
@@ -147,6 +198,17 @@ impl Page {
     }
 }
 
+/// Labels as they stand between the braces.
+fn label_set(labels: &[(&str, &str)]) -> String {
+    let mut set = String::new();
+    for (name, value) in labels {
+        let comma = if set.is_empty() { "" } else { "," };
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        set.push_str(&format!("{comma}{name}=\"{value}\""));
+    }
+    set
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,7 +219,10 @@ mod tests {
         let mut names = HashSet::new();
         for metric in METRICS {
             assert!(names.insert(metric.name), "{} is given twice", metric.name);
-            assert!(metric.name.starts_with("clicklog_"), "{}", metric.name);
+            let is_ours = metric.name.starts_with("clicklog_");
+            // What every client library says of its process has the same name everywhere.
+            assert!(is_ours || metric.name.starts_with("process_"), "{}", metric.name);
+            assert!(metric.kind != Kind::Histogram || metric.name.ends_with("_seconds"), "{}", metric.name);
             assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
         }
@@ -172,6 +237,28 @@ mod tests {
             }
         });
         assert_eq!(counter.sum(), 4_000);
+    }
+
+    #[test]
+    fn a_histogram_has_cumulative_buckets_a_sum_and_a_count() {
+        let histogram = histogram::Histogram::default();
+        histogram.record(std::time::Duration::from_micros(3));
+        histogram.record(std::time::Duration::from_secs(20));
+        let mut distribution = Distribution::default();
+        distribution.add(&histogram);
+        let mut page = Page::default();
+        page.distribution(&REQUEST_DURATION, &[("class", "click")], &distribution);
+        let text = page.into_text();
+        let name = REQUEST_DURATION.name;
+        for (sample, value) in [
+            ("_bucket{class=\"click\",le=\"0.000002\"}", "0"),
+            ("_bucket{class=\"click\",le=\"0.000004\"}", "1"),
+            ("_bucket{class=\"click\",le=\"+Inf\"}", "2"),
+            ("_sum{class=\"click\"}", "20.000003"),
+            ("_count{class=\"click\"}", "2"),
+        ] {
+            assert!(text.contains(&format!("{name}{sample} {value}\n")), "{sample} {value} in\n{text}");
+        }
     }
 
     #[test]

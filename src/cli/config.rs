@@ -46,7 +46,7 @@ pub(super) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Fa
 }
 
 fn run_show(show: &Show, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let loaded = show.settings.load()?;
+    let loaded = show.settings.load().map_err(Failure::configuration)?;
     let rows: Vec<Row> = loaded
         .settings
         .entries()

@@ -6,6 +6,7 @@
 mod check_config;
 mod config;
 mod inspect;
+mod serve;
 mod settings;
 mod verify;
 
@@ -25,6 +26,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Take clicks until a signal: SIGHUP reloads the catalog, SIGTERM stops
+    Serve(serve::Arguments),
     /// Check the settings and the catalog as a server would; exit 78 if something is wrong
     CheckConfig(check_config::Arguments),
     /// Show settings
@@ -84,6 +87,7 @@ impl<E: std::error::Error> From<E> for Failure {
 pub fn run(arguments: Arguments) -> ExitCode {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let done = match arguments.command {
+        Command::Serve(arguments) => serve::run(arguments, &mut out),
         Command::CheckConfig(arguments) => check_config::run(&arguments, &mut out),
         Command::Config(command) => config::run(&command, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),

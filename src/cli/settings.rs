@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Failure;
-use crate::config::{self, Flag, Loaded};
+use crate::config::{self, Flag, Loaded, Problems};
 
 #[derive(Debug, Args)]
 pub(super) struct Given {
@@ -28,7 +27,7 @@ pub(super) struct Given {
 
 impl Given {
     /// Flags before the environment, that before the file, that before the defaults.
-    pub(super) fn load(&self) -> Result<Loaded, Failure> {
+    pub(super) fn load(&self) -> Result<Loaded, Problems> {
         let given = [
             ("--catalog", ("catalog", "path"), &self.catalog),
             ("--listen", ("edge", "listen"), &self.listen),
@@ -39,6 +38,6 @@ impl Given {
             .into_iter()
             .filter_map(|(name, key, value)| Some(Flag { name, key, value: value.clone()? }))
             .collect();
-        config::load(self.config.as_deref(), config::variables(), &flags).map_err(Failure::configuration)
+        config::load(self.config.as_deref(), config::variables(), &flags)
     }
 }

@@ -40,7 +40,25 @@ pub fn variables() -> Vec<(String, String)> {
         .collect()
 }
 
+/// The variable that holds the admin token, if no setting says where it is.
+pub const ADMIN_TOKEN_VARIABLE: &str = "CLICKLOG_ADMIN_TOKEN";
+
 impl Settings {
+    /// What changes on the admin listener must show, if that was said anywhere.
+    ///
+    /// # Errors
+    /// The setting leads nowhere.
+    pub fn admin_token(&self, environment: Environment<'_>) -> Result<Option<Secret>, Problems> {
+        let variable = SecretRef::Env(ADMIN_TOKEN_VARIABLE.to_owned());
+        match &self.admin.token {
+            Some(reference) => reference
+                .fetch(environment)
+                .map(Some)
+                .map_err(|error| Problem::at("admin.token", error.to_string()).into()),
+            None => Ok(variable.fetch(environment).ok()),
+        }
+    }
+
     /// How many workers that is, on a machine with so many processors.
     pub fn workers(&self, processors: usize) -> u8 {
         match self.edge.workers {

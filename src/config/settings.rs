@@ -159,7 +159,10 @@ settings! {
         connections_per_address_max: usize = 2_000, &|n| within(&(1..=1_000_000), n);
         /// Requests on one connection, 1 to 4000000000; the last answer closes it.
         requests_per_connection_max: u32 = 100_000, &|n| within(&(1..=4_000_000_000), n);
-        /// How long connections may go on after a stop was asked for, 0 to 1h.
+        /// How long a stop goes on taking connections while it says that it is not ready, 0 to 1h: for load balancers, which
+        /// need a moment to notice.
+        announce_time: Duration = Duration::ZERO, &|time| time_within(Duration::ZERO, HOUR, *time);
+        /// How long connections may go on after that, 0 to 1h.
         drain_timeout: Duration = 10 * SECOND, &|time| time_within(Duration::ZERO, HOUR, *time);
         /// Visitors that are remembered to tell a second click from a first, 1024 to 1073741824; 8 bytes each. Full, the
         /// table forgets the oldest.

@@ -162,7 +162,7 @@ pub(super) fn record(
         address: campaign.address.keep(visit.address),
         country,
         asn,
-        labels: shared.labels(campaign, visit.address, &user_agent, visit.time),
+        labels: shared.labels((campaign, kind), visit.address, &user_agent, visit.time),
         global_privacy_control: visit.wants_privacy(),
         campaign: &campaign.id,
         source: source.map_or("", |source| &source.id),
@@ -181,6 +181,9 @@ pub(super) fn record(
     let click_id = appended.as_ref().ok().map(|recorded| recorded.click_id.to_text());
     let made = render(hot, campaign, chosen, &click, click_id.as_ref());
     let is_recorded = appended.is_ok();
+    if is_recorded {
+        shared.counts[hot.index].recorded(kind, click.labels);
+    }
     drop((external_id, user_agent, referrer, language));
     hot.stored_bytes = stored_bytes;
     hot.client_hints = client_hints;

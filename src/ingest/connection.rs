@@ -26,13 +26,14 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::counts::Ticket;
 use super::listen::Listener;
 use super::options::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
-use super::outcome::{Outcome, Ticket};
+use super::outcome::Outcome;
 use super::proxy;
 use super::reply::{Body, Reply};
 use super::timed::{At, Phase, Timed, within};
-use super::worker::{Step, Stop, Worker};
+use super::worker::{Step, Word, Worker};
 use crate::store::Lookup;
 
 /// What is known of a connection.
@@ -57,7 +58,7 @@ pub(super) async fn serve(
     worker: Rc<Worker>,
     mut stream: TcpStream,
     mut peer: Peer,
-    mut stop: watch::Receiver<Stop>,
+    mut word: watch::Receiver<Word>,
 ) {
     let timeouts = worker.shared.options.timeouts;
     if peer.listener.has_proxy_header {
@@ -79,7 +80,7 @@ pub(super) async fn serve(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
-        _ = stop.wait_for(|stop| *stop == Stop::Drain) => {
+        _ = word.wait_for(|word| word.is_stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -194,8 +195,7 @@ impl Seat {
         if is_last {
             reply.headers().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        ticket.end(reply.outcome);
-        self.phase.end_service();
+        ticket.answer(reply.outcome, self.phase.end_service());
         reply.response
     }
 }

@@ -28,7 +28,8 @@ struct Inside {
 #[derive(Debug)]
 pub(super) struct Guest {
     house: Guests,
-    address: IpAddr,
+    /// If it is counted by address.
+    address: Option<IpAddr>,
 }
 
 impl Guests {
@@ -42,18 +43,20 @@ impl Guests {
         self.hold().all
     }
 
-    /// Lets one in, if there is room.
-    pub(super) fn admit(&self, address: IpAddr) -> Option<Guest> {
-        let address = household(address);
+    /// Lets one in, if there is room. A proxy stands for many visitors: its connections are not counted by address.
+    pub(super) fn admit(&self, address: IpAddr, is_proxy: bool) -> Option<Guest> {
+        let address = (!is_proxy).then(|| household(address));
         let mut inside = self.hold();
         if inside.all >= self.0.guests_max {
             return None;
         }
-        let of_address = inside.by_address.entry(address).or_default();
-        if *of_address >= self.0.per_address_max {
-            return None;
+        if let Some(address) = address {
+            let of_address = inside.by_address.entry(address).or_default();
+            if *of_address >= self.0.per_address_max {
+                return None;
+            }
+            *of_address += 1;
         }
-        *of_address += 1;
         inside.all += 1;
         drop(inside);
         Some(Guest { house: self.clone(), address })
@@ -68,10 +71,11 @@ impl Drop for Guest {
     fn drop(&mut self) {
         let mut inside = self.house.hold();
         inside.all -= 1;
-        if let Some(of_address) = inside.by_address.get_mut(&self.address) {
+        let Some(address) = self.address else { return };
+        if let Some(of_address) = inside.by_address.get_mut(&address) {
             *of_address -= 1;
             if *of_address == 0 {
-                inside.by_address.remove(&self.address);
+                inside.by_address.remove(&address);
             }
         }
     }
@@ -93,21 +97,32 @@ mod tests {
     fn there_is_room_for_so_many_and_again_once_one_has_left() {
         let guests = Guests::new(3, 2);
         let [a, b, c] = ["203.0.113.1", "203.0.113.2", "203.0.113.3"].map(|text| text.parse().unwrap());
-        let first = guests.admit(a).unwrap();
-        let _second = guests.admit(a).unwrap();
-        assert!(guests.admit(a).is_none(), "two of one address");
-        let _third = guests.admit(b).unwrap();
-        assert!(guests.admit(c).is_none(), "three over all");
+        let first = guests.admit(a, false).unwrap();
+        let _second = guests.admit(a, false).unwrap();
+        assert!(guests.admit(a, false).is_none(), "two of one address");
+        let _third = guests.admit(b, false).unwrap();
+        assert!(guests.admit(c, false).is_none(), "three over all");
         drop(first);
-        assert!(guests.admit(a).is_some());
+        assert!(guests.admit(a, false).is_some());
         assert_eq!(guests.count(), 2);
+    }
+
+    #[test]
+    fn a_proxy_is_not_counted_by_address_but_over_all() {
+        let guests = Guests::new(2, 1);
+        let proxy = "192.0.2.1".parse().unwrap();
+        let first = guests.admit(proxy, true).unwrap();
+        let _second = guests.admit(proxy, true).unwrap();
+        assert!(guests.admit(proxy, true).is_none(), "two over all");
+        drop(first);
+        assert_eq!(guests.count(), 1);
     }
 
     #[test]
     fn a_subscriber_is_one_address() {
         let guests = Guests::new(9, 1);
-        let _one = guests.admit("2001:db8:1:2::3".parse().unwrap()).unwrap();
-        assert!(guests.admit("2001:db8:1:2:ffff::4".parse().unwrap()).is_none());
-        assert!(guests.admit("2001:db8:1:3::3".parse().unwrap()).is_some());
+        let _one = guests.admit("2001:db8:1:2::3".parse().unwrap(), false).unwrap();
+        assert!(guests.admit("2001:db8:1:2:ffff::4".parse().unwrap(), false).is_none());
+        assert!(guests.admit("2001:db8:1:3::3".parse().unwrap(), false).is_some());
     }
 }

@@ -11,6 +11,8 @@ use crate::store::clicks::ClickWriter;
 #[derive(Debug)]
 pub(super) struct Hot {
     pub(super) writer: ClickWriter,
+    /// Which worker it belongs to.
+    pub(super) index: usize,
     /// As they came.
     pub(super) params: Params,
     /// Under the names they are stored by.
@@ -24,9 +26,10 @@ pub(super) struct Hot {
 }
 
 impl Hot {
-    pub(super) fn new(writer: ClickWriter, seed: u64) -> Self {
+    pub(super) fn new(writer: ClickWriter, index: usize, seed: u64) -> Self {
         Self {
             writer,
+            index,
             params: Params::default(),
             stored: Params::default(),
             stored_bytes: Vec::new(),

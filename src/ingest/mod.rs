@@ -11,6 +11,7 @@ mod address;
 mod catalog;
 mod click;
 mod connection;
+mod counts;
 mod front;
 #[cfg(feature = "geo")]
 mod geo;
@@ -40,28 +41,37 @@ use tokio::sync::watch;
 
 pub use address::AddressPolicy;
 pub use catalog::{Campaign, Catalog, CatalogError, ClickPath, Cost, Offer, Redirect, Rotation, Source};
+pub use counts::{LABELS, Totals};
 pub use front::URI_BYTES_MAX;
 #[cfg(feature = "geo")]
 pub use geo::GeoDatabase;
 pub use labels::{ListError, Lists, VISITORS_DEFAULT, Visitors};
 pub use listen::Listener;
 pub use options::{BODY_BYTES_MAX, HEAD_BYTES_MAX, Options};
-pub use outcome::{Counts, Outcome, Totals};
+pub use outcome::{Class, Outcome};
 pub use timed::Timeouts;
 
 use crate::clock::Clock;
+use crate::metrics::{self, Page};
 use crate::store::Store;
 use crate::store::clicks::ClickWriter;
+use counts::Counts;
 use guests::Guests;
-use worker::{Shared, Stop, run};
+use worker::{Shared, Word, run};
 
 /// A running edge. Dropped, it drains by itself and nobody waits for it.
 #[derive(Debug)]
 pub struct Edge {
     addresses: Vec<SocketAddr>,
-    shared: Arc<Shared>,
-    stop: watch::Sender<Stop>,
+    handle: Handle,
     workers: Vec<JoinHandle<io::Result<ClickWriter>>>,
+}
+
+/// What others may ask of an edge while it runs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    word: Arc<watch::Sender<Word>>,
 }
 
 /// Starts the workers. Lane `n` of the store's clicks goes to worker `n`.
@@ -95,26 +105,60 @@ pub fn start(
         clock,
         counts: (0..workers).map(|_| Counts::default()).collect(),
     });
-    let (stop, stopped) = watch::channel(Stop::No);
+    let (word, heard) = watch::channel(Word::default());
     let mut threads = Vec::new();
     for (index, sockets) in shares.into_iter().enumerate() {
         let lane = u8::try_from(index).unwrap_or(u8::MAX);
         let writer =
             store.click_writer(lane).ok_or_else(|| io::Error::other(format!("lane {lane} is not free")))?;
-        let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+        let (shared, heard) = (Arc::clone(&shared), heard.clone());
         let seed = hot::mix(high ^ index as u64);
         let thread = std::thread::Builder::new()
             .name(format!("edge-{index}"))
-            .spawn(move || run(shared, index, writer, seed, sockets, stopped))?;
+            .spawn(move || run(shared, index, writer, seed, sockets, heard))?;
         threads.push(thread);
     }
-    Ok(Edge { addresses, shared, stop, workers: threads })
+    let handle = Handle { shared, word: Arc::new(word) };
+    Ok(Edge { addresses, handle, workers: threads })
 }
 
 impl Edge {
     /// Where it listens, in the order of the options; port 0 has become the one that was chosen.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// For whoever asks while it runs.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Takes no new connections and ends those that are there, each after the answer it is at. Then gives the lanes
+    /// up. Waits for all of it, up to the drain timeout.
+    ///
+    /// # Errors
+    /// What a worker ended with.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.handle.drain();
+        for worker in std::mem::take(&mut self.workers) {
+            match worker.join() {
+                Ok(writer) => writer?.close(),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.handle.drain();
+    }
+}
+
+impl Handle {
+    fn drain(&self) {
+        self.word.send_modify(|word| word.is_stop = true);
     }
 
     /// What has become of the requests so far.
@@ -127,20 +171,15 @@ impl Edge {
         self.shared.guests.count()
     }
 
-    /// Takes no new connections and ends those that are there, each after the answer it is at. Then gives the lanes
-    /// up. Waits for all of it, up to the drain timeout.
-    ///
-    /// # Errors
-    /// What a worker ended with.
-    pub fn stop(self) -> io::Result<()> {
-        // No worker listens any more: then they have ended.
-        let _gone = self.stop.send(Stop::Drain);
-        for worker in self.workers {
-            match worker.join() {
-                Ok(writer) => writer?.close(),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(())
+    /// Has every lane begin a new segment, so that what it holds can be sealed; a lane without records is left alone.
+    pub fn roll(&self) {
+        self.word.send_modify(|word| word.rolls += 1);
+    }
+
+    /// Writes the edge's numbers on a page.
+    pub fn write_metrics(&self, page: &mut Page) {
+        page.sample(&metrics::CONNECTIONS, &[], self.connections() as u64);
+        page.sample(&metrics::CONNECTIONS_MAX, &[], self.shared.options.connections_max as u64);
+        self.totals().write_metrics(page);
     }
 }

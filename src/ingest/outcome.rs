@@ -1,10 +1,6 @@
 //! What became of a request: each ends in exactly one `Outcome`, and each is counted.
 //!
-//! Keeps: `received = sum of all outcomes`; a request that is dropped in the middle is counted too.
-//! Not here: what is answered (`reply`).
-
-use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
+//! Not here: counting (`counts`), what is answered (`reply`).
 
 macro_rules! outcomes {
     ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
@@ -84,87 +80,44 @@ outcomes! {
     Unavailable = "unavailable",
 }
 
-const COUNT: usize = Outcome::ALL.len();
-
-/// One worker's counts. Written by its thread alone, read by any.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct Counts {
-    received: AtomicU64,
-    outcomes: [AtomicU64; COUNT],
+/// Kinds of requests whose durations are counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Class {
+    /// Clicks that are sent on.
+    Click,
+    /// From a lander to an offer.
+    Through,
+    /// Clicks that a script announces.
+    Track,
+    /// Everything else, refusals too.
+    Other,
 }
 
-/// The counts of all workers, added up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Requests that came.
-    pub received: u64,
-    outcomes: [u64; COUNT],
-}
+impl Class {
+    /// All of them, in the order of their numbers.
+    pub const ALL: &'static [Self] = &[Self::Click, Self::Through, Self::Track, Self::Other];
 
-impl Counts {
-    fn add(counter: &AtomicU64) {
-        // The only writer: no need for the bus lock of `fetch_add`.
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    }
-}
-
-impl Totals {
-    /// Adds up.
-    pub fn of<'a>(all: impl IntoIterator<Item = &'a Counts>) -> Self {
-        let mut totals = Self::default();
-        for counts in all {
-            totals.received += counts.received.load(Ordering::Relaxed);
-            for (total, outcome) in totals.outcomes.iter_mut().zip(&counts.outcomes) {
-                *total += outcome.load(Ordering::Relaxed);
-            }
-        }
-        totals
-    }
-
-    /// How many ended so.
-    pub fn count(&self, outcome: Outcome) -> u64 {
-        self.outcomes[outcome as usize]
-    }
-
-    /// All that have ended.
-    pub fn ended(&self) -> u64 {
-        self.outcomes.iter().sum()
-    }
-}
-
-/// One request on its way. Dropped without an outcome, it was aborted.
-#[derive(Debug)]
-pub(super) struct Ticket<C: Deref<Target: AsRef<Counts>>> {
-    counts: C,
-    is_ended: bool,
-}
-
-impl<C: Deref<Target: AsRef<Counts>>> Ticket<C> {
-    /// A request has come.
-    pub(super) fn take(counts: C) -> Self {
-        Counts::add(&counts.as_ref().received);
-        Self { counts, is_ended: false }
-    }
-
-    /// It has ended.
-    pub(super) fn end(mut self, outcome: Outcome) {
-        self.is_ended = true;
-        Counts::add(&self.counts.as_ref().outcomes[outcome as usize]);
-    }
-}
-
-impl<C: Deref<Target: AsRef<Counts>>> Drop for Ticket<C> {
-    fn drop(&mut self) {
-        if !self.is_ended {
-            Counts::add(&self.counts.as_ref().outcomes[Outcome::Aborted as usize]);
+    /// Its name in metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Click => "click",
+            Self::Through => "through",
+            Self::Track => "track",
+            Self::Other => "other",
         }
     }
 }
 
-impl AsRef<Self> for Counts {
-    fn as_ref(&self) -> &Self {
-        self
+impl Outcome {
+    /// What kind of request ends so.
+    pub const fn class(self) -> Class {
+        match self {
+            Self::Redirected | Self::FellBack | Self::NoDestination | Self::Unrecorded => Class::Click,
+            Self::WentThrough | Self::ThroughUnknown => Class::Through,
+            Self::Tracked => Class::Track,
+            _ => Class::Other,
+        }
     }
 }
 
@@ -177,16 +130,8 @@ mod tests {
     #[test]
     fn labels_are_told_apart() {
         let labels: HashSet<_> = Outcome::ALL.iter().map(|outcome| outcome.label()).collect();
-        assert_eq!(labels.len(), COUNT);
-    }
-
-    #[test]
-    fn a_request_ends_once_whatever_happens() {
-        let counts = Counts::default();
-        Ticket::take(&counts).end(Outcome::Redirected);
-        drop(Ticket::take(&counts));
-        let totals = Totals::of([&counts]);
-        assert_eq!((totals.received, totals.ended()), (2, 2));
-        assert_eq!((totals.count(Outcome::Redirected), totals.count(Outcome::Aborted)), (1, 1));
+        assert_eq!(labels.len(), Outcome::ALL.len());
+        let labels: HashSet<_> = Class::ALL.iter().map(|class| class.label()).collect();
+        assert_eq!(labels.len(), Class::ALL.len());
     }
 }

@@ -67,10 +67,12 @@ impl Phase {
         self.at.set(At::Service);
     }
 
-    /// Its answer is made.
-    pub(super) fn end_service(&self) {
+    /// Its answer is made; gives how long that took from the first byte of its head on, or, for one that was sent
+    /// together with others, from the answer before.
+    pub(super) fn end_service(&self) -> Duration {
+        let now = self.clock.monotonic();
         self.at.set(At::Idle);
-        self.since.set(self.clock.monotonic());
+        now.saturating_sub(self.since.replace(now))
     }
 
     fn heard(&self) {

@@ -25,20 +25,21 @@ use tokio::task::{LocalSet, spawn_local};
 use super::address::{unmapped, visitor};
 use super::catalog::{Campaign, Catalog};
 use super::connection::{Peer, serve, shed};
+use super::counts::{Counts, Ticket};
 use super::front;
 use super::guests::Guests;
 use super::hot::Hot;
 use super::labels::{Lists, Visitors};
 use super::listen::{Listener, Open};
 use super::options::Options;
-use super::outcome::{Counts, Outcome, Ticket};
+use super::outcome::Outcome;
 use super::reply::Reply;
 use super::route::{Route, other_tracker, route};
 use super::timed::within;
 use super::visit::Visit;
 use super::{click, through, track};
 use crate::clock::{Clock, Timestamp};
-use crate::event::click::Labels;
+use crate::event::click::{ClickKind, Labels};
 use crate::event::click_id::ClickId;
 use crate::store::clicks::{Clicks, FoundClick};
 use crate::store::sealed::Tried;
@@ -57,13 +58,13 @@ pub(super) struct Shared {
     pub(super) counts: Vec<Counts>,
 }
 
-/// Whether to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// Yes.
-    No,
+/// What all workers are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Word {
     /// No new connections; those that are there end after the answer they are at.
-    Drain,
+    pub(super) is_stop: bool,
+    /// How often the lanes were to begin a new segment.
+    pub(super) rolls: u64,
 }
 
 /// See the module.
@@ -98,8 +99,19 @@ impl AsRef<Counts> for Worker {
 }
 
 impl Shared {
-    pub(super) fn labels(&self, campaign: &Campaign, address: IpAddr, agent: &str, now: Timestamp) -> Labels {
+    /// What is held against a click.
+    pub(super) fn labels(
+        &self,
+        (campaign, kind): (&Campaign, ClickKind),
+        address: IpAddr,
+        agent: &str,
+        now: Timestamp,
+    ) -> Labels {
         let labels = self.lists.load().labels(agent, address);
+        if kind == ClickKind::Through {
+            // Of course this visitor has been here: that was the click that it belongs to.
+            return labels;
+        }
         let window = campaign.duplicate_window;
         if self.visitors.is_repeat(&campaign.id, address, agent, now, window) {
             labels.with(Labels::DUPLICATE)
@@ -116,12 +128,12 @@ pub(super) fn run(
     writer: ClickWriter,
     seed: u64,
     sockets: Vec<Open>,
-    stop: watch::Receiver<Stop>,
+    word: watch::Receiver<Word>,
 ) -> std::io::Result<ClickWriter> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let worker = Rc::new(Worker { shared, index, hot: RefCell::new(Hot::new(writer, seed)) });
+    let worker = Rc::new(Worker { shared, index, hot: RefCell::new(Hot::new(writer, index, seed)) });
     let local = LocalSet::new();
-    local.block_on(&runtime, worker.clone().work(sockets, stop))?;
+    local.block_on(&runtime, worker.clone().work(sockets, word))?;
     // Connections that outlast the drain are dropped with the runtime.
     drop(local);
     drop(runtime);
@@ -135,19 +147,29 @@ impl Worker {
     async fn work(
         self: Rc<Self>,
         sockets: Vec<Open>,
-        mut stop: watch::Receiver<Stop>,
+        mut word: watch::Receiver<Word>,
     ) -> std::io::Result<()> {
         // Each connection holds a sender; once the last is gone, `ended` says so.
         let (alive, mut ended) = tokio::sync::mpsc::channel::<()>(1);
         let mut accepting = Vec::new();
         for Open { socket, listener } in sockets {
             let socket = TcpListener::from_std(socket)?;
-            let accept = self.clone().accept(socket, listener, stop.clone(), alive.clone());
+            let accept = self.clone().accept(socket, listener, word.clone(), alive.clone());
             accepting.push(spawn_local(accept));
         }
         let tick = spawn_local(self.clone().tick());
-        // The sender is gone only with the edge itself, which is as good as a word.
-        let _told = stop.wait_for(|stop| *stop != Stop::No).await;
+        let mut rolls = 0;
+        // The sender is gone only with the edge itself, which is as good as a word to stop.
+        while word.changed().await.is_ok() {
+            let told = *word.borrow_and_update();
+            if told.rolls != rolls {
+                rolls = told.rolls;
+                self.hot.borrow_mut().writer.roll_now();
+            }
+            if told.is_stop {
+                break;
+            }
+        }
         for task in accepting {
             task.abort();
         }
@@ -170,7 +192,7 @@ impl Worker {
         self: Rc<Self>,
         socket: TcpListener,
         listener: Listener,
-        stop: watch::Receiver<Stop>,
+        word: watch::Receiver<Word>,
         alive: tokio::sync::mpsc::Sender<()>,
     ) {
         loop {
@@ -184,13 +206,15 @@ impl Worker {
                 }
             };
             let address = unmapped(peer.ip());
-            let Some(guest) = self.shared.guests.admit(address) else {
+            let proxies = &self.shared.options.trusted_proxies;
+            let is_proxy = listener.has_proxy_header || proxies.iter().any(|net| net.contains(&address));
+            let Some(guest) = self.shared.guests.admit(address, is_proxy) else {
                 Ticket::take(Rc::clone(&self)).end(Outcome::Shed);
                 spawn_local(shed(stream));
                 continue;
             };
             let _slower = stream.set_nodelay(true);
-            let connection = serve(self.clone(), stream, Peer { address, listener }, stop.clone());
+            let connection = serve(self.clone(), stream, Peer { address, listener }, word.clone());
             let alive = alive.clone();
             spawn_local(async move {
                 connection.await;

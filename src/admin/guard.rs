@@ -1,0 +1,101 @@
+//! Who may ask, and who may change something.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HOST};
+use http::uri::Authority;
+use subtle::ConstantTimeEq;
+
+/// What changes must show, as `Authorization: Bearer TOKEN`. Never shown itself.
+#[derive(Clone)]
+pub struct Token(Box<str>);
+
+impl Token {
+    /// This one. An empty token lets nobody in.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether the request shows it; the time that takes says nothing about how much of it is right.
+    pub(super) fn is_shown(&self, headers: &HeaderMap) -> bool {
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        let (Some(given), None) = (given.next(), given.next()) else { return false };
+        let given = given.as_bytes();
+        let Some((scheme, token)) = given.split_at_checked("Bearer ".len()) else { return false };
+        let is_right: bool = token.trim_ascii().ct_eq(self.0.as_bytes()).into();
+        !self.0.is_empty() && scheme.eq_ignore_ascii_case(b"Bearer ") && is_right
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+/// Whether the one Host header names an address, `localhost`, or one of `hosts`. A name of a stranger that leads here
+/// (DNS rebinding) is none of these.
+pub(super) fn is_ours(headers: &HeaderMap, hosts: &[String]) -> bool {
+    let mut given = headers.get_all(HOST).iter();
+    let (Some(given), None) = (given.next(), given.next()) else { return false };
+    let Ok(authority) = Authority::try_from(given.as_bytes()) else { return false };
+    if authority.as_str().contains('@') {
+        return false;
+    }
+    let host = authority.host();
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.parse::<IpAddr>().is_ok()
+        || bare.eq_ignore_ascii_case("localhost")
+        || hosts.iter().any(|known| known.eq_ignore_ascii_case(bare))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: http::HeaderName, values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (name.clone(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn only_the_whole_token_is_the_token() {
+        let token = Token::new("hush-hush");
+        for (given, expected) in [
+            (&["Bearer hush-hush"][..], true),
+            (&["bearer hush-hush "], true),
+            (&["Bearer hush-hus"], false),
+            (&["Bearer hush-hushh"], false),
+            (&["Bearer "], false),
+            (&["Basic hush-hush"], false),
+            (&["hush-hush"], false),
+            (&["Bearer hush-hush", "Bearer hush-hush"], false),
+            (&[], false),
+        ] {
+            assert_eq!(token.is_shown(&headers(AUTHORIZATION, given)), expected, "{given:?}");
+        }
+        assert!(!Token::new("").is_shown(&headers(AUTHORIZATION, &["Bearer "])));
+        assert_eq!(format!("{token:?}"), "Token(***)");
+    }
+
+    #[test]
+    fn a_name_of_a_stranger_is_not_ours() {
+        let hosts = ["metrics.example.org".to_owned()];
+        for (given, expected) in [
+            (&["127.0.0.1:9101"][..], true),
+            (&["[::1]:9101"], true),
+            (&["localhost"], true),
+            (&["LOCALHOST:9101"], true),
+            (&["Metrics.Example.org:9101"], true),
+            (&["evil.example"], false),
+            (&["127.0.0.1.evil.example"], false),
+            (&["localhost@evil.example"], false),
+            (&["localhost", "localhost"], false),
+            (&[""], false),
+            (&[], false),
+        ] {
+            assert_eq!(is_ours(&headers(HOST, given), &hosts), expected, "{given:?}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Requests of operators, and their answers.
+//!
+//! | route | does |
+//! |---|---|
+//! | `GET /metrics` | every number, in Prometheus' text format |
+//! | `GET /healthz` | 200 while the process can answer at all |
+//! | `GET /readyz`, `?verbose` | 200 while requests should come here, else 503; with a line for each check |
+//! | `POST /-/reload` | loads catalog and lists again; 400 and why if nothing has changed |
+//! | `POST /-/roll` | ends the segments that are written to |
+//! | `POST /-/drain` | not ready from now on, while requests are still taken |
+//!
+//! Keeps: each request ends in exactly one `Verdict`, which is counted; nothing is cached or framed by anybody.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::guard::is_ours;
+use super::{Check, Health, Operations, Options};
+use crate::metrics::{self, Counter, Page};
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It was answered, whatever the answer was.
+    Answered,
+    /// The token was missing or wrong: 401.
+    Unauthorised,
+    /// The Host is none of ours: 421.
+    Misdirected,
+    /// No such path: 404.
+    NotFound,
+    /// Not a method of this path: 405.
+    Method,
+}
+
+impl Verdict {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Answered, "answered"),
+        (Self::Unauthorised, "unauthorised"),
+        (Self::Misdirected, "misdirected"),
+        (Self::NotFound, "not_found"),
+        (Self::Method, "method"),
+    ];
+}
+
+/// What stands behind every connection.
+pub(super) struct Door {
+    options: Options,
+    operations: Arc<dyn Operations>,
+    counts: [Counter; Verdict::ALL.len()],
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Route {
+    Metrics,
+    Health,
+    Ready,
+    Reload,
+    Roll,
+    Drain,
+}
+
+impl Route {
+    fn of(path: &str) -> Option<Self> {
+        Some(match path {
+            "/metrics" => Self::Metrics,
+            "/healthz" => Self::Health,
+            "/readyz" => Self::Ready,
+            "/-/reload" => Self::Reload,
+            "/-/roll" => Self::Roll,
+            "/-/drain" => Self::Drain,
+            _ => return None,
+        })
+    }
+
+    fn changes_something(self) -> bool {
+        matches!(self, Self::Reload | Self::Roll | Self::Drain)
+    }
+}
+
+impl Door {
+    pub(super) fn new(options: Options, operations: Arc<dyn Operations>) -> Self {
+        Self { options, operations, counts: std::array::from_fn(|_| Counter::default()) }
+    }
+
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (verdict, mut response) = match self.admit(&request) {
+            Err((verdict, status)) => (verdict, refusal(verdict, status, request.uri().path())),
+            Ok(route) => {
+                let is_verbose = request.uri().query().is_some_and(|query| query.contains("verbose"));
+                let door = Arc::clone(&self);
+                // It may take a lock, read a file, compile a catalog.
+                let done = tokio::task::spawn_blocking(move || door.perform(route, is_verbose)).await;
+                let failed = |_| text(StatusCode::INTERNAL_SERVER_ERROR, "it panicked\n".to_owned());
+                (Verdict::Answered, done.unwrap_or_else(failed))
+            }
+        };
+        self.counts[verdict as usize].increment();
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+
+    fn admit(&self, request: &Request<Incoming>) -> Result<Route, (Verdict, StatusCode)> {
+        if !is_ours(request.headers(), &self.options.hosts) {
+            return Err((Verdict::Misdirected, StatusCode::MISDIRECTED_REQUEST));
+        }
+        let route = Route::of(request.uri().path()).ok_or((Verdict::NotFound, StatusCode::NOT_FOUND))?;
+        let method = request.method();
+        let fits = match route.changes_something() {
+            true => method == Method::POST,
+            false => method == Method::GET || method == Method::HEAD,
+        };
+        if !fits {
+            return Err((Verdict::Method, StatusCode::METHOD_NOT_ALLOWED));
+        }
+        if route.changes_something() && !self.options.token.is_shown(request.headers()) {
+            return Err((Verdict::Unauthorised, StatusCode::UNAUTHORIZED));
+        }
+        Ok(route)
+    }
+
+    fn perform(&self, route: Route, is_verbose: bool) -> Response<Full<Bytes>> {
+        match route {
+            Route::Metrics => self.metrics(),
+            Route::Health => text(StatusCode::OK, "ok\n".to_owned()),
+            Route::Ready => ready(&self.operations.checks(), is_verbose),
+            Route::Reload => match self.operations.reload() {
+                Ok(done) => text(StatusCode::OK, done + "\n"),
+                Err(why) => text(StatusCode::BAD_REQUEST, why + "\n"),
+            },
+            Route::Roll => text(StatusCode::OK, self.operations.roll() + "\n"),
+            Route::Drain => text(StatusCode::OK, self.operations.drain() + "\n"),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let mut page = Page::default();
+        self.operations.write_metrics(&mut page);
+        for (verdict, name) in Verdict::ALL {
+            let count = self.counts[verdict as usize].sum();
+            page.sample(&metrics::ADMIN_REQUESTS, &[("result", name)], count);
+        }
+        let mut response = text(StatusCode::OK, page.into_text());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Page::CONTENT_TYPE));
+        response
+    }
+}
+
+fn ready(checks: &[Check], is_verbose: bool) -> Response<Full<Bytes>> {
+    let is_ready = checks.iter().all(|check| check.health != Health::Bad);
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut lines = String::new();
+    for check in checks.iter().filter(|check| is_verbose || check.health == Health::Bad) {
+        let sign = match check.health {
+            Health::Good => '+',
+            Health::Worrying => '!',
+            Health::Bad => '-',
+        };
+        // Writing to a string cannot fail.
+        let _written = writeln!(lines, "[{sign}] {}: {}", check.name, check.detail);
+    }
+    lines.push_str(if is_ready { "ready\n" } else { "not ready\n" });
+    text(status, lines)
+}
+
+fn refusal(verdict: Verdict, status: StatusCode, path: &str) -> Response<Full<Bytes>> {
+    let mut response = text(status, format!("{}\n", status.canonical_reason().unwrap_or_default()));
+    match verdict {
+        Verdict::Unauthorised => {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Verdict::Method => {
+            let is_change = Route::of(path).is_some_and(Route::changes_something);
+            let allowed = if is_change { "POST" } else { "GET, HEAD" };
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        _ => {}
+    }
+    response
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}

@@ -1,0 +1,111 @@
+//! `clicklog serve`: everything, until a signal.
+
+use std::io::{self, IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{Failure, settings};
+use crate::clock::Clock;
+use crate::config;
+use crate::serve::{self, Daemon, Ended, ServeError};
+
+/// Warnings that are told at the start; of the others there is a number.
+const WARNINGS_MAX: usize = 5;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    settings: settings::Given,
+}
+
+pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let shows_progress = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(shows_progress).with_target(false).init();
+    let settings = arguments.settings;
+    let source = Box::new(move || settings.load().map(|loaded| loaded.settings));
+    let mut progress = |done: u64, of: u64| {
+        if shows_progress && of > 1 {
+            // Progress that cannot be shown is not missed.
+            let _unseen = write!(
+                io::stderr(),
+                "\ropened {done} of {of} segments{}",
+                if done == of { "\n" } else { "" }
+            );
+        }
+    };
+    let daemon = serve::start(source, Clock::System, &mut progress).map_err(failure)?;
+    greet(&daemon, out)?;
+    out.flush()?;
+    match serve::run(daemon).map_err(failure)? {
+        Ended::Stopped => {
+            tracing::info!("stopped; everything is sealed");
+            Ok(ExitCode::SUCCESS)
+        }
+        Ended::Now => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn failure(error: ServeError) -> Failure {
+    match error {
+        ServeError::Configuration(problems) => Failure::configuration(problems),
+        error => error.into(),
+    }
+}
+
+/// Says where it is and what to try.
+fn greet(daemon: &Daemon, out: &mut dyn Write) -> Result<(), Failure> {
+    let settings = daemon.settings();
+    let data = settings.store.data.display();
+    let admin = url(daemon.admin_address());
+    writeln!(out, "clicklog {} is ready", env!("CARGO_PKG_VERSION"))?;
+    for address in daemon.addresses() {
+        writeln!(out, "  visitors   {}", url(*address))?;
+    }
+    writeln!(out, "  operators  {admin}")?;
+    writeln!(out, "  data       {data}")?;
+    let path = settings.catalog_path();
+    let is_built_in = path.as_os_str().is_empty();
+    let named =
+        if is_built_in { "built-in, for a first look".to_owned() } else { path.display().to_string() };
+    writeln!(out, "  catalog    {named}")?;
+    let report = daemon.report();
+    if !report.was_clean {
+        tracing::warn!(
+            "the last stop was not clean: {} records recovered from {} segments, {} damaged bytes kept aside",
+            report.recovered_records,
+            report.recovered_segments,
+            report.damaged_bytes
+        );
+    }
+    let catalog = daemon.catalog();
+    for warning in config::warnings(&catalog, WARNINGS_MAX) {
+        tracing::warn!("{warning}");
+    }
+    let Some(edge) = daemon.addresses().first().map(|address| url(*address)) else { return Ok(()) };
+    writeln!(out, "\ntry")?;
+    if let Some(campaign) = catalog.campaigns().first() {
+        let example = if is_built_in { "?zoneid=7&visitor_id=abc123&cost=0.01" } else { "" };
+        writeln!(out, "  curl -i '{edge}/c/{}{example}'", campaign.id)?;
+    }
+    writeln!(out, "  curl {admin}/metrics")?;
+    if let Some(file) = daemon.token_file() {
+        writeln!(
+            out,
+            "  curl -X POST -H \"Authorization: Bearer $(cat {})\" {admin}/-/reload",
+            file.display()
+        )?;
+    }
+    Ok(())
+}
+
+/// How this machine reaches it.
+fn url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}

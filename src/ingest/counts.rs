@@ -1,0 +1,203 @@
+//! The books: requests by outcome, how long they took, clicks gross and net.
+//!
+//! Keeps: `received = sum of all outcomes`; a request that is dropped in the middle is counted too.
+//! Each worker has its own and is the only one to write them; whoever reads adds them up.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::outcome::{Class, Outcome};
+use crate::event::click::{ClickKind, Labels};
+use crate::metrics::histogram::{Distribution, Histogram, add};
+use crate::metrics::{self, Page};
+
+const OUTCOMES: usize = Outcome::ALL.len();
+const CLASSES: usize = Class::ALL.len();
+
+/// Labels that are counted, with their names in metrics.
+pub const LABELS: [(Labels, &str); 4] = [
+    (Labels::BOT, "bot"),
+    (Labels::DATA_CENTRE, "data_centre"),
+    (Labels::DUPLICATE, "duplicate"),
+    (Labels::NO_USER_AGENT, "no_user_agent"),
+];
+
+/// One worker's counts. Written by its thread alone, read by any.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Counts {
+    received: AtomicU64,
+    outcomes: [AtomicU64; OUTCOMES],
+    durations: [Histogram; CLASSES],
+    gross: AtomicU64,
+    net: AtomicU64,
+    labels: [AtomicU64; LABELS.len()],
+}
+
+/// The counts of all workers, added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests that came.
+    pub received: u64,
+    outcomes: [u64; OUTCOMES],
+    durations: [Distribution; CLASSES],
+    /// Clicks recorded, labelled or not.
+    pub gross: u64,
+    /// Those that no label is held against.
+    pub net: u64,
+    labels: [u64; LABELS.len()],
+}
+
+impl Counts {
+    /// Counts a click that was recorded.
+    pub(super) fn recorded(&self, kind: ClickKind, labels: Labels) {
+        // Who goes through a lander has clicked before, and was counted then.
+        if kind == ClickKind::Through {
+            return;
+        }
+        add(&self.gross, 1);
+        if labels.is_net() {
+            return add(&self.net, 1);
+        }
+        for ((label, _), counter) in LABELS.iter().zip(&self.labels) {
+            if labels.contains(*label) {
+                add(counter, 1);
+            }
+        }
+    }
+
+    fn ended(&self, outcome: Outcome) {
+        add(&self.outcomes[outcome as usize], 1);
+    }
+}
+
+impl Totals {
+    /// Adds up.
+    pub fn of<'a>(all: impl IntoIterator<Item = &'a Counts>) -> Self {
+        let mut totals = Self::default();
+        let sum = |totals: &mut [u64], counters: &[AtomicU64]| {
+            for (total, counter) in totals.iter_mut().zip(counters) {
+                *total += counter.load(Ordering::Relaxed);
+            }
+        };
+        for counts in all {
+            sum(&mut totals.outcomes, &counts.outcomes);
+            // After the outcomes: what ends meanwhile must not seem to have ended before it came.
+            totals.received += counts.received.load(Ordering::Relaxed);
+            totals.gross += counts.gross.load(Ordering::Relaxed);
+            totals.net += counts.net.load(Ordering::Relaxed);
+            sum(&mut totals.labels, &counts.labels);
+            for (total, histogram) in totals.durations.iter_mut().zip(&counts.durations) {
+                total.add(histogram);
+            }
+        }
+        totals
+    }
+
+    /// How many ended so.
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome as usize]
+    }
+
+    /// All that have ended.
+    pub fn ended(&self) -> u64 {
+        self.outcomes.iter().sum()
+    }
+
+    /// How long those of this class took that were answered.
+    pub fn durations(&self, class: Class) -> &Distribution {
+        &self.durations[class as usize]
+    }
+
+    /// Clicks that are labelled so.
+    pub fn labelled(&self, label: Labels) -> u64 {
+        let counted = LABELS.iter().zip(&self.labels).find(|((known, _), _)| *known == label);
+        counted.map_or(0, |(_, count)| *count)
+    }
+
+    /// Writes them on a page.
+    pub fn write_metrics(&self, page: &mut Page) {
+        page.sample(&metrics::REQUESTS_RECEIVED, &[], self.received);
+        for outcome in Outcome::ALL {
+            page.sample(&metrics::REQUESTS, &[("outcome", outcome.label())], self.count(*outcome));
+        }
+        for class in Class::ALL {
+            let labels = [("class", class.label())];
+            page.distribution(&metrics::REQUEST_DURATION, &labels, self.durations(*class));
+        }
+        page.sample(&metrics::CLICKS, &[], self.gross);
+        page.sample(&metrics::CLICKS_NET, &[], self.net);
+        for ((_, name), count) in LABELS.iter().zip(&self.labels) {
+            page.sample(&metrics::CLICKS_LABELLED, &[("label", name)], *count);
+        }
+    }
+}
+
+/// One request on its way. Dropped without an outcome, it was aborted.
+#[derive(Debug)]
+pub(super) struct Ticket<C: Deref<Target: AsRef<Counts>>> {
+    counts: C,
+    is_ended: bool,
+}
+
+impl<C: Deref<Target: AsRef<Counts>>> Ticket<C> {
+    /// A request has come.
+    pub(super) fn take(counts: C) -> Self {
+        add(&counts.as_ref().received, 1);
+        Self { counts, is_ended: false }
+    }
+
+    /// It has ended, without an answer of ours.
+    pub(super) fn end(mut self, outcome: Outcome) {
+        self.is_ended = true;
+        self.counts.as_ref().ended(outcome);
+    }
+
+    /// It is answered, after so long.
+    pub(super) fn answer(self, outcome: Outcome, took: Duration) {
+        self.counts.as_ref().durations[outcome.class() as usize].record(took);
+        self.end(outcome);
+    }
+}
+
+impl<C: Deref<Target: AsRef<Counts>>> Drop for Ticket<C> {
+    fn drop(&mut self) {
+        if !self.is_ended {
+            self.counts.as_ref().ended(Outcome::Aborted);
+        }
+    }
+}
+
+impl AsRef<Self> for Counts {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_ends_once_whatever_happens() {
+        let counts = Counts::default();
+        Ticket::take(&counts).answer(Outcome::Redirected, Duration::from_micros(5));
+        drop(Ticket::take(&counts));
+        let totals = Totals::of([&counts]);
+        assert_eq!((totals.received, totals.ended()), (2, 2));
+        assert_eq!((totals.count(Outcome::Redirected), totals.count(Outcome::Aborted)), (1, 1));
+        assert_eq!(totals.durations(Class::Click).count(), 1);
+    }
+
+    #[test]
+    fn gross_is_net_and_labelled() {
+        let counts = Counts::default();
+        counts.recorded(ClickKind::Redirect, Labels::default());
+        counts.recorded(ClickKind::Script, Labels::BOT.with(Labels::DATA_CENTRE));
+        counts.recorded(ClickKind::Through, Labels::BOT);
+        let totals = Totals::of([&counts]);
+        assert_eq!((totals.gross, totals.net), (2, 1));
+        assert_eq!((totals.labelled(Labels::BOT), totals.labelled(Labels::DUPLICATE)), (1, 0));
+    }
+}

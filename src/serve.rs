@@ -1,0 +1,202 @@
+//! Wiring: every actor started bottom up and stopped top down.
+//!
+//! | what | runs on | waits on | stops | if it fails |
+//! |---|---|---|---|---|
+//! | store | its three threads (`store::background`) | bells | last | poison |
+//! | edge | a thread a worker (`ingest::worker`) | connections | first: it drains | the stop says what a worker ended with |
+//! | admin | one thread | connections | before the store | requests of operators go unanswered |
+//! | signals | the caller's thread | SIGHUP, SIGTERM, SIGINT | with `run` | |
+//! | poison watch | one thread | the store's poison | with the store | |
+//!
+//! A stop: not ready, announced for `edge.announce_time`; no new connections; those that are there drain; the lanes are
+//! given up, synced and sealed. A second signal ends the process where it stands, which costs a recovery, not a click.
+
+mod operations;
+mod signals;
+mod token;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+pub use signals::{Ended, run};
+
+use crate::admin::{self, Admin};
+use crate::clock::Clock;
+use crate::config::{self, Problems, Settings};
+use crate::ingest::{self, Edge};
+use crate::store::Progress;
+use crate::store::recovery::Report;
+use crate::store::{self, Store};
+use operations::State;
+
+/// How the settings are loaded, at the start and at every reload: all flags and files are looked at again.
+pub type Source = Box<dyn Fn() -> Result<Settings, Problems> + Send + Sync>;
+
+/// Why there is no daemon, or why it did not stop well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Settings, lists or catalog.
+    #[error("{0}")]
+    Configuration(#[from] Problems),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A socket, a thread, a file.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A sync failed while it ran: everything that was answered is on disk, and the next start recovers it.
+    #[error("stopped because the store cannot be written any more: {0}")]
+    Poisoned(String),
+}
+
+/// Everything, running.
+#[derive(Debug)]
+pub struct Daemon {
+    settings: Settings,
+    edge: Edge,
+    admin: Admin,
+    state: Arc<State>,
+    token_file: Option<std::path::PathBuf>,
+    clock: Clock,
+}
+
+fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> ServeError {
+    let what = what.into();
+    move |source| ServeError::System { what, source }
+}
+
+/// Starts everything. `progress` is told of each segment of the store that is opened.
+///
+/// # Errors
+/// Whatever keeps one of the actors from starting; then none is left running.
+pub fn start(source: Source, clock: Clock, progress: Progress<'_>) -> Result<Daemon, ServeError> {
+    let settings = source()?;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = settings.workers(processors);
+    // What can be wrong with files is looked at before anything is opened.
+    let version = u64::try_from(clock.now().micros()).unwrap_or(0);
+    let catalog = config::catalog::load(settings.catalog_path(), version, &config::environment)?;
+    let lists = config::load_lists(&settings.labels)?;
+    let given_token = settings.admin_token(&config::environment)?;
+    let store = Arc::new(Store::open_with(settings.store_options(workers, clock.clone()), progress)?);
+    let (token, token_file) = match given_token {
+        Some(secret) => (admin::Token::new(secret.reveal()), None),
+        None => {
+            let path = store.directory().root().join(token::FILE);
+            let token = token::keep(&path).map_err(system(format!("keep {}", path.display())))?;
+            (token, Some(path))
+        }
+    };
+    let catalog = Arc::new(ArcSwap::from_pointee(catalog));
+    let lists = Arc::new(ArcSwap::from_pointee(lists));
+    let options = settings.edge_options(workers);
+    let edge = ingest::start(options, &store, Arc::clone(&catalog), Arc::clone(&lists), clock.clone());
+    let edge = edge.map_err(system(format!("listen at {}", shown(&settings))))?;
+    let state = State::new(source, settings.clone(), (catalog, lists), edge.handle(), store, clock.clone());
+    let state = Arc::new(state);
+    let options =
+        admin::Options { address: settings.admin.listen, hosts: settings.admin.hosts.clone(), token };
+    let admin = admin::start(options, Arc::clone(&state) as Arc<dyn admin::Operations>);
+    let admin = admin.map_err(system(format!("listen at {}", settings.admin.listen)))?;
+    Ok(Daemon { settings, edge, admin, state, token_file, clock })
+}
+
+fn shown(settings: &Settings) -> String {
+    let addresses: Vec<String> =
+        settings.edge.listen.iter().map(|listen| listen.address.to_string()).collect();
+    addresses.join(", ")
+}
+
+impl Daemon {
+    /// What it was started with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Where visitors come in.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.edge.addresses()
+    }
+
+    /// Where operators come in.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
+    /// The file that holds the admin token, if one was made.
+    pub fn token_file(&self) -> Option<&std::path::Path> {
+        self.token_file.as_deref()
+    }
+
+    /// What the edge can tell.
+    pub fn edge(&self) -> ingest::Handle {
+        self.edge.handle()
+    }
+
+    /// What the store found when it was opened.
+    pub fn report(&self) -> &Report {
+        self.state.store().report()
+    }
+
+    /// The catalog in use.
+    pub fn catalog(&self) -> Arc<ingest::Catalog> {
+        self.state.catalog()
+    }
+
+    /// Loads catalog and lists again, all or nothing; what there is now.
+    ///
+    /// # Errors
+    /// All that is wrong with them; then nothing has changed.
+    pub fn reload(&self) -> Result<String, Problems> {
+        self.state.reload()
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state)
+    }
+
+    /// Stops everything, in order.
+    ///
+    /// # Errors
+    /// What a worker ended with, or the store; or that it was poisoned.
+    pub fn stop(self) -> Result<(), ServeError> {
+        let Self { settings, edge, admin, state, clock, .. } = self;
+        state.announce();
+        if state.store().poison().cause().is_none() {
+            wait(&clock, settings.edge.announce_time);
+        }
+        let drained = edge.stop();
+        admin.stop();
+        let poisoned = state.store().poison().cause().map(str::to_owned);
+        // Whoever still answers an operator holds on to the store; then the next start seals what this one cannot.
+        let closed = match Arc::into_inner(state).and_then(State::into_store) {
+            Some(store) => store.close(),
+            None => Ok(()),
+        };
+        match poisoned {
+            Some(cause) => Err(ServeError::Poisoned(cause)),
+            None => drained.map_err(system("drain the edge")).and(closed.map_err(ServeError::from)),
+        }
+    }
+}
+
+/// Sleeps for so long by this clock.
+fn wait(clock: &Clock, time: Duration) {
+    let end = clock.monotonic() + time;
+    loop {
+        let left = end.saturating_sub(clock.monotonic());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::sleep(clock.nap(left));
+    }
+}

@@ -1,0 +1,220 @@
+//! What operators may ask of the daemon as a whole.
+//!
+//! Keeps: a reload is all or nothing; a catalog's version is higher than any before, over restarts too; a worker never
+//! has to take an old catalog apart.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::Source;
+use crate::admin::{Check, Health, Operations};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{self, Problems, Settings};
+use crate::ingest::{Catalog, Handle, Lists};
+use crate::metrics::{self, Page, process};
+use crate::store::Store;
+use crate::store::space::Room;
+
+/// How long a reload waits for requests that still look at the old catalog, before it leaves it to them.
+const RETIRE_TRIES: u32 = 100;
+const RETIRE_PAUSE: Duration = Duration::from_millis(5);
+
+/// What the actors share, seen from above.
+pub(super) struct State {
+    source: Source,
+    /// As started: most of them need a restart to change.
+    settings: Settings,
+    catalog: Arc<ArcSwap<Catalog>>,
+    lists: Arc<ArcSwap<Lists>>,
+    edge: Handle,
+    store: Arc<Store>,
+    clock: Clock,
+    started: Timestamp,
+    is_leaving: AtomicBool,
+    /// One reload at a time.
+    reloading: Mutex<()>,
+    reloads: AtomicU64,
+    refused_reloads: AtomicU64,
+    last_reload_was_refused: AtomicBool,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("edge", &self.edge).field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    pub(super) fn new(
+        source: Source,
+        settings: Settings,
+        (catalog, lists): (Arc<ArcSwap<Catalog>>, Arc<ArcSwap<Lists>>),
+        edge: Handle,
+        store: Arc<Store>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            source,
+            settings,
+            catalog,
+            lists,
+            edge,
+            store,
+            started: clock.now(),
+            clock,
+            is_leaving: AtomicBool::new(false),
+            reloading: Mutex::new(()),
+            reloads: AtomicU64::new(0),
+            refused_reloads: AtomicU64::new(0),
+            last_reload_was_refused: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The store, if nobody else holds it any more.
+    pub(super) fn into_store(self) -> Option<Store> {
+        Arc::into_inner(self.store)
+    }
+
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+
+    /// Not ready any more.
+    pub(super) fn announce(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// See `Daemon::reload`.
+    pub(super) fn reload(&self) -> Result<String, Problems> {
+        let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = self.try_reload();
+        let counter = if done.is_ok() { &self.reloads } else { &self.refused_reloads };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.last_reload_was_refused.store(done.is_err(), Ordering::Relaxed);
+        done
+    }
+
+    fn try_reload(&self) -> Result<String, Problems> {
+        let settings = (self.source)()?;
+        let now = u64::try_from(self.clock.now().micros()).unwrap_or(0);
+        let version = now.max(self.catalog.load().version() + 1);
+        let catalog = config::catalog::load(settings.catalog_path(), version, &config::environment)?;
+        let lists = config::load_lists(&settings.labels)?;
+        let (campaigns, offers) = (catalog.campaigns().len(), catalog.offers().len());
+        retire(self.lists.swap(Arc::new(lists)));
+        retire(self.catalog.swap(Arc::new(catalog)));
+        let mut told = format!("catalog {version}: {campaigns} campaigns, {offers} offers");
+        let waiting = self.waiting(&settings);
+        if !waiting.is_empty() {
+            told.push_str(&format!("; a restart is needed for {}", waiting.join(", ")));
+        }
+        Ok(told)
+    }
+
+    /// Settings that differ from those that it was started with and that a reload does not change.
+    fn waiting(&self, settings: &Settings) -> Vec<String> {
+        let (now, then) = (settings.entries(), self.settings.entries());
+        let differ = now.iter().zip(&then).filter(|(now, then)| now.value != then.value);
+        let waits = differ.filter(|(now, _)| !matches!(now.section, "catalog" | "labels"));
+        waits.map(|(now, _)| format!("{}.{}", now.section, now.key)).collect()
+    }
+}
+
+/// Drops what was swapped out here, and not in the worker that happened to look at it last: a large catalog takes
+/// many milliseconds to take apart.
+fn retire<T>(mut old: Arc<T>) {
+    for _ in 0..RETIRE_TRIES {
+        match Arc::try_unwrap(old) {
+            Ok(alone) => return drop(alone),
+            Err(shared) => old = shared,
+        }
+        std::thread::sleep(RETIRE_PAUSE);
+    }
+}
+
+impl Operations for State {
+    fn write_metrics(&self, page: &mut Page) {
+        page.sample(&metrics::BUILD, &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        let is_ready = self.checks().iter().all(|check| check.health != Health::Bad);
+        page.sample(&metrics::READY, &[], u64::from(is_ready));
+        self.edge.write_metrics(page);
+        let catalog = self.catalog.load();
+        let samples = [
+            (&metrics::CATALOG_VERSION, catalog.version()),
+            (&metrics::CATALOG_CAMPAIGNS, catalog.campaigns().len() as u64),
+            (&metrics::CATALOG_OFFERS, catalog.offers().len() as u64),
+        ];
+        samples.into_iter().for_each(|(metric, value)| page.sample(metric, &[], value));
+        let reloads = [("taken", &self.reloads), ("refused", &self.refused_reloads)];
+        for (result, count) in reloads {
+            page.sample(&metrics::RELOADS, &[("result", result)], count.load(Ordering::Relaxed));
+        }
+        let was_taken = !self.last_reload_was_refused.load(Ordering::Relaxed);
+        page.sample(&metrics::RELOAD_OK, &[], u64::from(was_taken));
+        self.store.write_metrics(page);
+        page.sample(&metrics::PROCESS_START, &[], u64::from(self.started.seconds()));
+        process::write(page);
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        let (health, detail) = match self.store.poison().cause() {
+            None => (Health::Good, "it can be written".to_owned()),
+            Some(cause) => (Health::Bad, format!("it cannot be written any more: {cause}")),
+        };
+        let store = Check { name: "store", health, detail };
+        let (health, detail) = match self.store.room() {
+            Room::Enough => (Health::Good, "there is room"),
+            Room::Low => (Health::Worrying, "there is little room"),
+            Room::Critical => {
+                (Health::Worrying, "there is hardly any room: clicks are taken, postbacks are not")
+            }
+        };
+        let disk = Check { name: "disk", health, detail: detail.to_owned() };
+        let (health, detail) = match self.is_leaving.load(Ordering::Relaxed) {
+            false => (Health::Good, format!("{} connections", self.edge.connections())),
+            true => (Health::Bad, "requests should go elsewhere: this one is about to stop".to_owned()),
+        };
+        let edge = Check { name: "edge", health, detail };
+        let was_refused = self.last_reload_was_refused.load(Ordering::Relaxed);
+        let (health, detail) = match was_refused {
+            false => (Health::Good, format!("version {}", self.catalog.load().version())),
+            true => {
+                (Health::Worrying, "the last reload was refused, the catalog before it is in use".to_owned())
+            }
+        };
+        vec![store, disk, edge, Check { name: "catalog", health, detail }]
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        let done = State::reload(self).map_err(|problems| problems.to_string());
+        log_reload(&done);
+        done
+    }
+
+    fn roll(&self) -> String {
+        self.edge.roll();
+        "every lane that holds records begins a new segment".to_owned()
+    }
+
+    fn drain(&self) -> String {
+        self.announce();
+        tracing::info!("not ready any more, as an operator asked for");
+        "not ready any more; requests are still taken until the process is stopped".to_owned()
+    }
+}
+
+/// Says in the log what a reload came to.
+pub(super) fn log_reload(done: &Result<String, String>) {
+    match done {
+        Ok(told) => tracing::info!("reloaded: {told}"),
+        Err(why) => tracing::error!("reload refused, nothing has changed:\n{why}"),
+    }
+}

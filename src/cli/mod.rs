@@ -6,12 +6,14 @@
 mod check_config;
 mod config;
 mod inspect;
+mod links;
 mod serve;
 mod settings;
 mod verify;
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -33,6 +35,8 @@ enum Command {
     /// Show settings
     #[command(subcommand)]
     Config(config::Command),
+    /// Print what to paste where, for one campaign
+    Links(links::Arguments),
     /// Check every record of a data folder; exit 1 if something is damaged
     Verify(verify::Arguments),
     /// Print the records of a data folder, one a line
@@ -90,6 +94,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments, &mut out),
         Command::CheckConfig(arguments) => check_config::run(&arguments, &mut out),
         Command::Config(command) => config::run(&command, &mut out),
+        Command::Links(arguments) => links::run(&arguments, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
     };
@@ -108,4 +113,14 @@ fn fail(failure: &Failure) -> ExitCode {
     // Nothing is left to do if standard error is closed too.
     let _unsaid = writeln!(io::stderr(), "clicklog: {}", failure.text);
     ExitCode::from(failure.code)
+}
+
+/// How this machine reaches it.
+fn url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
 }

@@ -1,12 +1,11 @@
 //! `clicklog serve`: everything, until a signal.
 
 use std::io::{self, IsTerminal, Write};
-use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Failure, settings};
+use super::{Failure, settings, url};
 use crate::clock::Clock;
 use crate::config;
 use crate::serve::{self, Daemon, Ended, ServeError};
@@ -98,14 +97,4 @@ fn greet(daemon: &Daemon, out: &mut dyn Write) -> Result<(), Failure> {
         )?;
     }
     Ok(())
-}
-
-/// How this machine reaches it.
-fn url(address: SocketAddr) -> String {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-        ip => ip,
-    };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
 }

@@ -1,5 +1,7 @@
 //! Which of our routes a path is. Pure.
 
+use percent_encoding::percent_decode_str;
+
 use super::catalog::{Campaign, Catalog, ClickPath};
 use crate::event::params::{Params, Source};
 
@@ -45,6 +47,11 @@ pub(super) fn route(path: &str) -> Route<'_> {
     }
 }
 
+/// The campaign that a part of a path names: as it stands, or percent-encoded.
+pub(super) fn campaign<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a Campaign> {
+    catalog.campaign(name).or_else(|| catalog.campaign(&percent_decode_str(name).decode_utf8().ok()?))
+}
+
 /// The campaign that another tracker's click URL means.
 pub(super) fn other_tracker<'a>(catalog: &'a Catalog, path: &str, query: &str) -> Option<&'a Campaign> {
     catalog.click_paths().iter().find_map(|shape| named(catalog, shape, path, query))
@@ -53,7 +60,7 @@ pub(super) fn other_tracker<'a>(catalog: &'a Catalog, path: &str, query: &str) -
 fn named<'a>(catalog: &'a Catalog, shape: &ClickPath, path: &str, query: &str) -> Option<&'a Campaign> {
     if let Some(start) = shape.path.strip_suffix('*') {
         let name = path.strip_prefix(start)?;
-        return catalog.campaign(name.strip_suffix('/').unwrap_or(name));
+        return campaign(catalog, name.strip_suffix('/').unwrap_or(name));
     }
     if *shape.path != *path {
         return None;

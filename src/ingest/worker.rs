@@ -34,7 +34,7 @@ use super::listen::{Listener, Open};
 use super::options::Options;
 use super::outcome::Outcome;
 use super::reply::Reply;
-use super::route::{Route, other_tracker, route};
+use super::route::{Route, campaign, other_tracker, route};
 use super::timed::within;
 use super::visit::Visit;
 use super::{click, through, track};
@@ -241,7 +241,7 @@ impl Worker {
         let method = &parts.method;
         let wanted = match route(visit.path()) {
             _ if method == Method::OPTIONS => return Step::Done(track::preflight(visit.headers())),
-            Route::Click(name) => return Step::Done(self.click(&catalog, catalog.campaign(name), &visit)),
+            Route::Click(name) => return Step::Done(self.click(&catalog, campaign(&catalog, name), &visit)),
             Route::Out(place) => Wanted::Out(place),
             Route::Meta => Wanted::Meta,
             Route::Script => return Step::Done(track::script()),

@@ -1,0 +1,13 @@
+//! The daemon from outside: a whole one in this process, on real sockets and files, with a clock that a test moves.
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod admin;
+mod books;
+mod clicks;
+mod client;
+mod labels;
+mod limits;
+mod reload;
+mod server;
+mod slow;
+mod through;

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -33,8 +33,13 @@ use super::outcome::Outcome;
 use super::proxy;
 use super::reply::{Body, Reply};
 use super::timed::{At, Phase, Timed, within};
+use super::visit::Visit;
 use super::worker::{Step, Word, Worker};
 use crate::store::Lookup;
+
+/// How often and how long a click waits for room: half a second in all, after which it is redirected unrecorded.
+const ROOM_TRIES: u32 = 500;
+const ROOM_PAUSE: Duration = Duration::from_millis(1);
 
 /// What is known of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +80,8 @@ pub(super) async fn serve(
         .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES_MAX)
         .half_close(true)
-        .pipeline_flush(true)
+        // It would hold an answer back while a part of the next request is there, and lose hyper's own 400.
+        .pipeline_flush(false)
         .serve_connection(io, Host(seat));
     let mut connection = pin!(connection);
     let ended = tokio::select! {
@@ -134,28 +140,15 @@ impl Service<Request<Incoming>> for Host {
         seat.phase.begin_service();
         let ticket = Ticket::take(Rc::clone(&seat.worker));
         let (parts, body) = request.into_parts();
+        if parts.headers.contains_key(TRANSFER_ENCODING) && !seat.phase.is_framed_once() {
+            return Answer::Now(Some(seat.finish(ticket, Reply::refusal(Outcome::Framing))));
+        }
         match seat.worker.start(&parts, &seat.peer) {
             Step::Done(reply) => Answer::Now(Some(seat.finish(ticket, reply))),
-            Step::Find(id, wanted) => {
+            step => {
                 let seat = Rc::clone(seat);
                 Answer::Later(Box::pin(async move {
-                    let clicks = seat.worker.shared.clicks.clone();
-                    let found = tokio::task::spawn_blocking(move || clicks.find(&id)).await;
-                    let found = match &found {
-                        Ok(Lookup::Found(found)) => Some((&id, found)),
-                        _ => None,
-                    };
-                    let reply = match seat.worker.visit(&parts, &seat.peer) {
-                        Ok(visit) => seat.worker.found(&visit, wanted, found),
-                        Err(outcome) => Reply::refusal(outcome),
-                    };
-                    seat.finish(ticket, reply)
-                }))
-            }
-            Step::Body => {
-                let seat = Rc::clone(seat);
-                Answer::Later(Box::pin(async move {
-                    let reply = seat.read_body(&parts, body).await;
+                    let reply = seat.go_on(&parts, body, step).await;
                     seat.finish(ticket, reply)
                 }))
             }
@@ -164,6 +157,46 @@ impl Service<Request<Incoming>> for Host {
 }
 
 impl Seat {
+    /// Answers what cannot be answered at once.
+    async fn go_on(&self, parts: &Parts, body: Incoming, step: Step) -> Reply {
+        match step {
+            Step::Done(reply) => reply,
+            Step::Find(id, wanted) => {
+                let clicks = self.worker.shared.clicks.clone();
+                let found = tokio::task::spawn_blocking(move || clicks.find(&id)).await;
+                let found = match &found {
+                    Ok(Lookup::Found(found)) => Some((&id, found)),
+                    _ => None,
+                };
+                self.look(parts, |visit| self.worker.found(visit, wanted, found))
+            }
+            Step::Body => self.read_body(parts, body).await,
+            Step::Wait => {
+                self.wait_for_room().await;
+                let step = self.worker.go(parts, &self.peer);
+                // Deep once at most: what has waited does not wait again.
+                Box::pin(self.go_on(parts, body, step)).await
+            }
+        }
+    }
+
+    /// Waits until there is room for a click, or for as long as a visitor can be kept waiting.
+    async fn wait_for_room(&self) {
+        for _ in 0..ROOM_TRIES {
+            if !self.worker.is_behind() {
+                return;
+            }
+            tokio::time::sleep(ROOM_PAUSE).await;
+        }
+    }
+
+    fn look(&self, parts: &Parts, answer: impl FnOnce(&Visit<'_>) -> Reply) -> Reply {
+        match self.worker.visit(parts, &self.peer) {
+            Ok(visit) => answer(&visit),
+            Err(outcome) => Reply::refusal(outcome),
+        }
+    }
+
     async fn read_body(&self, parts: &Parts, body: Incoming) -> Reply {
         let announced =
             parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -180,10 +213,10 @@ impl Seat {
             Some(Err(_)) => return Reply::refusal(Outcome::Aborted),
             None => return Reply::refusal(Outcome::BodyTimeout),
         };
-        match self.worker.visit(parts, &self.peer) {
-            Ok(visit) => self.worker.track(&visit, &whole),
-            Err(outcome) => Reply::refusal(outcome),
+        if self.worker.is_behind() {
+            self.wait_for_room().await;
         }
+        self.look(parts, |visit| self.worker.track(visit, &whole))
     }
 
     /// Counts the answer, and says when it is the last.

@@ -102,6 +102,7 @@ pub fn start(
         lists,
         visitors: Visitors::new(visitors, (low, high)),
         clicks: store.clicks(),
+        room: store.room_watch(),
         clock,
         counts: (0..workers).map(|_| Counts::default()).collect(),
     });

@@ -9,8 +9,11 @@
 //! Keeps: one timer a connection; a request only moves the deadline, it does not touch the timer.
 //! Time is the injected clock's; the runtime's timer only wakes.
 //! Not here: how long a body may take; the service waits for it and knows (`within`).
+//!
+//! It also keeps the head of a POST as it came: hyper takes a Content-Length away that stands beside a
+//! Transfer-Encoding, and a request that is framed in two ways is how one is smuggled past a proxy.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -50,16 +53,32 @@ pub(super) enum At {
 pub(super) struct Phase {
     at: Cell<At>,
     since: Cell<Duration>,
+    /// From the first byte of a POST that was not sent together with the request before it.
+    post: RefCell<Vec<u8>>,
     clock: Clock,
 }
 
 impl Phase {
     pub(super) fn new(clock: Clock) -> Rc<Self> {
-        Rc::new(Self { at: Cell::new(At::Idle), since: Cell::new(clock.monotonic()), clock })
+        let since = Cell::new(clock.monotonic());
+        Rc::new(Self { at: Cell::new(At::Idle), since, post: RefCell::default(), clock })
     }
 
     pub(super) fn at(&self) -> At {
         self.at.get()
+    }
+
+    /// Whether the POST at hand came with no Content-Length, as far as that can be told: of one that was sent right
+    /// behind another request it cannot.
+    pub(super) fn is_framed_once(&self) -> bool {
+        let post = self.post.borrow();
+        let head = post.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|end| &post[..end]);
+        let mut lines = head.unwrap_or_default().split(|byte| *byte == b'\n');
+        let is_length = |line: &[u8]| {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            name.trim_ascii().eq_ignore_ascii_case(b"content-length")
+        };
+        head.is_some() && !lines.any(is_length)
     }
 
     /// A request is complete, as far as its head goes.
@@ -72,13 +91,24 @@ impl Phase {
     pub(super) fn end_service(&self) -> Duration {
         let now = self.clock.monotonic();
         self.at.set(At::Idle);
+        // Most requests are no POST, and most connections idle.
+        drop(self.post.take());
         now.saturating_sub(self.since.replace(now))
     }
 
-    fn heard(&self) {
-        if self.at.get() == At::Idle {
-            self.at.set(At::Head);
-            self.since.set(self.clock.monotonic());
+    fn heard(&self, bytes: &[u8]) {
+        let mut is_post = false;
+        match self.at.get() {
+            At::Idle => {
+                self.at.set(At::Head);
+                self.since.set(self.clock.monotonic());
+                is_post = bytes.starts_with(b"P");
+            }
+            At::Head => is_post = !self.post.borrow().is_empty(),
+            At::Service => {}
+        }
+        if is_post {
+            self.post.borrow_mut().extend_from_slice(bytes);
         }
     }
 
@@ -153,7 +183,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         let before = buffer.filled().len();
         if let Poll::Ready(done) = Pin::new(&mut self.stream).poll_read(context, buffer) {
             if buffer.filled().len() > before {
-                self.phase.heard();
+                self.phase.heard(&buffer.filled()[before..]);
             }
             return Poll::Ready(done);
         }

@@ -43,7 +43,11 @@ use crate::event::click::{ClickKind, Labels};
 use crate::event::click_id::ClickId;
 use crate::store::clicks::{Clicks, FoundClick};
 use crate::store::sealed::Tried;
-use crate::store::{Lookup, clicks::ClickWriter};
+use crate::store::space::Room;
+use crate::store::{Lookup, RoomWatch, clicks::ClickWriter};
+
+/// Bytes of a click's record: its texts come from a head, and a form's parameters have a bound too.
+const CLICK_BYTES_MAX: u32 = 40 * 1024;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -53,6 +57,7 @@ pub(super) struct Shared {
     pub(super) lists: Arc<ArcSwap<Lists>>,
     pub(super) visitors: Visitors,
     pub(super) clicks: Clicks,
+    pub(super) room: RoomWatch,
     pub(super) clock: Clock,
     pub(super) guests: Guests,
     pub(super) counts: Vec<Counts>,
@@ -83,6 +88,8 @@ pub(super) enum Step {
     Find(ClickId, Wanted),
     /// Its body must be read.
     Body,
+    /// There is no room for a record, and soon there will be some.
+    Wait,
 }
 
 /// Why a click is looked for.
@@ -231,8 +238,19 @@ impl Worker {
         Ok(Visit { parts, host, address, is_https, time: self.shared.clock.now() })
     }
 
+    /// Whether a click should wait a little. A segment that is being made is there in some milliseconds; without any
+    /// left on a full disk, waiting would only slow the visitor down.
+    pub(super) fn is_behind(&self) -> bool {
+        self.hot.borrow().writer.is_behind(CLICK_BYTES_MAX) && self.shared.room.room() != Room::Critical
+    }
+
     /// Answers what can be answered at once.
     pub(super) fn start(&self, parts: &Parts, peer: &Peer) -> Step {
+        if self.is_behind() { Step::Wait } else { self.go(parts, peer) }
+    }
+
+    /// As `start`, for a request that has waited for room.
+    pub(super) fn go(&self, parts: &Parts, peer: &Peer) -> Step {
         let visit = match self.visit(parts, peer) {
             Ok(visit) => visit,
             Err(outcome) => return Step::Done(Reply::refusal(outcome)),

@@ -64,6 +64,12 @@ impl ClickWriter {
         Ok(Recorded { click_id: self.clicks.keys.encode(place), appended })
     }
 
+    /// Whether a click with texts of this length would find no room right now, because the next segment is being made.
+    #[inline]
+    pub fn is_behind(&self, text_bytes: u32) -> bool {
+        self.writer.is_behind(text_bytes)
+    }
+
     /// See `LaneWriter::tick`.
     ///
     /// # Errors

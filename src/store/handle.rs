@@ -35,6 +35,17 @@ pub struct Store {
     _lock: Lock,
 }
 
+/// What the room left on the disk allows, as of now. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RoomWatch(Arc<Shared>);
+
+impl RoomWatch {
+    /// See `Store::room`.
+    pub fn room(&self) -> Room {
+        self.0.room()
+    }
+}
+
 impl Store {
     /// Opens the data folder, recovers what was left unsealed, and makes every lane ready to be appended to.
     ///
@@ -158,6 +169,11 @@ impl Store {
     /// What the room left on the disk allows.
     pub fn room(&self) -> Room {
         self.shared.room()
+    }
+
+    /// The same, for somebody who asks often.
+    pub fn room_watch(&self) -> RoomWatch {
+        RoomWatch(Arc::clone(&self.shared))
     }
 
     /// The switch that a failed sync throws.

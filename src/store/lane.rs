@@ -447,6 +447,13 @@ impl LaneWriter {
         Ok(Appended { position, ordinal: placed.ordinal })
     }
 
+    /// Whether a record of this length would find no room right now: the segment is full and the next one not ready.
+    #[inline]
+    pub fn is_behind(&self, payload_bytes: u32) -> bool {
+        let fits = self.current.as_ref().is_some_and(|current| current.fits(payload_bytes));
+        !fits && !self.lane.has_next()
+    }
+
     /// Rolls to the next segment if the hour of the current one is over. Call it now and then on an idle lane.
     ///
     /// # Errors

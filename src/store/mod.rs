@@ -35,7 +35,7 @@ pub mod watermark;
 
 pub use background::Counters;
 pub use error::{Error, Result};
-pub use handle::Store;
+pub use handle::{RoomWatch, Store};
 pub use lane::{Appended, Lane, LaneWriter, Level, Lookup};
 pub use open::Progress;
 pub use options::Options;

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use clicklog::config::catalog::{BUILT_IN, CATALOG_BYTES_MAX, load};
+use clicklog::config::catalog::{self, BUILT_IN, CATALOG_BYTES_MAX, load};
 use clicklog::config::{PROBLEMS_MAX, Problems, offer_warning, warnings};
 use clicklog::event::money::{Currency, Micros, Money};
 use clicklog::ingest::{AddressPolicy, Catalog, Cost, Redirect};
@@ -13,10 +13,7 @@ use proptest::prelude::*;
 const NOBODY: &dyn Fn(&str) -> Option<String> = &|_| None;
 
 fn parse(text: &str) -> Result<Catalog, Problems> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("c.toml");
-    std::fs::write(&path, text).unwrap();
-    load(&path, 7, &|name| (name == "REVBOOST").then(|| "hush".to_owned()))
+    catalog::parse("c.toml", text, 7, &|name| (name == "REVBOOST").then(|| "hush".to_owned()))
 }
 
 fn wrong(text: &str) -> String {

@@ -77,6 +77,39 @@ fn each_tracker_s_spelling_is_filled() {
 }
 
 #[test]
+fn what_its_author_wrote_is_made_fit_for_where_it_stands_or_refused() {
+    let pairs = [("click_id", "C1")];
+    let cases = [
+        (
+            "https://o.example/früh ling?q=a b&ü={click_id}#é",
+            "https://o.example/fr%C3%BCh%20ling?q=a%20b&%C3%BC=C1#%C3%A9",
+        ),
+        ("https://o.example/%20a?b=%41", "https://o.example/%20a?b=%41"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(url(text, &pairs), expected);
+    }
+    let form = made("name=Jörg K&c={click_id}", Target::Form, Missing::Empty, &values(&pairs)).unwrap();
+    assert_eq!(form, "name=J%C3%B6rg%20K&c=C1");
+    for (text, target) in [
+        ("https://o.example/\u{3}?c={click_id}", Target::Url),
+        ("https://o.example/a\tb", Target::Url),
+        ("https://öst.example/?c={click_id}", Target::Url),
+        ("https://o example/", Target::Url),
+        ("https://\\#o.example/", Target::Url),
+        ("https:///o.example/", Target::Url),
+        ("https://user:secret@o.example/", Target::Url),
+        ("https://o.example\u{7f}/", Target::Url),
+        ("a=\u{1}", Target::Form),
+        ("Jörg", Target::Header),
+        ("a\u{1f}b", Target::Header),
+    ] {
+        let refused = Template::parse(text, target, &Names::default(), Missing::Empty);
+        assert!(refused.is_err(), "{text:?} is taken as {refused:?}");
+    }
+}
+
+#[test]
 fn a_missing_value_is_left_out_as_it_was_asked_for() {
     let text = "https://o.example/a?x={gclid}&y=1&z={fbclid}{gclid}#f";
     let drop = |pairs: &[(&str, &str)]| made(text, Target::Url, Missing::Drop, &values(pairs)).unwrap();

@@ -39,9 +39,22 @@ pub const BUILT_IN: &str = include_str!("../../config/catalog.toml");
 /// All that is wrong with it.
 pub fn load(path: &Path, version: u64, environment: Environment<'_>) -> Result<ingest::Catalog, Problems> {
     if path.as_os_str().is_empty() {
-        return compile(vec![Source::new(Path::new("built-in"), BUILT_IN.to_owned())], version, environment);
+        return parse("built-in", BUILT_IN, version, environment);
     }
     compile(sources(path)?, version, environment)
+}
+
+/// As `load`, of a text that problems call `name`.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn parse(
+    name: &str,
+    text: &str,
+    version: u64,
+    environment: Environment<'_>,
+) -> Result<ingest::Catalog, Problems> {
+    compile(vec![Source::new(Path::new(name), text.to_owned())], version, environment)
 }
 
 /// The text of the file, or of each file of the folder, in the order of their names.
@@ -75,7 +88,7 @@ fn sources(path: &Path) -> Result<Vec<Source>, Problem> {
 }
 
 /// Checks and compiles what was read.
-pub(super) fn compile(
+fn compile(
     sources: Vec<Source>,
     version: u64,
     environment: Environment<'_>,

@@ -79,7 +79,8 @@ pub(super) fn preflight(headers: &HeaderMap) -> Reply {
 }
 
 fn with_origin(mut reply: Reply, headers: &HeaderMap) -> Reply {
-    if let Some(origin) = headers.get(ORIGIN) {
+    // What is not visible ASCII is no origin of any browser.
+    if let Some(origin) = headers.get(ORIGIN).filter(|origin| origin.to_str().is_ok()) {
         reply.headers().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         reply.headers().insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         reply.headers().insert(VARY, HeaderValue::from_static("origin"));

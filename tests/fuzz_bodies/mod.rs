@@ -6,11 +6,13 @@
 
 #![expect(clippy::expect_used, reason = "a body that fails is how a bug shows")]
 
+mod daemon;
 mod event;
 mod operations;
 mod start;
 mod store;
 
+pub(crate) use daemon::{catalog, request, template};
 pub(crate) use event::{click_id, codec, money, params, timestamp};
 pub(crate) use operations::operations;
 pub(crate) use start::{manifest, scan};
@@ -21,6 +23,7 @@ pub(crate) type Body = fn(&[u8]);
 
 /// Every body, under the name of its target, of its file in `fuzz/fuzz_targets`, and of its corpus.
 pub(crate) const BODIES: &[(&str, Body)] = &[
+    ("catalog", catalog),
     ("click_id", click_id),
     ("codec", codec),
     ("dedupe_checkpoint", dedupe_checkpoint),
@@ -30,7 +33,9 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("operations", operations),
     ("params", params),
     ("record", record),
+    ("request", request),
     ("scan", scan),
+    ("template", template),
     ("timestamp", timestamp),
 ];
 

@@ -114,6 +114,17 @@ pub enum RenderError {
     TooLong,
 }
 
+impl Target {
+    /// Whether this must not stand in a template's own text.
+    fn refuses(self, letter: char) -> bool {
+        match self {
+            Self::Json | Self::Text => false,
+            Self::Url | Self::Form => letter.is_control(),
+            Self::Header => letter.is_control() || !letter.is_ascii(),
+        }
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -135,10 +146,9 @@ impl Template {
         if text.len() > TEMPLATE_BYTES_MAX {
             return Err(error(TEMPLATE_BYTES_MAX..text.len(), "the template is too long"));
         }
-        if let Some(at) =
-            text.find(['\r', '\n', '\0']).filter(|_| target != Target::Json && target != Target::Text)
-        {
-            return Err(error(at..at + 1, "a line must not end here"));
+        if let Some((at, letter)) = text.char_indices().find(|(_, letter)| target.refuses(*letter)) {
+            let what = if letter.is_control() { "a control character" } else { "what is not ASCII" };
+            return Err(error(at..at + letter.len_utf8(), &format!("{what} must not stand here")));
         }
         let mut compiler = Compiler::new(target);
         let mut gaps = 0;
@@ -165,6 +175,10 @@ impl Template {
         }
         if !compiler.has_host() {
             return Err(error(0..text.len(), "not an absolute http or https URL"));
+        }
+        if target == Target::Url && !compiler.is_host_plain() {
+            let what = "a host has letters, digits, dots and dashes (others in Punycode) and perhaps a port";
+            return Err(error(0..text.len(), what));
         }
         if compiler.has_dotted_gap {
             return Err(error(
@@ -381,6 +395,8 @@ enum At {
 struct Compiler {
     at: At,
     literals: String,
+    /// Where in them a URL's host and port end.
+    authority_end: Option<usize>,
     parts: Vec<Part>,
     /// The current path segment: has it a gap, and is the rest of it only dots?
     segment: (bool, String),
@@ -397,7 +413,8 @@ impl Compiler {
             Target::Text => At::Text,
         };
         let parts = if target == Target::Form { vec![Part::Pair] } else { Vec::new() };
-        Self { at, literals: String::new(), parts, segment: (false, String::new()), has_dotted_gap: false }
+        let segment = (false, String::new());
+        Self { at, literals: String::new(), authority_end: None, parts, segment, has_dotted_gap: false }
     }
 
     fn place(&self) -> Option<Place> {
@@ -432,6 +449,7 @@ impl Compiler {
         match (self.at, letter) {
             (At::Authority, '/' | '?' | '#' | '\\') if self.has_authority() => {
                 self.at = At::Path;
+                self.authority_end = Some(self.literals.len());
                 self.letter(letter);
             }
             (At::Path, '?') => {
@@ -453,8 +471,9 @@ impl Compiler {
             }
             (At::Path, _) => {
                 self.segment.1.push(letter);
-                self.literals.push(letter);
+                self.push(letter);
             }
+            (At::Query | At::Fragment, _) => self.push(letter),
             (At::Json(is_string), '"') => {
                 let slashes = self.literals.bytes().rev().take_while(|byte| *byte == b'\\').count();
                 let is_escaped = is_string && !slashes.is_multiple_of(2);
@@ -463,6 +482,24 @@ impl Compiler {
             }
             _ => self.literals.push(letter),
         }
+    }
+
+    /// Adds a letter to a URL or a form, escaped if it could not stand there.
+    fn push(&mut self, letter: char) {
+        if letter.is_ascii_graphic() {
+            return self.literals.push(letter);
+        }
+        for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+            self.literals.push_str(&format!("%{byte:02X}"));
+        }
+    }
+
+    /// Whether the host, with its port, is one that every client takes as it stands.
+    fn is_host_plain(&self) -> bool {
+        let end = self.authority_end.unwrap_or(self.literals.len());
+        let authority = self.literals.get(..end).unwrap_or_default();
+        let host = authority.split_once("://").map_or("", |(_, host)| host);
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
     }
 
     /// Whether a whole host has been read.

@@ -6,6 +6,7 @@
 mod check_config;
 mod config;
 mod inspect;
+mod load;
 mod settings;
 mod verify;
 
@@ -34,6 +35,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Print the records of a data folder, one a line
     Inspect(inspect::Arguments),
+    /// Send requests to a server, flat out or at a steady rate; exit 1 if none succeeded
+    Load(load::Arguments),
 }
 
 /// How a result is printed.
@@ -88,6 +91,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Config(command) => config::run(&command, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
+        Command::Load(arguments) => load::run(&arguments, &mut out),
     };
     let flushed = out.flush();
     match (done, flushed) {

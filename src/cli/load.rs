@@ -123,7 +123,11 @@ impl Arguments {
 fn method(text: &str) -> Result<Method, String> {
     let method = text.parse().map_err(|_| "not a method".to_owned())?;
     // What follows the answer would not be HTTP.
-    if method == Method::CONNECT { Err("CONNECT opens a tunnel, it loads nothing".to_owned()) } else { Ok(method) }
+    if method == Method::CONNECT {
+        Err("CONNECT opens a tunnel, it loads nothing".to_owned())
+    } else {
+        Ok(method)
+    }
 }
 
 /// The first Ctrl-C ends the load and shows the report; a second one does not wait for that.

@@ -55,8 +55,6 @@ pub const TARGETS_MAX: usize = 1000;
 /// The longest run, warm-up, or wait for an answer.
 pub const TIME_MAX: Duration = Duration::from_secs(7 * 86_400);
 
-/// Threads are there before the first request of a schedule is due.
-const LEAD: Duration = Duration::from_millis(10);
 /// How often a thread looks whether somebody wants it to stop.
 const LOOK: Duration = Duration::from_millis(25);
 /// How long an address may take to prove that it is the right one of several.
@@ -141,7 +139,9 @@ pub enum LoadError {
         source: io::Error,
     },
     /// URLs lead to different servers.
-    #[error("{0} and {1} are not at one address: load them in runs of their own, or name the host by a header")]
+    #[error(
+        "{0} and {1} are not at one address: load them in runs of their own, or name the host by a header"
+    )]
     Apart(String, String),
     /// The thread could not begin.
     #[error("cannot start a load thread")]
@@ -231,21 +231,23 @@ impl Plan {
 pub fn run(plan: &Plan, clock: &Clock, shutdown: &Shutdown) -> Result<Report, LoadError> {
     plan.check()?;
     let address = address(&plan.targets)?;
-    let lead = if plan.rate.is_some() { LEAD } else { Duration::ZERO };
-    let times = Times::new(plan, clock.monotonic() + lead);
+    let times = Times::new(plan, clock.monotonic());
     let parts = (0..plan.threads).map(|index| Part { index, of: plan.threads });
     let ended: Vec<Result<Ended, LoadError>> = std::thread::scope(|scope| {
         let threads: Vec<_> = parts
             .map(|part| {
                 let thread = Thread { plan, times, part, address, clock, shutdown };
-                std::thread::Builder::new().name(format!("load-{}", part.index)).spawn_scoped(scope, move || {
-                    let ended = thread.run();
-                    if ended.is_err() {
-                        // Half a load is not the one that was asked for.
-                        shutdown.trip();
-                    }
-                    ended
-                })
+                std::thread::Builder::new().name(format!("load-{}", part.index)).spawn_scoped(
+                    scope,
+                    move || {
+                        let ended = thread.run();
+                        if ended.is_err() {
+                            // Half a load is not the one that was asked for.
+                            shutdown.trip();
+                        }
+                        ended
+                    },
+                )
             })
             .collect();
         let join = |thread: io::Result<std::thread::ScopedJoinHandle<'_, _>>| match thread {

@@ -151,7 +151,12 @@ impl fmt::Display for Report {
             (self.wanted_per_s, self.rate_ratio(), self.is_rate_kept())
         {
             let word = if kept { "kept" } else { "NOT kept" };
-            writeln!(f, "rate       {word}: {:.1} % of {wanted}/s, {} never sent", ratio * 100.0, self.unsent)?;
+            writeln!(
+                f,
+                "rate       {word}: {:.1} % of {wanted}/s, {} never sent",
+                ratio * 100.0,
+                self.unsent
+            )?;
         }
         let classes: Vec<_> =
             (2..6).map(|hundreds| format!("{hundreds}xx {}", self.class(hundreds))).collect();

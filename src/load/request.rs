@@ -182,7 +182,10 @@ mod tests {
     #[test]
     fn a_request_is_that_of_a_browser_behind_a_proxy() {
         let text = written(&plan(&["http://h:81/c/demo"]), 0);
-        assert!(text.starts_with("GET /c/demo HTTP/1.1\r\nHost: h:81\r\nUser-Agent: Mozilla/5.0 ("), "{text}");
+        assert!(
+            text.starts_with("GET /c/demo HTTP/1.1\r\nHost: h:81\r\nUser-Agent: Mozilla/5.0 ("),
+            "{text}"
+        );
         assert!(text.contains("\r\nX-Forwarded-For: ") && text.ends_with("\r\n\r\n"), "{text}");
         assert!((250..450).contains(&text.len()), "{}", text.len());
     }

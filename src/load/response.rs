@@ -270,7 +270,8 @@ mod tests {
 
     #[test]
     fn an_answer_to_head_has_no_body() {
-        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 5\r\n\r\n";
+        let text =
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 5\r\n\r\n";
         assert_eq!(read(text, &[], true), Ok(vec![(200, true), (404, true)]));
     }
 

@@ -30,8 +30,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, in the order of a report.
-    pub const ALL: [Self; 5] =
-        [Self::Connect, Self::Io, Self::Timeout, Self::BadResponse, Self::Interrupted];
+    pub const ALL: [Self; 5] = [Self::Connect, Self::Io, Self::Timeout, Self::BadResponse, Self::Interrupted];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {

@@ -204,7 +204,8 @@ impl Turns {
                 due.set(due.get() + 1);
                 self.bell.notify_one();
             }
-            if alarm.wait(self.due_at(due.get()).saturating_sub(now)).await.is_err() {
+            let left = self.due_at(due.get()).saturating_sub(now);
+            if alarm.wait(self.clock.nap(left)).await.is_err() {
                 // Later by up to a millisecond, and so are the latencies: nothing gets lost.
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -260,7 +261,8 @@ impl Alarm {
 
     async fn wait(&self, time: Duration) -> std::io::Result<()> {
         // Zero would stop the timer.
-        let it_value = Timespec::try_from(time.max(Duration::from_nanos(1))).map_err(std::io::Error::other)?;
+        let it_value =
+            Timespec::try_from(time.max(Duration::from_nanos(1))).map_err(std::io::Error::other)?;
         let once = Itimerspec { it_interval: Timespec::default(), it_value };
         timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;
         loop {

@@ -59,7 +59,8 @@ impl Visitors {
         let mixed = mix(self.seed ^ u64::from(number).wrapping_mul(GAMMA));
         let agent = AGENTS.get(below(mixed, 20) as usize).copied().unwrap_or_default();
         // An odd factor and a shift take the numbers below 2^30 to each other, no two to the same one.
-        let place = number.wrapping_mul(0x9E37_79B1).wrapping_add(below(mix(self.seed), u32::MAX)) % VISITORS_MAX;
+        let place =
+            number.wrapping_mul(0x9E37_79B1).wrapping_add(below(mix(self.seed), u32::MAX)) % VISITORS_MAX;
         Visitor { number, address: address(place), agent }
     }
 }

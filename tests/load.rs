@@ -1,6 +1,7 @@
 //! The load generator against servers that behave, and servers that do not: real sockets on port 0, and a clock that
 //! the server moves where time matters.
 #![cfg(feature = "daemon")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};

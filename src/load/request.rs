@@ -98,7 +98,7 @@ fn parts(plan: &Plan, target: &Target) -> Vec<Part> {
     }
     for (name, gap) in [("User-Agent", Part::Agent), ("X-Forwarded-For", Part::Address)] {
         if is_free(name) {
-            parts.text(&format!("{name}: "));
+            parts.text(format!("{name}: "));
             parts.gap(gap);
             parts.text("\r\n");
         }

@@ -105,8 +105,9 @@ impl FromStr for Target {
         let (authority, path) = rest.split_at(path_at);
         let bad = || TargetError::Authority(authority.to_owned());
         let parsed: Authority = authority.parse().map_err(|_| bad())?;
-        let is_port_valid =
-            !authority.ends_with(':') && (parsed.port().is_none() || parsed.port_u16().is_some());
+        // Not `port()`: that has none for a number that is too great.
+        let port = authority.strip_prefix(parsed.host()).unwrap_or_default();
+        let is_port_valid = port.is_empty() || parsed.port_u16().is_some();
         if authority.contains('@') || parsed.host().is_empty() || !is_port_valid {
             return Err(bad());
         }

@@ -84,8 +84,12 @@ pub(super) struct Turns {
     pace: Pace,
     taken: Cell<u64>,
     end: Cell<End>,
-    /// Rung once for each turn that falls due, and for all at the end.
+    /// Rung for one waiting connection when a turn falls due, and for all at the end.
     bell: Notify,
+    /// Connections that wait for the bell.
+    waiting: Cell<u64>,
+    /// One more of them.
+    joined: Notify,
 }
 
 #[derive(Debug)]
@@ -95,9 +99,8 @@ enum Pace {
     Steady {
         per_second: u64,
         warm_up: u64,
-        /// This thread's, as all below.
+        /// This thread's.
         slots: u64,
-        due: Cell<u64>,
     },
 }
 
@@ -123,11 +126,20 @@ impl Turns {
                     Limit::Time(time) => slots_before(per_second, plan.warm_up.saturating_add(time)),
                     Limit::Requests(requests) => warm_up.saturating_add(requests),
                 };
-                Pace::Steady { per_second, warm_up, slots: part.share(slots), due: Cell::new(0) }
+                Pace::Steady { per_second, warm_up, slots: part.share(slots) }
             }
         };
-        let (taken, end) = (Cell::new(0), Cell::new(End::Ahead));
-        let turns = Self { clock, part, times, pace, taken, end, bell: Notify::new() };
+        let turns = Self {
+            clock,
+            part,
+            times,
+            pace,
+            taken: Cell::new(0),
+            end: Cell::new(End::Ahead),
+            bell: Notify::new(),
+            waiting: Cell::new(0),
+            joined: Notify::new(),
+        };
         turns.look_for_the_end();
         turns
     }
@@ -139,22 +151,24 @@ impl Turns {
         }
         let taken = self.taken.get();
         let number = self.part.number(taken);
+        let now = self.clock.monotonic();
         let turn = match &self.pace {
-            Pace::Flat(left) => {
-                let due = self.clock.monotonic();
-                if due >= self.times.end {
-                    self.finish(End::Reached);
-                    return None;
-                }
-                let is_counted = due >= self.times.counted;
-                left.set(left.get() - u64::from(is_counted));
-                Turn { number, due, is_counted }
+            Pace::Flat(_) if now >= self.times.end => {
+                self.finish(End::Reached);
+                return None;
             }
-            Pace::Steady { due, .. } if taken >= due.get() => return None,
+            Pace::Flat(left) => {
+                let is_counted = now >= self.times.counted;
+                left.set(left.get() - u64::from(is_counted));
+                Turn { number, due: now, is_counted }
+            }
             Pace::Steady { warm_up, .. } => {
                 Turn { number, due: self.due_at(taken), is_counted: number >= *warm_up }
             }
         };
+        if turn.due > now {
+            return None;
+        }
         self.taken.set(taken + 1);
         self.look_for_the_end();
         Some(turn)
@@ -162,6 +176,7 @@ impl Turns {
 
     /// Waits until a turn may be due, or the end has come. Wakes without a reason now and then.
     pub(super) async fn bell(&self) {
+        let _leaves = Waiting::join(self);
         self.bell.notified().await;
     }
 
@@ -195,17 +210,23 @@ impl Turns {
         }
     }
 
-    /// Rings the bell for each turn of the schedule when it is due.
+    /// Rings the bell when a turn is due, as long as somebody waits for it: busy connections look for themselves.
     pub(super) async fn keep_pace(self: Rc<Self>, alarm: Alarm) {
-        let Pace::Steady { slots, due, .. } = &self.pace else { return };
-        while due.get() < *slots && !self.is_over() {
-            let now = self.clock.monotonic();
-            while due.get() < *slots && self.due_at(due.get()) <= now {
-                due.set(due.get() + 1);
-                self.bell.notify_one();
+        let Pace::Steady { slots, .. } = self.pace else { return };
+        // Turns that somebody has been called for, or that are taken already.
+        let mut called = 0;
+        while !self.is_over() {
+            called = self.taken.get().max(called);
+            let all_are_called = self.waiting.get() <= called - self.taken.get();
+            if all_are_called || called == slots {
+                self.joined.notified().await;
+                continue;
             }
-            let left = self.due_at(due.get()).saturating_sub(now);
-            if alarm.wait(self.clock.nap(left)).await.is_err() {
+            let left = self.due_at(called).saturating_sub(self.clock.monotonic());
+            if left.is_zero() {
+                called += 1;
+                self.bell.notify_one();
+            } else if alarm.wait(self.clock.nap(left)).await.is_err() {
                 // Later by up to a millisecond, and so are the latencies: nothing gets lost.
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -237,6 +258,23 @@ impl Turns {
     fn finish(&self, end: End) {
         self.end.set(end);
         self.bell.notify_waiters();
+    }
+}
+
+/// One connection that waits for the bell, until it is dropped.
+struct Waiting<'a>(&'a Turns);
+
+impl<'a> Waiting<'a> {
+    fn join(turns: &'a Turns) -> Self {
+        turns.waiting.set(turns.waiting.get() + 1);
+        turns.joined.notify_one();
+        Self(turns)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
     }
 }
 
@@ -293,11 +331,7 @@ mod tests {
         Plan { rate, limit, warm_up: SECOND, ..Plan::new(vec!["http://h/".parse().unwrap()]) }
     }
 
-    /// Makes all due, and takes them.
     fn take_all(turns: &Turns) -> Vec<Turn> {
-        if let Pace::Steady { slots, due, .. } = &turns.pace {
-            due.set(*slots);
-        }
         std::iter::from_fn(|| turns.take()).collect()
     }
 
@@ -305,13 +339,18 @@ mod tests {
     fn threads_share_one_even_schedule() {
         for (limit, counted) in [(Limit::Time(2 * SECOND), 6), (Limit::Requests(4), 4)] {
             let plan = plan(Some(3), limit);
-            let mut all = Vec::new();
+            let (mut all, mut later) = (Vec::new(), Vec::new());
             for index in 0..2 {
-                let (turns, _) = turns(&plan, Part { index, of: 2 });
-                assert_eq!(turns.take(), None, "nothing is due yet");
+                let (turns, hand) = turns(&plan, Part { index, of: 2 });
+                // The first turn of the first thread is due at once, no other is.
                 all.extend(take_all(&turns));
-                assert!(turns.is_over() && turns.untaken() == 0);
+                assert_eq!(all.len(), 1);
+                hand.advance(9 * SECOND);
+                later.extend(take_all(&turns));
+                assert_eq!(turns.untaken(), 0);
+                assert!(turns.is_over());
             }
+            all.append(&mut later);
             all.sort_by_key(|turn| turn.number);
             assert_eq!(all.iter().filter(|turn| turn.is_counted).count(), counted);
             for (number, turn) in (0..).zip(&all) {

@@ -67,7 +67,7 @@ impl Visitors {
 
 /// The address at a place below 2^30.
 fn address(place: u32) -> Ipv4Addr {
-    let [first, b, c, d] = place.to_be_bytes();
+    let [d, c, b, first] = place.to_le_bytes();
     let mut left = first;
     for (start, len) in FIRST_OCTETS {
         if left < len {

@@ -252,6 +252,7 @@ fn a_server_that_is_away_is_an_error_each_time() {
     }
     let report = load(&Plan { connections: 3, ..plan });
     assert_eq!(faults(&report), BTreeMap::from([("connect_errors", 6)]));
+    assert_eq!((report.bytes_sent, report.connections_opened), (0, 0));
     assert!(!report.has_success());
 }
 
@@ -498,6 +499,9 @@ fn the_command_reports_in_json_with_stable_names() {
     {
         assert!(report.contains_key(name), "{name}: {text}");
     }
+    let (_, help, _) = command(&["--help"]);
+    // clap takes the third gap for a line end.
+    assert!(help.contains("{visitor}, {random} and n in braces"), "{help}");
     let (_, text, _) = command(&[&[url.as_str()], &common[..]].concat());
     assert!(text.contains("requests   20 in ") && text.contains("  302      20\n"), "{text}");
 }

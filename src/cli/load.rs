@@ -16,8 +16,8 @@ use crate::shutdown::Shutdown;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// What to ask for, as `http://host:port/path`, or `WEIGHT*URL` for one of several; {n}, {visitor} and {random}
-    /// in it are filled anew for each request
+    /// What to ask for, as `http://host:port/path`, or `WEIGHT*URL` for one of several. Each request fills the gaps
+    /// {visitor}, {random} and n in braces, which is its number
     #[arg(required = true, value_name = "URL")]
     targets: Vec<Target>,
     /// Connections, over all threads

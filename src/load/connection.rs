@@ -81,6 +81,8 @@ struct Pending {
     turn: Turn,
     /// When it was written, or when opening a connection for it began.
     sent: Duration,
+    /// Its bytes.
+    len: usize,
 }
 
 /// What woke a connection.
@@ -150,12 +152,11 @@ impl Connection {
             let before = self.out.len();
             self.shared.requests.write(turn.number, &mut self.out);
             let sent = self.shared.clock.monotonic();
-            self.pending.push_back(Pending { turn, sent });
+            self.pending.push_back(Pending { turn, sent, len: self.out.len() - before });
             if turn.is_counted {
                 let mut tally = self.shared.tally.borrow_mut();
                 tally.sent += 1;
                 tally.last_sent = sent;
-                tally.bytes_sent += (self.out.len() - before) as u64;
             }
         }
     }
@@ -241,12 +242,13 @@ impl Connection {
         {
             saved.borrow_mut().push(location);
         }
-        if let Some(Pending { turn, sent }) = self.pending.pop_front()
+        if let Some(Pending { turn, sent, len }) = self.pending.pop_front()
             && turn.is_counted
         {
             let mut tally = self.shared.tally.borrow_mut();
             tally.answer(answer.status, now.saturating_sub(turn.due), now.saturating_sub(sent));
             tally.last_answer = now;
+            tally.bytes_sent += len as u64;
         }
     }
 
@@ -276,7 +278,10 @@ impl Connection {
         let faults = std::iter::once(first).chain(std::iter::repeat(rest));
         for (pending, fault) in self.pending.drain(..).zip(faults) {
             if pending.turn.is_counted {
-                self.shared.tally.borrow_mut().fault(fault);
+                let mut tally = self.shared.tally.borrow_mut();
+                tally.fault(fault);
+                // Without a connection they went nowhere.
+                tally.bytes_sent += if self.wire.is_some() { pending.len as u64 } else { 0 };
             }
         }
         self.close();

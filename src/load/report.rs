@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::Ended;
+use super::plan::{Limit, Plan};
 use super::tally::{Fault, Latencies};
 use super::turns::Times;
-use super::{Ended, Limit, Plan};
 
 /// A rate counts as kept from this share on: the run's own edges cost a little.
 const KEPT_FROM: f64 = 0.99;
@@ -181,6 +182,9 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Quantiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.count == 0 {
+            return f.write_str("of no answer");
+        }
         for (name, value_us) in self.values_us {
             write!(f, "{} {:.3}  ", name.replace('_', "."), value_us as f64 / 1000.0)?;
         }

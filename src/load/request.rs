@@ -4,7 +4,7 @@
 //! Keeps: all that does not change is written once; a request is copied together without an allocation.
 //! Not here: when it is sent (`turns`).
 
-use super::Plan;
+use super::plan::Plan;
 use super::target::{Header, Piece, Target};
 use super::visitor::{Chance, Visitors};
 

@@ -10,13 +10,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-};
-use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Notify;
 
-use super::{Limit, Plan};
+use super::alarm::Alarm;
+use super::plan::{Limit, Plan};
 use crate::clock::Clock;
 
 /// How long a request that is due when time is up may still wait for its connection.
@@ -283,37 +280,6 @@ fn slots_before(per_second: u64, time: Duration) -> u64 {
     u64::try_from((time.as_nanos() * u128::from(per_second)).div_ceil(NANOS)).unwrap_or(u64::MAX)
 }
 
-/// A timer that is right to microseconds: tokio's own is right to a millisecond, longer than most answers take.
-///
-/// A timerfd is read as a pipe is; so tokio's pipe can wait for it, and `AsyncFd`, which takes `unsafe`, need not.
-#[derive(Debug)]
-pub(super) struct Alarm(Receiver);
-
-impl Alarm {
-    /// Within a runtime.
-    pub(super) fn new() -> std::io::Result<Self> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Receiver::from_owned_fd_unchecked(timer).map(Self)
-    }
-
-    async fn wait(&self, time: Duration) -> std::io::Result<()> {
-        // Zero would stop the timer.
-        let it_value =
-            Timespec::try_from(time.max(Duration::from_nanos(1))).map_err(std::io::Error::other)?;
-        let once = Itimerspec { it_interval: Timespec::default(), it_value };
-        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;
-        loop {
-            self.0.readable().await?;
-            // How often it went off, which is once.
-            match self.0.try_read(&mut [0; 8]) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                read => return read.map(|_| ()),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -392,18 +358,5 @@ mod tests {
         turns.end_in_time();
         assert!(turns.is_over());
         assert_eq!(turns.untaken(), 20);
-    }
-
-    #[test]
-    fn the_alarm_goes_off_each_time_and_never_early() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let alarm = Alarm::new().unwrap();
-            for micros in [300, 0, 50] {
-                let (time, before) = (Duration::from_micros(micros), Clock::System.monotonic());
-                alarm.wait(time).await.unwrap();
-                assert!(Clock::System.monotonic() - before >= time);
-            }
-        });
     }
 }

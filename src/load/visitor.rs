@@ -138,7 +138,7 @@ mod tests {
         let some: Vec<_> = (0..VISITORS_MAX).step_by(10_007).map(|number| visitors.visitor(number)).collect();
         for visitor in &some {
             let [first, ..] = visitor.address.octets();
-            assert!(matches!(first, 64..100 | 104..127 | 128..133), "{visitor:?}");
+            assert!(matches!(first, 64..=99 | 104..=126 | 128..=132), "{visitor:?}");
         }
         let agents: HashSet<_> = some.iter().map(|visitor| visitor.agent).collect();
         assert_eq!(agents.len(), AGENTS.len());

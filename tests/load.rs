@@ -266,6 +266,13 @@ fn what_is_no_http_is_a_bad_response() {
 }
 
 #[test]
+fn requests_behind_a_bad_response_are_lost_with_their_connection() {
+    let server = answering("SSH-2.0-OpenSSH_9.2\r\n\r\n");
+    let report = load(&Plan { pipeline: 3, ..server.plan("/", 6) });
+    assert_eq!(faults(&report), BTreeMap::from([("bad_responses", 2), ("io_errors", 4)]));
+}
+
+#[test]
 fn a_body_ends_where_its_head_says() {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwiki\r\n0\r\n\r\n";
     const UNTIL_CLOSE: &str = "HTTP/1.1 404 No\r\n\r\nall there is";

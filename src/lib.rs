@@ -18,6 +18,9 @@ pub mod store;
 pub mod ingest;
 
 #[cfg(feature = "daemon")]
+pub mod load;
+
+#[cfg(feature = "daemon")]
 pub mod admin;
 
 #[cfg(feature = "daemon")]

@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["cli"],
     &["serve"],
     &["config"],
-    &["admin", "ingest", "dispatcher", "compactor", "batch"],
+    &["admin", "ingest", "dispatcher", "compactor", "batch", "load"],
     &["apply"],
     &["store"],
     &["event"],

@@ -7,6 +7,7 @@ mod check_config;
 mod config;
 mod inspect;
 mod links;
+mod load;
 mod serve;
 mod settings;
 mod verify;
@@ -41,6 +42,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Print the records of a data folder, one a line
     Inspect(inspect::Arguments),
+    /// Send requests to a server, flat out or at a steady rate; exit 1 if none succeeded
+    Load(load::Arguments),
 }
 
 /// How a result is printed.
@@ -97,6 +100,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Links(arguments) => links::run(&arguments, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
+        Command::Load(arguments) => load::run(&arguments, &mut out),
     };
     let flushed = out.flush();
     match (done, flushed) {

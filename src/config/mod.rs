@@ -20,7 +20,7 @@ pub use load::{ENVIRONMENT_PREFIX, Flag, Loaded, Origin, load};
 pub use problem::{Line, PROBLEMS_MAX, Problem, Problems};
 pub use secret::{Environment, Secret, SecretError, SecretRef};
 pub use settings::{Admin, Catalog, Edge, Entry, Labels, Settings, Store, default_file};
-pub use value::{Bytes, Listen};
+pub use value::{Bytes, Listen, duration};
 pub use warnings::{offer as offer_warning, warnings};
 
 use std::path::Path;

@@ -44,6 +44,14 @@ pub(super) fn read<T: Value>(given: Given<'_>) -> Result<T, String> {
     read.ok_or_else(|| format!("must be {}", T::WHAT))
 }
 
+/// Reads a duration as settings write it: `500ms`, `30s`.
+///
+/// # Errors
+/// What it must be.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    read(Given::Text(text))
+}
+
 /// A text as TOML writes it.
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");

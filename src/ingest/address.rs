@@ -58,8 +58,8 @@ pub(super) fn visitor(peer: IpAddr, trusted: &[IpNet], headers: &HeaderMap) -> I
     }
     let named = if headers.contains_key("x-forwarded-for") { "x-forwarded-for" } else { FORWARDED.as_str() };
     // Several fields read as one list (RFC 9110, 5.3), so the last entry of the last field is the nearest.
-    let fields: Vec<&str> = headers.get_all(named).iter().filter_map(|value| value.to_str().ok()).collect();
-    let hops = fields.iter().rev().flat_map(|field| field.rsplit(',')).take(HOPS_MAX);
+    let fields = headers.get_all(named).iter().rev().filter_map(|value| value.to_str().ok());
+    let hops = fields.flat_map(|field| field.rsplit(',')).take(HOPS_MAX);
     let mut nearest = peer;
     for hop in hops {
         let hop = if named == "x-forwarded-for" { Some(hop) } else { forwarded_for(hop) };

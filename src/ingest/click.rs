@@ -6,25 +6,27 @@
 //! campaign's address policy forbids is gone before the record is written.
 //! Not here: how a request is found to be one (`route`), what is inserted where (`event::template`).
 
-use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 
 use super::catalog::{Campaign, Catalog, Cost, Offer, Redirect, Source};
 use super::hot::{Hot, mix};
+use super::labels::{Agents, Lists};
 use super::outcome::Outcome;
 use super::reply::Reply;
 use super::values::ClickValues;
 use super::visit::{CLICK_COOKIE, VISITOR_COOKIE, Visit};
 use super::worker::Shared;
-use crate::event::click::{Click, ClickKind};
+use crate::event::click::{Click, ClickKind, Labels};
 use crate::event::click_id::ClickIdText;
 use crate::event::money::{Micros, Money};
 use crate::event::params::{ParamsRef, Source as Raw};
 use crate::event::template::Template;
 
-/// How long a browser keeps the cookies, in seconds: 30 days.
-const COOKIE_SECONDS: u32 = 30 * 24 * 3600;
+/// What follows a cookie's value: a browser keeps it for 30 days.
+const COOKIE_OF_HTTPS: &[u8] = b"; Path=/; Max-Age=2592000; Secure; HttpOnly; SameSite=None";
+const COOKIE_OF_HTTP: &[u8] = b"; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax";
 
 /// Where a click goes.
 pub(super) struct Chosen<'a> {
@@ -140,7 +142,8 @@ pub(super) fn record(
 ) -> Recorded {
     let source = catalog.source(campaign);
     let Picked { external_id, cost } = pick(hot, source);
-    let external_id = external_id.map(|index| nth(hot, index)).unwrap_or_default();
+    let params = std::mem::take(&mut hot.params);
+    let external_id = external_id.and_then(|index| params.iter().nth(index)).map_or("", |(_, value)| value);
     let user_agent = visit.user_agent();
     let (referrer, language) = (visit.referrer(), visit.language());
     visit.client_hints(&mut hot.client_hints);
@@ -149,7 +152,9 @@ pub(super) fn record(
     let lander = chosen.lander.map(|(index, _)| (index + 1).to_string()).unwrap_or_default();
     let stored_bytes = std::mem::take(&mut hot.stored_bytes);
     let client_hints = std::mem::take(&mut hot.client_hints);
-    let (country, asn) = shared.lists.load().place(visit.address);
+    let lists = shared.lists.load();
+    let (country, asn) = lists.place(visit.address);
+    let labels = labels(shared, &lists, &mut hot.agents, (campaign, kind), visit, &user_agent);
     let click = Click {
         time: visit.time,
         kind,
@@ -162,13 +167,13 @@ pub(super) fn record(
         address: campaign.address.keep(visit.address),
         country,
         asn,
-        labels: shared.labels((campaign, kind), visit.address, &user_agent, visit.time),
+        labels,
         global_privacy_control: visit.wants_privacy(),
         campaign: &campaign.id,
         source: source.map_or("", |source| &source.id),
         offer: chosen.offer.map_or("", |offer| &offer.id),
         lander: &lander,
-        external_id: &external_id,
+        external_id,
         foreign_id: "",
         host: visit.host,
         referrer: &referrer,
@@ -184,10 +189,28 @@ pub(super) fn record(
     if is_recorded {
         shared.counts[hot.index].recorded(kind, click.labels);
     }
-    drop((external_id, user_agent, referrer, language));
+    drop((user_agent, referrer, language));
+    hot.params = params;
     hot.stored_bytes = stored_bytes;
     hot.client_hints = client_hints;
     Recorded { click_id, is_recorded, made }
+}
+
+/// What is held against a click.
+fn labels(
+    shared: &Shared,
+    lists: &Lists,
+    agents: &mut Agents,
+    (campaign, kind): (&Campaign, ClickKind),
+    visit: &Visit<'_>,
+    user_agent: &str,
+) -> Labels {
+    let hash = shared.visitors.hash_agent(user_agent);
+    let labels = lists.of_address(visit.address).with(agents.labels(lists, hash, user_agent));
+    // Of course who goes through a lander has been here: that was the click that this one belongs to.
+    let window = if kind == ClickKind::Through { Duration::ZERO } else { campaign.duplicate_window };
+    let is_repeat = shared.visitors.is_repeat(&campaign.id, visit.address, hash, visit.time, window);
+    if is_repeat { labels.with(Labels::DUPLICATE) } else { labels }
 }
 
 /// What was picked out of the parameters.
@@ -220,10 +243,6 @@ fn pick(hot: &mut Hot, source: Option<&Source>) -> Picked {
         hot.stored.push(ours.map_or(name, |(_, ours)| ours), value);
     }
     picked
-}
-
-fn nth(hot: &Hot, index: usize) -> Cow<'static, str> {
-    hot.params.iter().nth(index).map_or(Cow::Borrowed(""), |(_, value)| Cow::Owned(value.to_owned()))
 }
 
 /// Makes the URL that a click goes to, in the worker's buffer.
@@ -274,8 +293,6 @@ pub(super) fn cookie(hot: &mut Hot, name: &str, value: &str, is_https: bool) -> 
     text.put_slice(name.as_bytes());
     text.put_slice(b"=");
     text.put_slice(value.as_bytes());
-    text.put_slice(b"; Path=/; Max-Age=");
-    text.put_slice(COOKIE_SECONDS.to_string().as_bytes());
-    text.put_slice(if is_https { b"; Secure; HttpOnly; SameSite=None" } else { b"; HttpOnly; SameSite=Lax" });
+    text.put_slice(if is_https { COOKIE_OF_HTTPS } else { COOKIE_OF_HTTP });
     text.split().freeze()
 }

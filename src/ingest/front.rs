@@ -4,10 +4,10 @@
 //! Refuses what hyper lets through: no Host or two, methods that we do not serve, a body framed in two ways, a
 //! transfer coding other than `chunked`, a target that is too long.
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Uri, Version};
+use http::{Method, Uri, Version};
 
 use super::outcome::Outcome;
+use super::visit::Fields;
 
 /// Bytes of a request target.
 pub const URI_BYTES_MAX: usize = 8 * 1024;
@@ -22,7 +22,7 @@ pub(super) fn check<'a>(
     method: &Method,
     uri: &'a Uri,
     version: Version,
-    headers: &'a HeaderMap,
+    fields: &Fields<'a>,
 ) -> Result<&'a str, Outcome> {
     if !matches!(*method, Method::GET | Method::HEAD | Method::POST | Method::OPTIONS) {
         return Err(Outcome::Method);
@@ -31,30 +31,28 @@ pub(super) fn check<'a>(
     if target_bytes > URI_BYTES_MAX {
         return Err(Outcome::UriTooLong);
     }
-    check_framing(headers)?;
-    host(uri, version, headers)
+    check_framing(fields)?;
+    host(uri, version, fields)
 }
 
-fn check_framing(headers: &HeaderMap) -> Result<(), Outcome> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else {
+fn check_framing(fields: &Fields<'_>) -> Result<(), Outcome> {
+    let Some(coding) = fields.coding else {
         return Ok(());
     };
     let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if !is_chunked || codings.next().is_some() || headers.contains_key(CONTENT_LENGTH) {
+    if !is_chunked || fields.codings > 1 || fields.has_length {
         return Err(Outcome::Framing);
     }
     Ok(())
 }
 
-fn host<'a>(uri: &'a Uri, version: Version, headers: &'a HeaderMap) -> Result<&'a str, Outcome> {
-    let mut hosts = headers.get_all(HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(_), Some(_)) => return Err(Outcome::Host),
+fn host<'a>(uri: &'a Uri, version: Version, fields: &Fields<'a>) -> Result<&'a str, Outcome> {
+    let host = match fields.host {
+        Some(_) if fields.hosts > 1 => return Err(Outcome::Host),
         // A target in absolute form overrides the field (RFC 9112, 3.2.2).
-        (Some(_), None) if uri.authority().is_some() => uri.authority().map_or("", |host| host.as_str()),
-        (Some(host), None) => host.to_str().map_err(|_| Outcome::Host)?,
-        (None, _) => match uri.authority() {
+        Some(_) if uri.authority().is_some() => uri.authority().map_or("", |host| host.as_str()),
+        Some(host) => host.to_str().map_err(|_| Outcome::Host)?,
+        None => match uri.authority() {
             Some(host) if version >= Version::HTTP_2 => host.as_str(),
             // HTTP/1.0 need not send one; we serve by host, so it must.
             _ => return Err(Outcome::Host),
@@ -92,6 +90,9 @@ fn without_port(host: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+    use http::header::HOST;
+
     use super::*;
 
     fn checked(uri: &str, headers: &[(&'static str, &'static str)]) -> Result<String, Outcome> {
@@ -100,7 +101,7 @@ mod tests {
             map.append(*name, value.parse().unwrap());
         }
         let uri: Uri = uri.parse().unwrap();
-        check(&Method::GET, &uri, Version::HTTP_11, &map).map(str::to_owned)
+        check(&Method::GET, &uri, Version::HTTP_11, &Fields::of(&map)).map(str::to_owned)
     }
 
     #[test]
@@ -121,7 +122,7 @@ mod tests {
             let mut map = HeaderMap::new();
             map.insert(HOST, http::HeaderValue::from_bytes(host.as_bytes()).unwrap());
             let uri = Uri::from_static("/");
-            let found = check(&Method::GET, &uri, Version::HTTP_11, &map);
+            let found = check(&Method::GET, &uri, Version::HTTP_11, &Fields::of(&map));
             assert_eq!(found, Err(Outcome::Host), "{host}");
         }
         assert_eq!(checked("/", &[]), Err(Outcome::Host));
@@ -151,7 +152,11 @@ mod tests {
         map.insert(HOST, http::HeaderValue::from_static("a"));
         let uri = Uri::from_static("/");
         for method in [Method::TRACE, Method::CONNECT, Method::PUT, Method::DELETE, Method::PATCH] {
-            assert_eq!(check(&method, &uri, Version::HTTP_11, &map), Err(Outcome::Method), "{method}");
+            assert_eq!(
+                check(&method, &uri, Version::HTTP_11, &Fields::of(&map)),
+                Err(Outcome::Method),
+                "{method}"
+            );
         }
         let long = format!("/{}", "x".repeat(URI_BYTES_MAX));
         assert_eq!(checked(&long, &[("host", "a")]), Err(Outcome::UriTooLong));

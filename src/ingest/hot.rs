@@ -4,8 +4,12 @@
 
 use bytes::BytesMut;
 
+use super::labels::Agents;
 use crate::event::params::Params;
 use crate::store::clicks::ClickWriter;
+
+/// Texts of answers are cut from blocks of this length: some hundred answers each.
+const TEXT_BYTES: usize = 64 * 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -13,6 +17,7 @@ pub(super) struct Hot {
     pub(super) writer: ClickWriter,
     /// Which worker it belongs to.
     pub(super) index: usize,
+    pub(super) agents: Agents,
     /// As they came.
     pub(super) params: Params,
     /// Under the names they are stored by.
@@ -30,12 +35,13 @@ impl Hot {
         Self {
             writer,
             index,
+            agents: Agents::new(),
             params: Params::default(),
             stored: Params::default(),
             stored_bytes: Vec::new(),
             client_hints: String::new(),
             url: Vec::new(),
-            text: BytesMut::new(),
+            text: BytesMut::with_capacity(TEXT_BYTES),
             random: seed,
         }
     }

@@ -9,10 +9,10 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
-use std::hash::{Hash, Hasher};
+use std::hash::Hasher;
 
 #[cfg(feature = "geo")]
 use super::geo::GeoDatabase;
@@ -21,12 +21,16 @@ use crate::event::click::Labels;
 
 /// Places of the table of visitors by default: 8 MiB, about a million visitors at a time.
 pub const VISITORS_DEFAULT: usize = 1 << 20;
+/// Bytes of patterns up to which a list is compiled into the fastest form: some 200 bytes of memory for each.
+const DFA_BYTES_MAX: usize = 64 * 1024;
 /// Places that one visitor may be at.
 const WAYS: usize = 4;
 
 /// Lists of user agents and addresses that are not people.
 #[derive(Debug, Default)]
 pub struct Lists {
+    /// No two have the same, but for those without anything in them, which have 0.
+    number: u64,
     bots: Option<AhoCorasick>,
     excluded: Option<AhoCorasick>,
     browsers: Option<AhoCorasick>,
@@ -56,13 +60,17 @@ impl Lists {
             if patterns.is_empty() {
                 return Ok(None);
             }
-            let builder = AhoCorasick::builder()
+            let bytes: usize = patterns.iter().map(String::len).sum();
+            let compiled = AhoCorasick::builder()
                 .ascii_case_insensitive(true)
                 .match_kind(MatchKind::Standard)
+                .kind((bytes <= DFA_BYTES_MAX).then_some(AhoCorasickKind::DFA))
                 .build(patterns)?;
-            Ok(Some(builder))
+            Ok(Some(compiled))
         };
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Ok(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             bots: compile(bots)?,
             excluded: compile(excluded)?,
             browsers: compile(browsers)?,
@@ -95,18 +103,62 @@ impl Lists {
 
     /// What the lists have against a visitor.
     pub fn labels(&self, user_agent: &str, address: IpAddr) -> Labels {
-        let mut labels = Labels::default();
+        self.of_address(address).with(self.of_agent(user_agent))
+    }
+
+    fn of_agent(&self, user_agent: &str) -> Labels {
         if user_agent.is_empty() {
-            labels = labels.with(Labels::NO_USER_AGENT);
+            return Labels::NO_USER_AGENT;
         }
         let has = |list: &Option<AhoCorasick>| list.as_ref().is_some_and(|list| list.is_match(user_agent));
-        let is_stranger = self.browsers.is_some() && !user_agent.is_empty() && !has(&self.browsers);
-        if is_stranger || has(&self.bots) && !has(&self.excluded) {
-            labels = labels.with(Labels::BOT);
+        let is_stranger = self.browsers.is_some() && !has(&self.browsers);
+        let is_bot = is_stranger || has(&self.bots) && !has(&self.excluded);
+        if is_bot { Labels::BOT } else { Labels::default() }
+    }
+
+    pub(super) fn of_address(&self, address: IpAddr) -> Labels {
+        if self.data_centres.contains(address) { Labels::DATA_CENTRE } else { Labels::default() }
+    }
+}
+
+/// What a worker remembers of user agents: most visitors share a few hundred, and to search one costs as much as to
+/// write a click.
+#[derive(Debug)]
+pub(super) struct Agents {
+    /// Which lists it was said by.
+    lists: u64,
+    /// For each, the hash but for its last bits, which say what is held against it; 0 is nobody.
+    places: Box<[u64]>,
+}
+
+/// A user agent, hashed with the key that nobody can aim at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AgentHash(u64);
+
+impl Agents {
+    /// User agents that are remembered; one that falls on another's place takes it. 32 KiB.
+    const PLACES: usize = 4096;
+    /// Of a hash, the bits in which labels are kept instead.
+    const LABELS: u64 = 0xff;
+
+    pub(super) fn new() -> Self {
+        Self { lists: 0, places: vec![0; Self::PLACES].into() }
+    }
+
+    /// What the lists have against it.
+    pub(super) fn labels(&mut self, lists: &Lists, hash: AgentHash, user_agent: &str) -> Labels {
+        if self.lists != lists.number {
+            self.places.fill(0);
+            self.lists = lists.number;
         }
-        if self.data_centres.contains(address) {
-            labels = labels.with(Labels::DATA_CENTRE);
+        let index = usize::try_from(hash.0 >> 8).unwrap_or(0) % Self::PLACES;
+        let Some(place) = self.places.get_mut(index) else { return lists.of_agent(user_agent) };
+        // A hash whose kept bits are all zero looks like nobody and is only slower.
+        if *place & !Self::LABELS == hash.0 & !Self::LABELS && *place != 0 {
+            return Labels::from_bits(u32::try_from(*place & Self::LABELS).unwrap_or(0));
         }
+        let labels = lists.of_agent(user_agent);
+        *place = hash.0 & !Self::LABELS | u64::from(labels.bits());
         labels
     }
 }
@@ -160,12 +212,19 @@ impl Visitors {
         Self { places: (0..places).map(|_| AtomicU64::new(0)).collect(), keys }
     }
 
+    /// The hash of a user agent, for this and for `Agents`.
+    pub(super) fn hash_agent(&self, user_agent: &str) -> AgentHash {
+        let mut hasher = SipHasher13::new_with_keys(self.keys.1, self.keys.0);
+        hasher.write(user_agent.as_bytes());
+        AgentHash(hasher.finish())
+    }
+
     /// Notes a click; says whether the same visitor clicked the same campaign less than `window` before.
-    pub fn is_repeat(
+    pub(super) fn is_repeat(
         &self,
         campaign: &str,
         address: IpAddr,
-        user_agent: &str,
+        agent: AgentHash,
         now: Timestamp,
         window: Duration,
     ) -> bool {
@@ -173,7 +232,9 @@ impl Visitors {
             return false;
         }
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
-        (campaign, address, user_agent).hash(&mut hasher);
+        hasher.write_u128(number(address));
+        hasher.write_u64(agent.0);
+        hasher.write(campaign.as_bytes());
         let hash = hasher.finish();
         let tag = hash >> 24;
         // One more than the second, so that an empty place is not a visitor of hash 0 at second 0.
@@ -231,6 +292,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_remembered_of_an_agent_is_what_the_lists_say() {
+        let list = |word: &str| Lists::new(&[word.to_owned()], &[], &[], &[]).unwrap();
+        let (first, second) = (list("bot"), list("curl"));
+        let visitors = Visitors::new(16, (1, 2));
+        let mut agents = Agents::new();
+        // More than there is room for, so that some take others' places.
+        for round in 0..3 {
+            for n in 0..2 * Agents::PLACES {
+                let agent = ["Mozilla", "robot", "curl", ""][n % 4];
+                let agent = if agent.is_empty() { String::new() } else { format!("{agent}/{n}") };
+                for lists in [&first, &first, &second] {
+                    let found = agents.labels(lists, visitors.hash_agent(&agent), &agent);
+                    assert_eq!(found, lists.of_agent(&agent), "{agent} in round {round}");
+                }
+            }
+        }
+        let known = agents.labels(&first, visitors.hash_agent("robot"), "robot");
+        let again = agents.labels(&first, visitors.hash_agent("robot"), "robot");
+        assert_eq!((known, again), (Labels::BOT, Labels::BOT));
+    }
+
+    #[test]
     fn an_address_is_found_in_networks_that_touch_overlap_and_differ_in_family() {
         let nets = ["10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"];
         let ranges = Ranges::new(&nets.map(|net| net.parse().unwrap()));
@@ -256,6 +339,7 @@ mod tests {
         let address: IpAddr = "203.0.113.7".parse().unwrap();
         let minute = Duration::from_secs(60);
         let seen = |campaign, agent, second| {
+            let agent = visitors.hash_agent(agent);
             visitors.is_repeat(campaign, address, agent, Timestamp::from_seconds(second), minute)
         };
         assert!(!seen("spring", "a", 1_000));
@@ -264,7 +348,7 @@ mod tests {
         assert!(!seen("autumn", "a", 1_030), "another campaign");
         assert!(seen("spring", "a", 1_089), "the window begins anew with each click");
         assert!(!seen("spring", "a", 1_150));
-        assert!(!visitors.is_repeat("spring", address, "a", Timestamp::from_seconds(1_150), Duration::ZERO));
+        assert!(!visitors.is_repeat("spring", address, visitors.hash_agent("a"), Timestamp::from_seconds(1_150), Duration::ZERO));
     }
 
     #[test]
@@ -273,7 +357,7 @@ mod tests {
         let minute = Duration::from_secs(60);
         for n in 0..1_000u32 {
             let address = std::net::Ipv4Addr::from_bits(n).into();
-            visitors.is_repeat("c", address, "", Timestamp::from_seconds(5_000), minute);
+            visitors.is_repeat("c", address, visitors.hash_agent(""), Timestamp::from_seconds(5_000), minute);
         }
         assert_eq!(visitors.places.len(), 8);
     }

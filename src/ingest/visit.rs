@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::header::{ACCEPT_LANGUAGE, COOKIE, REFERER, USER_AGENT};
+use http::header::{ACCEPT_LANGUAGE, CONTENT_LENGTH, COOKIE, HOST, REFERER, TRANSFER_ENCODING, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderValue};
 
 use crate::clock::Timestamp;
 
@@ -17,10 +17,67 @@ pub(super) const CLICK_COOKIE: &str = "cl_cid";
 /// The cookie that tells a visitor of sticky campaigns apart.
 pub(super) const VISITOR_COOKIE: &str = "cl_vid";
 
+/// The headers that a click is made of, found in one walk over all of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fields<'a> {
+    /// The first Host, and how many there are.
+    pub(super) host: Option<&'a HeaderValue>,
+    pub(super) hosts: usize,
+    /// The first Transfer-Encoding, and how many there are.
+    pub(super) coding: Option<&'a HeaderValue>,
+    pub(super) codings: usize,
+    pub(super) has_length: bool,
+    user_agent: Option<&'a HeaderValue>,
+    referrer: Option<&'a HeaderValue>,
+    language: Option<&'a HeaderValue>,
+    has_hints: bool,
+    is_prefetch: bool,
+    wants_privacy: bool,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in headers {
+            match *name {
+                HOST => {
+                    fields.hosts += 1;
+                    fields.host = fields.host.or(Some(value));
+                }
+                USER_AGENT => fields.user_agent = fields.user_agent.or(Some(value)),
+                REFERER => fields.referrer = fields.referrer.or(Some(value)),
+                ACCEPT_LANGUAGE => fields.language = fields.language.or(Some(value)),
+                CONTENT_LENGTH => fields.has_length = true,
+                TRANSFER_ENCODING => {
+                    fields.codings += 1;
+                    fields.coding = fields.coding.or(Some(value));
+                }
+                _ => fields.look(name.as_str(), value),
+            }
+        }
+        fields
+    }
+
+    /// Headers that the HTTP library has no number for.
+    fn look(&mut self, name: &str, value: &HeaderValue) {
+        let says =
+            |words: &[&str]| value.to_str().is_ok_and(|value| words.iter().any(|word| value.contains(word)));
+        match name {
+            "sec-purpose" => self.is_prefetch |= says(&["prefetch", "prerender"]),
+            "purpose" => self.is_prefetch |= says(&["prefetch", "preview"]),
+            "x-purpose" => self.is_prefetch |= says(&["preview"]),
+            "x-moz" => self.is_prefetch |= says(&["prefetch"]),
+            "sec-gpc" => self.wants_privacy |= value.as_bytes() == b"1",
+            _ => self.has_hints |= name.starts_with("sec-ch-"),
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Visit<'a> {
     pub(super) parts: &'a Parts,
+    pub(super) fields: Fields<'a>,
     pub(super) host: &'a str,
     pub(super) address: IpAddr,
     pub(super) is_https: bool,
@@ -41,47 +98,38 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) fn user_agent(&self) -> Cow<'a, str> {
-        self.header(USER_AGENT)
+        text(self.fields.user_agent)
     }
 
     pub(super) fn referrer(&self) -> Cow<'a, str> {
-        self.header(REFERER)
+        text(self.fields.referrer)
     }
 
     pub(super) fn language(&self) -> Cow<'a, str> {
-        self.header(ACCEPT_LANGUAGE)
-    }
-
-    fn header(&self, name: HeaderName) -> Cow<'a, str> {
-        let value = self.headers().get(name).map_or(&b""[..], |value| value.as_bytes());
-        String::from_utf8_lossy(value)
+        text(self.fields.language)
     }
 
     /// Client hint headers as lines of `name: value`, into a buffer that is kept.
     pub(super) fn client_hints(&self, lines: &mut String) {
         lines.clear();
+        if !self.fields.has_hints {
+            return;
+        }
         for (name, value) in self.headers().iter().filter(|(name, _)| name.as_str().starts_with("sec-ch-")) {
             lines.push_str(name.as_str());
             lines.push_str(": ");
-            lines.push_str(&String::from_utf8_lossy(value.as_bytes()));
+            lines.push_str(&text(Some(value)));
             lines.push('\n');
         }
     }
 
     /// Whether a browser fetches this ahead of a click that may never come.
     pub(super) fn is_prefetch(&self) -> bool {
-        let says = |name: &str, words: &[&str]| {
-            let value = self.headers().get(name).and_then(|value| value.to_str().ok());
-            value.is_some_and(|value| words.iter().any(|word| value.contains(word)))
-        };
-        says("sec-purpose", &["prefetch", "prerender"])
-            || says("purpose", &["prefetch", "preview"])
-            || says("x-purpose", &["preview"])
-            || says("x-moz", &["prefetch"])
+        self.fields.is_prefetch
     }
 
     pub(super) fn wants_privacy(&self) -> bool {
-        self.headers().get("sec-gpc").is_some_and(|value| value.as_bytes() == b"1")
+        self.fields.wants_privacy
     }
 
     /// The value of a cookie; of several, the last, which is the one that was set for the widest path.
@@ -89,5 +137,14 @@ impl<'a> Visit<'a> {
         let fields = self.headers().get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let pairs = fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='));
         pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next_back()
+    }
+}
+
+/// A header's text. Most are ASCII, which the standard library checks faster than it repairs.
+fn text(value: Option<&HeaderValue>) -> Cow<'_, str> {
+    let bytes = value.map_or(&b""[..], |value| value.as_bytes());
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
     }
 }

@@ -10,7 +10,6 @@
 //! | tick | 1 s | with the runtime | a poisoned store is noticed by the next click |
 
 use std::cell::RefCell;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,10 +35,9 @@ use super::outcome::Outcome;
 use super::reply::Reply;
 use super::route::{Route, campaign, other_tracker, route};
 use super::timed::within;
-use super::visit::Visit;
+use super::visit::{Fields, Visit};
 use super::{click, through, track};
-use crate::clock::{Clock, Timestamp};
-use crate::event::click::{ClickKind, Labels};
+use crate::clock::Clock;
 use crate::event::click_id::ClickId;
 use crate::store::clicks::{Clicks, FoundClick};
 use crate::store::sealed::Tried;
@@ -102,29 +100,6 @@ pub(super) enum Wanted {
 impl AsRef<Counts> for Worker {
     fn as_ref(&self) -> &Counts {
         &self.shared.counts[self.index]
-    }
-}
-
-impl Shared {
-    /// What is held against a click.
-    pub(super) fn labels(
-        &self,
-        (campaign, kind): (&Campaign, ClickKind),
-        address: IpAddr,
-        agent: &str,
-        now: Timestamp,
-    ) -> Labels {
-        let labels = self.lists.load().labels(agent, address);
-        if kind == ClickKind::Through {
-            // Of course this visitor has been here: that was the click that it belongs to.
-            return labels;
-        }
-        let window = campaign.duplicate_window;
-        if self.visitors.is_repeat(&campaign.id, address, agent, now, window) {
-            labels.with(Labels::DUPLICATE)
-        } else {
-            labels
-        }
     }
 }
 
@@ -232,10 +207,11 @@ impl Worker {
 
     /// The request as the routes see it.
     pub(super) fn visit<'a>(&self, parts: &'a Parts, peer: &Peer) -> Result<Visit<'a>, Outcome> {
-        let host = front::check(&parts.method, &parts.uri, parts.version, &parts.headers)?;
+        let fields = Fields::of(&parts.headers);
+        let host = front::check(&parts.method, &parts.uri, parts.version, &fields)?;
         let address = visitor(peer.address, &self.shared.options.trusted_proxies, &parts.headers);
         let is_https = peer.listener.is_https;
-        Ok(Visit { parts, host, address, is_https, time: self.shared.clock.now() })
+        Ok(Visit { parts, fields, host, address, is_https, time: self.shared.clock.now() })
     }
 
     /// Whether a click should wait a little. A segment that is being made is there in some milliseconds; without any

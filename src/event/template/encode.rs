@@ -57,12 +57,28 @@ pub(super) fn is_folder(value: &str) -> bool {
     !value.is_empty()
 }
 
+/// What means nothing but itself anywhere in a URL (RFC 3986, 2.3).
+const UNRESERVED: [bool; 256] = {
+    let mut table = [false; 256];
+    let bytes = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~";
+    let mut at = 0;
+    while at < bytes.len() {
+        table[bytes[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 fn percent(out: &mut Vec<u8>, place: Place, value: &str, is_encoded: bool) {
     let bytes = value.as_bytes();
+    // Most values are ids and numbers.
+    if bytes.iter().all(|byte| UNRESERVED[usize::from(*byte)]) {
+        return out.extend_from_slice(bytes);
+    }
     for (at, &byte) in bytes.iter().enumerate() {
         let is_escape = |rest: &[u8]| rest.len() >= 3 && rest[1..3].iter().all(u8::is_ascii_hexdigit);
         let passes = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => true,
+            _ if UNRESERVED[usize::from(byte)] => true,
             // What separates nothing where it stands. `;` separates parameters for some servers.
             b'!' | b'$' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b':' | b'@' => is_encoded,
             b'/' | b'?' | b'=' => is_encoded && place != Place::Path,

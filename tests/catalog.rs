@@ -288,8 +288,17 @@ proptest! {
         ], 0..12)
     ) {
         let text: String = pieces.concat();
-        if let Err(problems) = parse(&text) {
+        let in_blocks = parse(&text);
+        let rest = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        if let Err(problems) = &in_blocks {
             prop_assert!(problems.to_string().contains("c.toml"), "{}", problems);
         }
+        // A key in front of all tables has the file read as a whole, which must not change what it means.
+        let whole = parse(&format!("postback = []\n{rest}"));
+        let names = |catalog: Catalog| {
+            let ids = catalog.campaigns().iter().map(|campaign| campaign.id.to_string());
+            ids.chain(catalog.offers().iter().map(|offer| offer.id.to_string())).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(in_blocks.ok().map(names), whole.ok().map(names));
     }
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::blocks::{Block, Kind, cut};
 use super::file::{self, File, Text};
 use super::problem::{Problem, Problems, Source};
 use super::secret::Environment;
@@ -87,135 +88,211 @@ fn sources(path: &Path) -> Result<Vec<Source>, Problem> {
     Ok(read)
 }
 
-/// Checks and compiles what was read.
+/// Checks and compiles what was read: first what others refer to, then those.
 fn compile(
     sources: Vec<Source>,
     version: u64,
     environment: Environment<'_>,
 ) -> Result<ingest::Catalog, Problems> {
-    let mut problems = Problems::default();
-    let mut files = Vec::with_capacity(sources.len());
-    for source in sources {
-        match toml::from_str::<File>(&source.text) {
-            Ok(file) => files.push((source, file)),
-            Err(error) => problems.add(source.unreadable(&error)),
-        }
+    let mut compiler = Compiler::new(sources, environment)?;
+    compiler.each(Kind::Secrets, Compiler::secrets);
+    compiler.each(Kind::Source, Compiler::params);
+    compiler.names =
+        Names::with(compiler.params.iter().map(String::as_str), compiler.secrets.iter().map(String::as_str));
+    compiler.public = Names::with(compiler.params.iter().map(String::as_str), []);
+    compiler.each(Kind::Network, Compiler::networks);
+    compiler.each(Kind::Source, Compiler::sources);
+    compiler.each(Kind::Offer, Compiler::offers);
+    // A table that cannot be read would make every reference to it look wrong.
+    if !compiler.is_broken {
+        compiler.each(Kind::Campaign, Compiler::campaigns);
     }
-    // One file that cannot be read would make every reference into it look wrong.
-    let files = problems.unless_any(files)?;
-    let mut compiler = Compiler::new(&files, environment);
-    let sources = compiler.sources();
-    let offers = compiler.offers();
-    compiler.networks();
-    let campaigns = compiler.campaigns();
-    let click_paths = compiler.click_paths();
-    for (source, file) in &files {
-        compiler.postbacks(source, &file.postback);
-    }
-    compiler.problems.unless_any(())?;
+    compiler.each(Kind::ClickPath, Compiler::click_paths);
+    compiler.each(Kind::Postback, |this, source, file| this.postbacks(source, &file.postback));
+    let Compiler { problems, made, .. } = compiler;
+    problems.unless_any(())?;
+    let Made { sources, offers, campaigns, mut click_paths } = made;
+    click_paths.extend(ClickPath::built_in());
     ingest::Catalog::new(version, sources, offers, campaigns, click_paths)
         .map_err(|error| Problem::at("catalog", error.to_string()).into())
 }
 
-/// Where everything is by its id, and what has been found wrong so far.
+/// Where everything is by its id, and what has been made and found wrong so far.
 struct Compiler<'a> {
-    files: &'a [(Source, File)],
+    files: Vec<(Source, Parts)>,
     environment: Environment<'a>,
     problems: Problems,
-    networks: Ids<'a>,
-    sources: Ids<'a>,
-    offers: Ids<'a>,
+    /// Something could not be read.
+    is_broken: bool,
+    ids: Ids,
+    /// For each name of a campaign, its id.
+    campaign_names: HashMap<Box<str>, Box<str>>,
+    params: BTreeSet<String>,
+    secrets: BTreeSet<String>,
     /// What the URL of an offer or a lander may use.
     public: Names,
     /// What a postback may use.
     names: Names,
+    made: Made,
 }
 
-/// Things of one kind, by id.
-type Ids<'a> = HashMap<&'a str, u32>;
+/// A file, as far as it has been read.
+enum Parts {
+    /// All of it.
+    Whole(Box<File>),
+    /// Nothing: each block is read when its turn comes, and not kept.
+    Blocks(Vec<Block>),
+}
+
+/// Places of things by kind and id.
+#[derive(Default)]
+struct Ids {
+    networks: HashMap<Box<str>, u32>,
+    sources: HashMap<Box<str>, u32>,
+    offers: HashMap<Box<str>, u32>,
+}
+
+#[derive(Default)]
+struct Made {
+    sources: Vec<ingest::Source>,
+    offers: Vec<ingest::Offer>,
+    campaigns: Vec<ingest::Campaign>,
+    click_paths: Vec<ClickPath>,
+}
 
 impl<'a> Compiler<'a> {
-    fn new(files: &'a [(Source, File)], environment: Environment<'a>) -> Self {
+    fn new(sources: Vec<Source>, environment: Environment<'a>) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let mut params = BTreeSet::new();
-        let mut secrets = BTreeSet::new();
-        for (source, file) in files {
-            params.extend(file.source.iter().flat_map(|source| source.params.keys().map(String::as_str)));
-            for (name, reference) in &file.secrets {
-                secrets.insert(name.as_str());
-                if let Err(error) = reference.get_ref().fetch(environment) {
-                    problems.add(source.problem(reference.span(), format!("secret \"{name}\": {error}")));
+        let mut files = Vec::with_capacity(sources.len());
+        for source in sources {
+            let blocks = cut(source.text());
+            if !matches!(blocks.as_slice(), [Block { kind: Kind::Whole, .. }]) {
+                files.push((source, Parts::Blocks(blocks)));
+                continue;
+            }
+            match toml::from_str(source.text()) {
+                Ok(file) => files.push((source, Parts::Whole(Box::new(file)))),
+                Err(error) => problems.add(source.unreadable(&error)),
+            }
+        }
+        problems.unless_any(Self {
+            files,
+            environment,
+            problems: Problems::default(),
+            is_broken: false,
+            ids: Ids::default(),
+            campaign_names: HashMap::new(),
+            params: BTreeSet::new(),
+            secrets: BTreeSet::new(),
+            public: Names::default(),
+            names: Names::default(),
+            made: Made::default(),
+        })
+    }
+
+    /// Reads every block of a kind and gives it to `take`.
+    fn each(&mut self, kind: Kind, take: impl Fn(&mut Self, &Source, &File)) {
+        let files = std::mem::take(&mut self.files);
+        for (source, parts) in &files {
+            let blocks = match parts {
+                Parts::Whole(file) => {
+                    take(self, source, file);
+                    continue;
+                }
+                Parts::Blocks(blocks) => blocks,
+            };
+            for block in blocks.iter().filter(|block| block.kind == kind) {
+                let part = source.from(block.range.start);
+                let text = part.text().get(..block.range.len()).unwrap_or_default();
+                match toml::from_str(text) {
+                    Ok(file) => take(self, &part, &file),
+                    Err(error) => {
+                        // Sources are read twice.
+                        if !self.is_broken || kind != Kind::Source {
+                            self.problems.add(part.unreadable(&error));
+                        }
+                        self.is_broken = true;
+                    }
                 }
             }
         }
-        let networks = ids(files, &mut problems, "networks", |file| &file.network, |network| &network.id);
-        let sources = ids(files, &mut problems, "sources", |file| &file.source, |source| &source.id);
-        let offers = ids(files, &mut problems, "offers", |file| &file.offer, |offer| &offer.id);
-        let public = Names::with(params.iter().copied(), []);
-        let names = Names::with(params, secrets);
-        Self { files, environment, problems, networks, sources, offers, public, names }
+        self.files = files;
+    }
+
+    fn secrets(&mut self, source: &Source, file: &File) {
+        for (name, reference) in &file.secrets {
+            self.secrets.insert(name.clone());
+            if let Err(error) = reference.get_ref().fetch(self.environment) {
+                self.wrong(source, reference.span(), format!("secret \"{name}\": {error}"));
+            }
+        }
+    }
+
+    /// The names of ours that sources fill.
+    fn params(&mut self, _: &Source, file: &File) {
+        self.params.extend(file.source.iter().flat_map(|source| source.params.keys().cloned()));
+    }
+
+    /// Notes the id of a thing of a kind.
+    fn note(
+        &mut self,
+        source: &Source,
+        id: &Text,
+        kind: &str,
+        ids: fn(&mut Ids) -> &mut HashMap<Box<str>, u32>,
+    ) {
+        self.check_id(source, id);
+        let ids = ids(&mut self.ids);
+        let index = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        if ids.insert(boxed(id), index).is_some() {
+            self.wrong(source, id.span(), format!("two {kind} are called \"{}\"", id.get_ref()));
+        }
     }
 
     fn wrong(&mut self, source: &Source, span: Range<usize>, what: impl Into<String>) {
         self.problems.add(source.problem(span, what));
     }
 
-    fn sources(&mut self) -> Vec<ingest::Source> {
-        let files = self.files;
-        let mut made = Vec::new();
-        for (source, file) in files {
-            for item in &file.source {
-                self.postbacks(source, &item.postback);
-                made.push(ingest::Source {
-                    id: boxed(&item.id),
-                    external_id: item.external_id.as_deref().map(Into::into),
-                    cost: item.cost.as_deref().map(Into::into),
-                    currency: self.currency(source, item.currency.as_ref()).unwrap_or(Currency::USD),
-                    params: item
-                        .params
-                        .iter()
-                        .map(|(ours, theirs)| (theirs.as_str().into(), ours.as_str().into()))
-                        .collect(),
-                });
-            }
+    fn sources(&mut self, source: &Source, file: &File) {
+        for item in &file.source {
+            self.note(source, &item.id, "sources", |ids| &mut ids.sources);
+            self.postbacks(source, &item.postback);
+            let params = item.params.iter();
+            let made = ingest::Source {
+                id: boxed(&item.id),
+                external_id: item.external_id.as_deref().map(Into::into),
+                cost: item.cost.as_deref().map(Into::into),
+                currency: self.currency(source, item.currency.as_ref()).unwrap_or(Currency::USD),
+                params: params.map(|(ours, theirs)| (theirs.as_str().into(), ours.as_str().into())).collect(),
+            };
+            self.made.sources.push(made);
         }
-        made
     }
 
-    fn offers(&mut self) -> Vec<ingest::Offer> {
-        let files = self.files;
-        let mut made = Vec::new();
-        for (source, file) in files {
-            for item in &file.offer {
-                let network = item.network.as_ref();
-                if let Some(id) = network
-                    && !self.networks.contains_key(id.get_ref().as_str())
-                {
-                    let known: Vec<&str> = self.networks.keys().copied().collect();
-                    let problem = source.problem(id.span(), format!("no network \"{}\"", id.get_ref()));
-                    self.problems.add(problem.with_choice(id.get_ref(), &known));
-                }
-                if item.payout.as_ref().is_some_and(|payout| payout.get_ref() != "auto") {
-                    self.money(source, item.payout.as_ref());
-                }
-                self.currency(source, item.currency.as_ref());
-                self.postbacks(source, &item.postback);
-                if let Some(url) = self.url(source, &item.url, item.missing) {
-                    let network = network.map_or("", |network| network.get_ref());
-                    made.push(ingest::Offer { id: boxed(&item.id), network: network.into(), url });
-                }
+    fn offers(&mut self, source: &Source, file: &File) {
+        for item in &file.offer {
+            self.note(source, &item.id, "offers", |ids| &mut ids.offers);
+            let network = item.network.as_ref();
+            if let Some(id) = network {
+                self.index(source, id, "network", |ids| &ids.networks);
+            }
+            if item.payout.as_ref().is_some_and(|payout| payout.get_ref() != "auto") {
+                self.money(source, item.payout.as_ref());
+            }
+            self.currency(source, item.currency.as_ref());
+            self.postbacks(source, &item.postback);
+            if let Some(url) = self.url(source, &item.url, item.missing) {
+                let network = network.map_or("", |network| network.get_ref());
+                self.made.offers.push(ingest::Offer { id: boxed(&item.id), network: network.into(), url });
             }
         }
-        made
     }
 
     /// Checks the networks; who takes conversions compiles them.
-    fn networks(&mut self) {
-        let files = self.files;
-        for (source, file) in files {
-            for item in &file.network {
-                self.network(source, item);
-            }
+    fn networks(&mut self, source: &Source, file: &File) {
+        for item in &file.network {
+            self.note(source, &item.id, "networks", |ids| &mut ids.networks);
+            self.network(source, item);
         }
     }
 
@@ -266,34 +343,32 @@ impl<'a> Compiler<'a> {
         self.currency(source, item.currency.as_ref());
     }
 
-    fn campaigns(&mut self) -> Vec<ingest::Campaign> {
-        let files = self.files;
-        let mut names: HashMap<&str, &str> = HashMap::new();
-        let mut made = Vec::new();
-        for (source, file) in files {
-            for item in &file.campaign {
-                self.check_id(source, &item.id);
-                for name in std::iter::once(&item.id).chain(&item.aliases) {
-                    let text = name.get_ref().as_str();
-                    if text.is_empty() || text.len() > ALIAS_BYTES_MAX || text.chars().any(char::is_control) {
-                        self.wrong(source, name.span(), "an alias has 1 to 128 bytes that can be seen");
-                    }
-                    if let Some(other) = names.insert(text, item.id.get_ref()) {
-                        let what = format!("campaign \"{other}\" goes by \"{text}\" already");
-                        self.wrong(source, name.span(), what);
-                    }
+    fn campaigns(&mut self, source: &Source, file: &File) {
+        for item in &file.campaign {
+            self.check_id(source, &item.id);
+            for name in std::iter::once(&item.id).chain(&item.aliases) {
+                let text = name.get_ref().as_str();
+                if text.is_empty() || text.len() > ALIAS_BYTES_MAX || text.chars().any(char::is_control) {
+                    self.wrong(source, name.span(), "an alias has 1 to 128 bytes that can be seen");
                 }
-                made.extend(self.campaign(source, item));
+                if let Some(other) = self.campaign_names.insert(boxed(name), boxed(&item.id)) {
+                    let what = format!("campaign \"{other}\" goes by \"{text}\" already");
+                    self.wrong(source, name.span(), what);
+                }
             }
+            let made = self.campaign(source, item);
+            self.made.campaigns.extend(made);
         }
-        made
     }
 
     fn campaign(&mut self, source: &Source, item: &file::Campaign) -> Option<ingest::Campaign> {
-        let from = item.source.as_ref().and_then(|id| self.index(source, id, "source"));
+        let from = item.source.as_ref().and_then(|id| self.index(source, id, "source", |ids| &ids.sources));
         let mut offers = Vec::new();
         for choice in &item.offers {
-            offers.extend(self.index(source, &choice.id, "offer").map(|offer| (offer, choice.weight)));
+            offers.extend(
+                self.index(source, &choice.id, "offer", |ids| &ids.offers)
+                    .map(|offer| (offer, choice.weight)),
+            );
         }
         let mut landers = Vec::new();
         for lander in &item.landers {
@@ -355,26 +430,20 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn click_paths(&mut self) -> Vec<ClickPath> {
-        let files = self.files;
-        let mut made = Vec::new();
-        for (source, file) in files {
-            for item in &file.click_path {
-                let path = item.path.get_ref();
-                let stars = path.matches('*').count();
-                if !path.starts_with('/') || stars > 1 || stars == 1 && !path.ends_with("/*") {
-                    self.wrong(source, item.path.span(), "must be a path like \"/go.php\" or \"/go/*\"");
-                }
-                if (stars == 0) == item.keys.is_empty() {
-                    let what = "a whole path needs keys that name the campaign, one with a * needs none";
-                    self.wrong(source, item.path.span(), what);
-                }
-                let keys = item.keys.iter().map(|key| key.as_str().into()).collect();
-                made.push(ClickPath { path: path.as_str().into(), keys });
+    fn click_paths(&mut self, source: &Source, file: &File) {
+        for item in &file.click_path {
+            let path = item.path.get_ref();
+            let stars = path.matches('*').count();
+            if !path.starts_with('/') || stars > 1 || stars == 1 && !path.ends_with("/*") {
+                self.wrong(source, item.path.span(), "must be a path like \"/go.php\" or \"/go/*\"");
             }
+            if (stars == 0) == item.keys.is_empty() {
+                let what = "a whole path needs keys that name the campaign, one with a * needs none";
+                self.wrong(source, item.path.span(), what);
+            }
+            let keys = item.keys.iter().map(|key| key.as_str().into()).collect();
+            self.made.click_paths.push(ClickPath { path: path.as_str().into(), keys });
         }
-        made.extend(ClickPath::built_in());
-        made
     }
 
     /// Checks postbacks; who delivers them compiles them.
@@ -417,7 +486,7 @@ impl<'a> Compiler<'a> {
         };
         // Within the quotes, unless an escape makes the text another than what stands in the file.
         let inside = text.span().start + 1..text.span().end.saturating_sub(1);
-        let span = match source.text.get(inside.clone()) == Some(text.get_ref()) {
+        let span = match source.text().get(inside.clone()) == Some(text.get_ref()) {
             true => inside.start + error.at.start..inside.start + error.at.end,
             false => text.span(),
         };
@@ -429,11 +498,18 @@ impl<'a> Compiler<'a> {
         None
     }
 
-    fn index(&mut self, source: &Source, id: &Text, kind: &'static str) -> Option<u32> {
-        let ids = if kind == "offer" { &self.offers } else { &self.sources };
+    /// The place of what an id refers to.
+    fn index(
+        &mut self,
+        source: &Source,
+        id: &Text,
+        kind: &str,
+        ids: fn(&Ids) -> &HashMap<Box<str>, u32>,
+    ) -> Option<u32> {
+        let ids = ids(&self.ids);
         let found = ids.get(id.get_ref().as_str()).copied();
-        if found.is_none() {
-            let known: Vec<&str> = ids.keys().copied().collect();
+        if found.is_none() && !self.is_broken {
+            let known: Vec<&str> = ids.keys().map(AsRef::as_ref).collect();
             let problem = source.problem(id.span(), format!("no {kind} \"{}\"", id.get_ref()));
             self.problems.add(problem.with_choice(id.get_ref(), &known));
         }
@@ -441,7 +517,13 @@ impl<'a> Compiler<'a> {
     }
 
     fn check_id(&mut self, source: &Source, id: &Text) {
-        check_id(&mut self.problems, source, id);
+        let text = id.get_ref();
+        let is_id = (1..=ID_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte));
+        if !is_id {
+            let what = "an id has 1 to 64 letters, digits, dots, dashes, tildes or underscores";
+            self.wrong(source, id.span(), what);
+        }
     }
 
     fn money(&mut self, source: &Source, text: Option<&Text>) -> Option<Micros> {
@@ -478,39 +560,6 @@ impl<'a> Compiler<'a> {
         }
         time
     }
-}
-
-fn check_id(problems: &mut Problems, source: &Source, id: &Text) {
-    let text = id.get_ref();
-    let is_id = (1..=ID_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte));
-    if !is_id {
-        let what = "an id has 1 to 64 letters, digits, dots, dashes, tildes or underscores";
-        problems.add(source.problem(id.span(), what));
-    }
-}
-
-/// The place of each thing of a kind by its id, over all files.
-fn ids<'a, T: 'a>(
-    files: &'a [(Source, File)],
-    problems: &mut Problems,
-    kind: &str,
-    list: impl Fn(&'a File) -> &'a Vec<T>,
-    id: impl Fn(&'a T) -> &'a Text,
-) -> Ids<'a> {
-    let mut ids = HashMap::new();
-    for (source, file) in files {
-        for item in list(file) {
-            let id = id(item);
-            check_id(problems, source, id);
-            let index = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-            if ids.insert(id.get_ref().as_str(), index).is_some() {
-                problems
-                    .add(source.problem(id.span(), format!("two {kind} are called \"{}\"", id.get_ref())));
-            }
-        }
-    }
-    ids
 }
 
 fn boxed(text: &Text) -> Box<str> {

@@ -90,8 +90,8 @@ fn source(path: &Path, name: &str, built_in: &str) -> Result<Source, Problem> {
 
 /// Lines that say something, with where they begin.
 fn lines(source: &Source) -> impl Iterator<Item = (usize, &str)> {
-    let start = source.text.as_ptr().addr();
-    source.text.lines().filter_map(move |line| {
+    let start = source.text().as_ptr().addr();
+    source.text().lines().filter_map(move |line| {
         let line = line.trim();
         let is_entry = !line.is_empty() && !line.starts_with('#');
         is_entry.then(|| (line.as_ptr().addr() - start, line))

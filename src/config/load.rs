@@ -129,7 +129,7 @@ pub fn load(
 }
 
 fn from_file(loaded: &mut Loaded, source: &Source, problems: &mut Problems) {
-    let table = match DeTable::parse(&source.text) {
+    let table = match DeTable::parse(source.text()) {
         Ok(table) => table.into_inner(),
         Err(error) => return problems.add(source.unreadable(&error)),
     };
@@ -169,7 +169,7 @@ fn from_line(
             problem.with_choice(key_name, &known)
         }
         Err((Unset::Value(why), _)) => {
-            let given = source.text.get(value.span()).unwrap_or_default();
+            let given = source.text().get(value.span()).unwrap_or_default();
             source.problem(value.span(), format!("{section_name}.{key_name} = {given}: {why}"))
         }
     };

@@ -5,6 +5,7 @@
 //! Keeps: what is not understood is refused, not passed over; a reload is all or nothing.
 //! Not here: when to reload (`serve`).
 
+mod blocks;
 pub mod catalog;
 mod file;
 mod lists;

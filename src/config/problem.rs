@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::event::nearest::nearest;
@@ -16,8 +16,11 @@ pub const PROBLEMS_MAX: usize = 20;
 /// A file that was read.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
-    pub(super) path: PathBuf,
-    pub(super) text: Arc<str>,
+    path: Arc<Path>,
+    /// All of it.
+    text: Arc<str>,
+    /// Where the part begins that is looked at; spans count from here.
+    start: usize,
 }
 
 /// One thing that is wrong.
@@ -55,14 +58,24 @@ pub struct Problems {
 
 impl Source {
     pub(super) fn new(path: &Path, text: String) -> Self {
-        Self { path: path.to_owned(), text: text.into() }
+        Self { path: path.into(), text: text.into(), start: 0 }
+    }
+
+    /// The part from here on.
+    pub(super) fn from(&self, start: usize) -> Self {
+        Self { start, ..self.clone() }
+    }
+
+    /// The text that is looked at.
+    pub(super) fn text(&self) -> &str {
+        self.text.get(self.start..).unwrap_or_default()
     }
 
     /// What is wrong with these bytes of it.
     pub(super) fn problem(&self, span: Range<usize>, what: impl Into<String>) -> Problem {
         Problem {
             place: self.path.display().to_string(),
-            line: Some(self.line(span)),
+            line: Some(self.line(self.start + span.start..self.start + span.end)),
             what: what.into(),
             hint: None,
         }

@@ -348,7 +348,13 @@ mod tests {
         assert!(!seen("autumn", "a", 1_030), "another campaign");
         assert!(seen("spring", "a", 1_089), "the window begins anew with each click");
         assert!(!seen("spring", "a", 1_150));
-        assert!(!visitors.is_repeat("spring", address, visitors.hash_agent("a"), Timestamp::from_seconds(1_150), Duration::ZERO));
+        assert!(!visitors.is_repeat(
+            "spring",
+            address,
+            visitors.hash_agent("a"),
+            Timestamp::from_seconds(1_150),
+            Duration::ZERO
+        ));
     }
 
     #[test]

@@ -24,4 +24,11 @@ pub(crate) fn run() {
     time("address alone", &|| {
         black_box(lists.labels("", black_box(address)));
     });
+    if cfg!(feature = "geo") {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/geo/places.mmdb");
+        let lists = load_lists(&Labels { geo: vec![path.into()], ..Labels::default() }).unwrap();
+        time("country and network of an address, in a small database", &|| {
+            black_box(lists.place(black_box(address)));
+        });
+    }
 }

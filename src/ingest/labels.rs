@@ -89,15 +89,15 @@ impl Lists {
 
     /// Country and autonomous system of an address; zeros where they are not known.
     #[cfg(feature = "geo")]
-    pub(super) fn place(&self, address: IpAddr) -> ([u8; 2], u32) {
+    pub fn place(&self, address: IpAddr) -> ([u8; 2], u32) {
         let found = super::geo::find(&self.geo, address);
         (found.country, found.asn)
     }
 
-    /// No build without the feature `geo` knows any.
+    /// Country and autonomous system of an address; no build without the feature `geo` knows any.
     #[cfg(not(feature = "geo"))]
     #[expect(clippy::unused_self, reason = "with the feature `geo` it is used")]
-    pub(super) fn place(&self, _: IpAddr) -> ([u8; 2], u32) {
+    pub fn place(&self, _: IpAddr) -> ([u8; 2], u32) {
         ([0; 2], 0)
     }
 

@@ -34,6 +34,7 @@ fn a_click_is_recorded_whole_and_redirected_with_its_id() {
     );
     assert!(click.client_hints.contains("sec-ch-ua-platform: \"Android\"\n"), "{}", click.client_hints);
     assert!(click.global_privacy_control);
+    assert_eq!((click.country, click.asn), ([0; 2], 0), "nobody has said where addresses are");
     assert_eq!(click.config_version, server.daemon().catalog().version());
     let expected = [
         ("zone", "7+1"),

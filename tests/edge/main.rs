@@ -5,6 +5,8 @@ mod admin;
 mod books;
 mod clicks;
 mod client;
+#[cfg(feature = "geo")]
+mod geo;
 mod labels;
 mod limits;
 mod reload;

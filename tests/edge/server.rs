@@ -67,6 +67,8 @@ pub(crate) struct Recorded {
     pub(crate) cost: Option<Money>,
     pub(crate) address: Option<KeptAddress>,
     pub(crate) labels: Labels,
+    pub(crate) country: [u8; 2],
+    pub(crate) asn: u32,
     pub(crate) global_privacy_control: bool,
     /// campaign, source, offer, lander
     pub(crate) path: [String; 4],
@@ -197,6 +199,8 @@ impl Recorded {
             cost: click.cost,
             address: click.address,
             labels: click.labels,
+            country: click.country,
+            asn: click.asn,
             global_privacy_control: click.global_privacy_control,
             path: [click.campaign, click.source, click.offer, click.lander].map(str::to_owned),
             external_id: click.external_id.to_owned(),

@@ -96,7 +96,6 @@ impl Lists {
 
     /// Country and autonomous system of an address; no build without the feature `geo` knows any.
     #[cfg(not(feature = "geo"))]
-    #[expect(clippy::unused_self, reason = "with the feature `geo` it is used")]
     pub fn place(&self, _: IpAddr) -> ([u8; 2], u32) {
         ([0; 2], 0)
     }

@@ -8,6 +8,7 @@ mod foreign;
 #[path = "../fuzz_bodies/mod.rs"]
 mod fuzz_bodies;
 mod model;
+mod old_bytes;
 mod recovery;
 #[path = "../support/mod.rs"]
 mod support;

@@ -228,7 +228,10 @@ impl<S: Stage> Work<S> {
     }
 }
 
-/// A reply that will come.
+/// A reply that will come, once.
+///
+/// # Panics
+/// If it is polled after it was ready, as an `async fn` does: the answer is gone, and any other would be a lie.
 #[derive(Debug)]
 pub struct Reply<T>(Arc<Slot<T>>);
 
@@ -286,13 +289,13 @@ impl<T> Future for Reply<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut filling = self.0.hold();
+        assert!(!matches!(*filling, Filling::Taken), "a reply is given once");
         match std::mem::replace(&mut *filling, Filling::Taken) {
             Filling::Full(answer) => Poll::Ready(answer),
-            Filling::Empty(_) => {
+            Filling::Empty(_) | Filling::Taken => {
                 *filling = Filling::Empty(Some(context.waker().clone()));
                 Poll::Pending
             }
-            Filling::Taken => Poll::Ready(Err(closed())),
         }
     }
 }

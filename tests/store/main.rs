@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod basics;
+mod commit;
 mod dedupe;
 mod foreign;
 #[expect(dead_code, reason = "one body is run here; the table is for tests/corpora.rs")]

@@ -41,7 +41,8 @@ pub trait Stage: Send + 'static {
         Ok(())
     }
 
-    /// Called when the queue is empty after a sync, or nothing came for a second.
+    /// Called whenever the queue is found empty: at the start, after a sync, and after each second in which
+    /// nothing came.
     fn idle(&mut self) {}
 }
 
@@ -173,12 +174,15 @@ impl<S: Stage> Work<S> {
     fn run(mut self, requests: &Receiver<Message<S>>) -> S {
         let mut is_stopping = false;
         while !is_stopping {
-            match requests.recv_timeout(Duration::from_secs(1)) {
+            let message = requests.try_recv().or_else(|_empty| {
+                self.stage.idle();
+                requests.recv_timeout(Duration::from_secs(1))
+            });
+            match message {
                 Ok(message) => is_stopping = self.collect(message, requests),
                 Err(RecvTimeoutError::Timeout) => {
                     // A poisoned store is told of by the next request.
                     let _told_later = self.journal.tick(self.clock.now());
-                    self.stage.idle();
                 }
                 Err(RecvTimeoutError::Disconnected) => is_stopping = true,
             }

@@ -211,6 +211,7 @@ struct Conversions {
     /// The furthest click that a decision since the last sync refers to.
     refers_to: Option<Position>,
     gate: Option<Gate>,
+    idled: Option<SyncSender<()>>,
 }
 
 /// The stage's end: says that it is about to sync, and waits for the word.
@@ -250,6 +251,11 @@ impl Stage for Conversions {
         }
         self.refers_to.take().map_or(Ok(()), |click| self.clicks.sync_past(click))
     }
+
+    fn idle(&mut self) {
+        // One word is enough for who listens.
+        let _heard_already = self.idled.as_ref().map(|idled| idled.try_send(()));
+    }
 }
 
 /// The test's end of a gate.
@@ -275,6 +281,7 @@ fn stage(store: &Store) -> Conversions {
         decided: BTreeMap::new(),
         refers_to: None,
         gate: None,
+        idled: None,
     }
 }
 
@@ -407,7 +414,9 @@ fn who_asks_a_stopped_owner_is_told_that_the_store_is_closed() {
     let (handle, owner) = owner(&store);
     let queued: Vec<_> = ["a", "b", "a"].map(|key| handle.submit(Ask(key, None)).unwrap()).into();
     assert_eq!(owner.stop().decided.len(), 2, "what is queued is finished first");
-    queued.into_iter().for_each(|reply| drop(answer(reply)));
+    for reply in queued {
+        answer(reply);
+    }
     match handle.submit(Ask("c", None)) {
         Err(Refused::Store(Error::Poisoned { cause })) => assert_eq!(cause, "the store is closed"),
         other => panic!("{other:?}"),
@@ -424,4 +433,19 @@ fn a_reply_that_was_taken_is_not_asked_again() {
     wait(&mut reply).unwrap();
     owner.stop();
     let _panics = peek(&mut reply);
+}
+
+/// Checkpoints are written then: under a steady trickle too, and not only after a second of silence.
+#[test]
+fn an_owner_with_nothing_left_to_do_lets_its_stage_know() {
+    let root = tempfile::tempdir().unwrap();
+    let store = quiet(&root);
+    let (idled, idle) = sync_channel(1);
+    let (handle, owner) =
+        start_stage(&store, Conversions { idled: Some(idled), ..stage(&store) }, Limits::default());
+    for key in ["a", "b", "c"] {
+        answer(handle.submit(Ask(key, None)).unwrap());
+        idle.recv().unwrap();
+    }
+    owner.stop();
 }

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::error::{Error, Result};
-use super::lane::LaneWriter;
+use super::lane::{LaneWriter, describe};
 use crate::clock::Clock;
 
 /// What the owner of a journal does with a request.
@@ -223,7 +223,11 @@ impl<S: Stage> Work<S> {
         match synced {
             Ok(()) => self.batch.drain(..).for_each(|(answer, reply)| answer.give(Ok(Synced(reply)))),
             Err(error) => {
-                let cause = error.to_string();
+                // Not a cause within a cause: whoever is told adds that the store is poisoned.
+                let cause = match error {
+                    Error::Poisoned { cause } => cause,
+                    other => describe(&other),
+                };
                 for (answer, _never_said) in self.batch.drain(..) {
                     answer.give(Err(Error::Poisoned { cause: cause.clone() }));
                 }

@@ -10,6 +10,7 @@ mod foreign;
 mod fuzz_bodies;
 mod model;
 mod old_bytes;
+mod reader;
 mod recovery;
 #[path = "../support/mod.rs"]
 mod support;

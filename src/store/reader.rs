@@ -85,7 +85,7 @@ impl Reader {
     }
 
     /// Gives `each` the records of a lane from `from` on, gaps left out, until it breaks or there are no more;
-    /// says where to go on.
+    /// says where to go on. Segments that were dropped, or are in quarantine, are passed by (`unreadable`).
     ///
     /// # Errors
     /// `Corrupt` at a byte of a sealed segment that is no record, or what reading says.
@@ -97,6 +97,8 @@ impl Reader {
         mut each: impl FnMut(Position, &Record<'_>) -> ControlFlow<()>,
     ) -> Result<Cursor> {
         let mut cursor = from;
+        // A segment that was still written when it was read, and where that ended.
+        let mut unfinished: Option<(&SegmentFile, u32)> = None;
         let files = self.directory.segments(journal, lane)?;
         let mut ahead = files.iter().filter(|file| file.segment >= from.segment).peekable();
         while let Some(file) = ahead.next() {
@@ -104,23 +106,47 @@ impl Reader {
             if ahead.peek().is_some_and(|next| next.segment == file.segment) {
                 continue;
             }
+            if let Some((before, end)) = unfinished {
+                if !has_records(file)? {
+                    continue;
+                }
+                // It is final now, and may have got more before this one got its first.
+                let ended = read_segment(before, end, &mut each)?;
+                cursor = Cursor { segment: before.segment, offset: ended.offset };
+                if ended.flow.is_break() {
+                    break;
+                }
+            }
             let start =
                 if file.segment == cursor.segment { cursor.offset.max(BODY_OFFSET) } else { BODY_OFFSET };
-            let (end, flow) = read_segment(file, start, &mut each)?;
+            let ended = read_segment(file, start, &mut each)?;
             // A prepared segment has no record yet: it is not where reading goes on.
-            if end > BODY_OFFSET || file.segment == cursor.segment {
-                cursor = Cursor { segment: file.segment, offset: end };
+            if ended.offset > BODY_OFFSET || file.segment == cursor.segment {
+                cursor = Cursor { segment: file.segment, offset: ended.offset };
             }
-            if flow.is_break() {
+            if ended.flow.is_break() {
                 break;
             }
+            unfinished = (!ended.is_final).then_some((file, ended.offset));
         }
         Ok(cursor)
     }
 }
 
-/// Where reading a segment ended, and whether it was told to.
-type Ended = (u32, ControlFlow<()>);
+/// Where reading a segment ended.
+struct Ended {
+    offset: u32,
+    /// Whether it was told to.
+    flow: ControlFlow<()>,
+    /// Whether no record can come behind it.
+    is_final: bool,
+}
+
+/// Whether there is a record in this segment.
+fn has_records(file: &SegmentFile) -> Result<bool> {
+    let ended = read_segment(file, BODY_OFFSET, &mut |_, _| ControlFlow::Break(()))?;
+    Ok(ended.flow.is_break())
+}
 
 /// Reads one segment from `start`.
 fn read_segment(
@@ -133,7 +159,7 @@ fn read_segment(
         Ok(open) => open,
         // Dropped by retention since the folder was listed.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok((start, ControlFlow::Continue(())));
+            return Ok(Ended { offset: start, flow: ControlFlow::Continue(()), is_final: true });
         }
         Err(error) => return Err(Error::io("open", path)(error)),
     };
@@ -143,25 +169,22 @@ fn read_segment(
         }
         each(Position::new(file.segment, record.offset), record)
     };
-    match read_footer(&open).map_err(Error::io("read", path))? {
-        Some(footer) => {
-            let map = FrozenMap::open(&open, map_name(&footer.identity)).map_err(Error::io("map", path))?;
-            let (seed, end) = (footer.identity.seed(), footer.summary.end);
-            let mut offset = start;
-            while offset < end {
-                let Found::Record(record) = read_at(map.bytes(), seed, offset) else {
-                    let what = "there is no valid record";
-                    return Err(Error::Corrupt { path: path.clone(), offset: offset.into(), what });
-                };
-                offset = record.end();
-                if give(&record).is_break() {
-                    return Ok((offset, ControlFlow::Break(())));
-                }
-            }
-            Ok((offset, ControlFlow::Continue(())))
-        }
-        None => copy_records(&open, file, start, &mut give),
+    let Some(footer) = read_footer(&open).map_err(Error::io("read", path))? else {
+        let (offset, flow) = copy_records(&open, file, start, &mut give)?;
+        return Ok(Ended { offset, flow, is_final: false });
+    };
+    let map = FrozenMap::open(&open, map_name(&footer.identity)).map_err(Error::io("map", path))?;
+    let (seed, end) = (footer.identity.seed(), footer.summary.end);
+    let (mut offset, mut flow) = (start, ControlFlow::Continue(()));
+    while offset < end && flow.is_continue() {
+        let Found::Record(record) = read_at(map.bytes(), seed, offset) else {
+            let what = "there is no valid record";
+            return Err(Error::Corrupt { path: path.clone(), offset: offset.into(), what });
+        };
+        offset = record.end();
+        flow = give(&record);
     }
+    Ok(Ended { offset, flow, is_final: true })
 }
 
 /// Reads what is published in a segment that is not sealed, from copies of its bytes.
@@ -170,7 +193,7 @@ fn copy_records(
     file: &SegmentFile,
     start: u32,
     give: &mut impl FnMut(&Record<'_>) -> ControlFlow<()>,
-) -> Result<Ended> {
+) -> Result<(u32, ControlFlow<()>)> {
     let read = |bytes: &mut [u8], at: u32| {
         open.read_exact_at(bytes, at.into()).map_err(Error::io("read", &file.path))
     };

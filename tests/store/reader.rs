@@ -5,6 +5,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use clicklog::event::codec::{Event, decode};
@@ -113,6 +114,38 @@ fn a_reader_that_is_told_to_stop_goes_on_behind_the_last_record() {
     assert_eq!(found, (0..1_300).collect::<Vec<_>>());
     let segments = cursor.segment;
     assert!(segments > 1, "sealed ones and an open one");
+}
+
+/// A record that is appended to a segment after it was read, and just before the next one is begun, is not passed by.
+#[test]
+fn beside_a_writer_no_record_is_left_out_nor_out_of_order() {
+    const CLICKS: u32 = 5_000;
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..CLICKS {
+                record(&mut writer, n);
+                if n % 64 == 0 {
+                    writer.roll_now();
+                }
+            }
+            is_done.store(true, Ordering::SeqCst);
+        });
+        let (mut next, mut cursor) = (0, Cursor::default());
+        while next < CLICKS {
+            let was_done = is_done.load(Ordering::SeqCst);
+            let (found, further) = read(root.path(), cursor);
+            for n in found {
+                assert_eq!(n, next, "reading from {cursor:?}");
+                next += 1;
+            }
+            assert!(!was_done || next == CLICKS, "{next} of {CLICKS} were read");
+            cursor = further;
+        }
+    });
 }
 
 /// The lock is the writer's: readers, of this process and of others, need none.

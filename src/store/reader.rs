@@ -36,6 +36,7 @@ use super::Journal;
 use super::directory::{Directory, SegmentFile};
 use super::error::{Error, Result};
 use super::layout::Header;
+use super::manifest::{Manifest, State};
 use super::mapping::FrozenMap;
 use super::position::Position;
 use super::record::{
@@ -84,11 +85,42 @@ impl Reader {
         Ok(lanes.into_iter().filter(|(of, _)| *of == journal).map(|(_, lane)| lane).collect())
     }
 
-    /// Gives `each` the records of a lane from `from` on, gaps left out, until it breaks or there are no more;
-    /// says where to go on. Segments that were dropped, or are in quarantine, are passed by (`unreadable`).
+    /// Segments of a lane that were sealed or set aside and cannot be read: in quarantine, or their file is gone.
+    /// What retention dropped is not among them.
     ///
     /// # Errors
-    /// `Corrupt` at a byte of a sealed segment that is no record, or what reading says.
+    /// What reading the manifest says.
+    pub fn unreadable(&self, journal: Journal, lane: u8) -> Result<Vec<u32>> {
+        let suspects = self.not_there(journal, lane)?;
+        if suspects.is_empty() {
+            return Ok(suspects);
+        }
+        // Once more: the manifest forgets a segment before its file goes, and that may have been just now.
+        let still = self.not_there(journal, lane)?;
+        Ok(suspects.into_iter().filter(|segment| still.contains(segment)).collect())
+    }
+
+    fn not_there(&self, journal: Journal, lane: u8) -> Result<Vec<u32>> {
+        let manifest = Manifest::peek(&self.directory)?;
+        let entry = manifest.as_ref().and_then(|manifest| manifest.lanes.get(&(journal, lane)));
+        let missing =
+            entry.into_iter().flat_map(|lane_entry| &lane_entry.segments).filter(|(segment, entry)| {
+                let path = self.directory.segment(journal, lane, **segment, entry.generation);
+                match entry.state {
+                    State::Quarantined => true,
+                    State::Sealed | State::Missing => !path.exists(),
+                    State::Reserved | State::Open => false,
+                }
+            });
+        Ok(missing.map(|(segment, _)| *segment).collect())
+    }
+
+    /// Gives `each` the records of a lane from `from` on, gaps left out, until it breaks or there are no more;
+    /// says where to go on. Segments that were dropped or cannot be read (`unreadable`) are passed by.
+    ///
+    /// # Errors
+    /// `Corrupt` at a byte of a sealed segment that is no record, `Manifest` if nothing says which files are current,
+    /// or what reading says.
     pub fn read(
         &self,
         journal: Journal,
@@ -97,40 +129,62 @@ impl Reader {
         mut each: impl FnMut(Position, &Record<'_>) -> ControlFlow<()>,
     ) -> Result<Cursor> {
         let mut cursor = from;
-        // A segment that was still written when it was read, and where that ended.
-        let mut unfinished: Option<(&SegmentFile, u32)> = None;
+        while let Listing::Stale = read_files(&self.files(journal, lane)?, &mut cursor, &mut each)? {}
+        Ok(cursor)
+    }
+
+    /// The files of a lane, one of each segment: the generation that the manifest names.
+    fn files(&self, journal: Journal, lane: u8) -> Result<Vec<SegmentFile>> {
+        // In this order: a generation that is named is there, or its segment was rewritten again or dropped.
+        let manifest = Manifest::peek(&self.directory)?;
         let files = self.directory.segments(journal, lane)?;
-        let mut ahead = files.iter().filter(|file| file.segment >= from.segment).peekable();
-        while let Some(file) = ahead.next() {
-            // Of two generations the newer is read: it holds the same records, less what was erased.
-            if ahead.peek().is_some_and(|next| next.segment == file.segment) {
+        Ok(match manifest {
+            Some(manifest) => manifest.current_files(journal, lane, files),
+            None => files,
+        })
+    }
+}
+
+/// What became of a list of files while they were read.
+enum Listing {
+    Whole,
+    /// One was gone: its segment was dropped, or rewritten and has another file.
+    Stale,
+}
+
+/// Reads files from `cursor` on, and moves it.
+fn read_files(
+    files: &[SegmentFile],
+    cursor: &mut Cursor,
+    each: &mut impl FnMut(Position, &Record<'_>) -> ControlFlow<()>,
+) -> Result<Listing> {
+    let first = cursor.segment;
+    // A segment that was still written when it was read, and where that ended.
+    let mut unfinished: Option<(&SegmentFile, u32)> = None;
+    for file in files.iter().filter(|file| file.segment >= first) {
+        if let Some((before, end)) = unfinished {
+            if !has_records(file)? {
                 continue;
             }
-            if let Some((before, end)) = unfinished {
-                if !has_records(file)? {
-                    continue;
-                }
-                // It is final now, and may have got more before this one got its first.
-                let ended = read_segment(before, end, &mut each)?;
-                cursor = Cursor { segment: before.segment, offset: ended.offset };
-                if ended.flow.is_break() {
-                    break;
-                }
-            }
-            let start =
-                if file.segment == cursor.segment { cursor.offset.max(BODY_OFFSET) } else { BODY_OFFSET };
-            let ended = read_segment(file, start, &mut each)?;
-            // A prepared segment has no record yet: it is not where reading goes on.
-            if ended.offset > BODY_OFFSET || file.segment == cursor.segment {
-                cursor = Cursor { segment: file.segment, offset: ended.offset };
-            }
+            // It is final now, and may have got more before this one got its first.
+            let Some(ended) = read_segment(before, end, each)? else { return Ok(Listing::Stale) };
+            *cursor = Cursor { segment: before.segment, offset: ended.offset };
             if ended.flow.is_break() {
                 break;
             }
-            unfinished = (!ended.is_final).then_some((file, ended.offset));
         }
-        Ok(cursor)
+        let start = if file.segment == cursor.segment { cursor.offset.max(BODY_OFFSET) } else { BODY_OFFSET };
+        let Some(ended) = read_segment(file, start, each)? else { return Ok(Listing::Stale) };
+        // A prepared segment has no record yet: it is not where reading goes on.
+        if ended.offset > BODY_OFFSET || file.segment == cursor.segment {
+            *cursor = Cursor { segment: file.segment, offset: ended.offset };
+        }
+        if ended.flow.is_break() {
+            break;
+        }
+        unfinished = (!ended.is_final).then_some((file, ended.offset));
     }
+    Ok(Listing::Whole)
 }
 
 /// Where reading a segment ended.
@@ -145,22 +199,19 @@ struct Ended {
 /// Whether there is a record in this segment.
 fn has_records(file: &SegmentFile) -> Result<bool> {
     let ended = read_segment(file, BODY_OFFSET, &mut |_, _| ControlFlow::Break(()))?;
-    Ok(ended.flow.is_break())
+    Ok(ended.is_some_and(|ended| ended.flow.is_break()))
 }
 
-/// Reads one segment from `start`.
+/// Reads one segment from `start`; nothing if its file is gone since the folder was listed.
 fn read_segment(
     file: &SegmentFile,
     start: u32,
     each: &mut impl FnMut(Position, &Record<'_>) -> ControlFlow<()>,
-) -> Result<Ended> {
+) -> Result<Option<Ended>> {
     let path = &file.path;
     let open = match File::open(path) {
         Ok(open) => open,
-        // Dropped by retention since the folder was listed.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Ended { offset: start, flow: ControlFlow::Continue(()), is_final: true });
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("open", path)(error)),
     };
     let mut give = |record: &Record<'_>| {
@@ -171,7 +222,7 @@ fn read_segment(
     };
     let Some(footer) = read_footer(&open).map_err(Error::io("read", path))? else {
         let (offset, flow) = copy_records(&open, file, start, &mut give)?;
-        return Ok(Ended { offset, flow, is_final: false });
+        return Ok(Some(Ended { offset, flow, is_final: false }));
     };
     let map = FrozenMap::open(&open, map_name(&footer.identity)).map_err(Error::io("map", path))?;
     let (seed, end) = (footer.identity.seed(), footer.summary.end);
@@ -184,7 +235,7 @@ fn read_segment(
         offset = record.end();
         flow = give(&record);
     }
-    Ok(Ended { offset, flow, is_final: true })
+    Ok(Some(Ended { offset, flow, is_final: true }))
 }
 
 /// Reads what is published in a segment that is not sealed, from copies of its bytes.

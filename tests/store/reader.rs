@@ -8,13 +8,18 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use clicklog::event::codec::{Event, decode};
+use clicklog::event::click::Click;
+use clicklog::event::codec::{Encoder, Event, decode};
+use clicklog::store::directory::SegmentFile;
+use clicklog::store::layout::Identity;
 use clicklog::store::manifest::ManifestFile;
 use clicklog::store::reader::{Cursor, Reader};
 use clicklog::store::record::{BODY_OFFSET, FRAME_BYTES, Record};
+use clicklog::store::recovery::{Expected, Outcome, recover};
+use clicklog::store::segment::{Plan, prepare};
 use clicklog::store::{Error, Journal, Result, Store};
 
-use crate::support::{options, record};
+use crate::support::{click_at, options, record};
 
 /// The number of the click in a record that `support::record` wrote.
 fn number(record: &Record<'_>) -> u32 {
@@ -192,7 +197,7 @@ fn damage_is_told_with_its_place_and_the_rest_can_be_read() {
     fs::write(&path, bytes).unwrap();
     match try_read(root.path(), Cursor::default(), usize::MAX) {
         Err(Error::Corrupt { path: told, offset, .. }) => {
-            assert_eq!((told, offset), (path, BODY_OFFSET.into()))
+            assert_eq!((told, offset), (path, BODY_OFFSET.into()));
         }
         other => panic!("{other:?}"),
     }
@@ -209,9 +214,95 @@ fn segments_that_are_dropped_are_passed_by() {
     let reader = Reader::open(root.path());
     // As retention does it: the manifest first, then the file.
     let mut manifest = ManifestFile::load(reader.directory()).unwrap().unwrap();
-    manifest.update(|manifest| Ok(manifest.forget(Journal::Clicks, 0, 0))).unwrap();
+    let forgotten = manifest.update(|manifest| {
+        manifest.forget(Journal::Clicks, 0, 0);
+        Ok(())
+    });
+    forgotten.unwrap();
     fs::remove_file(reader.directory().segment(Journal::Clicks, 0, 0, 0)).unwrap();
     let (rest, further) = read(root.path(), cursor);
     assert_eq!(rest.last(), Some(&1_199));
     assert!(rest[0] > 1 && further.segment > 1);
+    assert_eq!(reader.unreadable(Journal::Clicks, 0).unwrap(), [0; 0], "nobody misses them");
+}
+
+#[test]
+fn segments_that_cannot_be_read_are_passed_by_and_told() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    (0..1_800).for_each(|n| drop_id(record(&mut writer, n)));
+    let tail = writer.lane().view().open.last().unwrap().number();
+    drop((writer, store));
+    let reader = Reader::open(root.path());
+    assert_eq!(reader.unreadable(Journal::Clicks, 0).unwrap(), [0; 0]);
+
+    let of = |segment| reader.directory().segment(Journal::Clicks, 0, segment, 0);
+    let mut bytes = fs::read(of(tail)).unwrap();
+    bytes[..2048].fill(0xee);
+    fs::write(of(tail), bytes).unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    assert_eq!(store.report().quarantined_segments, 1);
+    let next = 10_000;
+    drop_id(record(&mut store.click_writer(0).unwrap(), next));
+    assert_eq!(reader.unreadable(Journal::Clicks, 0).unwrap(), [tail], "in quarantine");
+    let found = all(root.path());
+    assert_eq!(found.last(), Some(&next), "what came later is read");
+    assert!(found.len() > 500 && found.len() < 1_800, "{}", found.len());
+
+    fs::remove_file(of(0)).unwrap();
+    assert_eq!(reader.unreadable(Journal::Clicks, 0).unwrap(), [0, tail], "the first is gone");
+    assert!(all(root.path())[0] > 0);
+    assert_eq!(reader.unreadable(Journal::Postbacks, 0).unwrap(), [0; 0]);
+}
+
+/// A sealed generation 1 of the first segment, that holds only `kept`.
+fn rewrite(data: &Path, kept: &[u32]) -> SegmentFile {
+    let reader = Reader::open(data);
+    let store = ManifestFile::load(reader.directory()).unwrap().unwrap().current().store;
+    let (journal, node, lane) = (Journal::Clicks, 0, 0);
+    let identity = Identity { store, journal, node, lane, segment: 0, generation: 1 };
+    let created = click_at(0).time;
+    let plan = Plan { identity, segment_bytes: 128 * 1024, is_synced_often: false, created };
+    let (mut appender, mut encoder) = (prepare(reader.directory(), &plan).unwrap(), Encoder::default());
+    for n in kept {
+        let external_id = format!("external-{n}");
+        let click = Click { external_id: &external_id, ..click_at(*n) };
+        appender.append(&encoder.click(&click).unwrap());
+    }
+    drop(appender);
+    let path = reader.directory().segment(journal, lane, 0, 1);
+    let file = SegmentFile { segment: 0, generation: 1, path };
+    let expected = Expected { store, node, journal, lane };
+    let outcome = recover(reader.directory(), &file, &expected, false, created).unwrap();
+    assert!(matches!(outcome, Outcome::Recovered { .. }), "{outcome:?}");
+    file
+}
+
+/// A rewrite that was begun and not published may be half of one.
+#[test]
+fn a_rewritten_segment_is_read_once_it_is_published_and_not_before() {
+    let root = tempfile::tempdir().unwrap();
+    filled(root.path(), 1_200);
+    let reader = Reader::open(root.path());
+    fs::write(reader.directory().segment(Journal::Clicks, 0, 0, 1), [0; 5_000]).unwrap();
+    let whole: Vec<_> = (0..1_200).collect();
+    assert_eq!(all(root.path()), whole, "half a file");
+    fs::remove_file(reader.directory().segment(Journal::Clicks, 0, 0, 1)).unwrap();
+    let rewritten = rewrite(root.path(), &[0, 2]);
+    assert_eq!(all(root.path()), whole, "a whole one that nobody vouches for");
+
+    let mut manifest = ManifestFile::load(reader.directory()).unwrap().unwrap();
+    let published = manifest.update(|manifest| {
+        let lane = manifest.lanes.get_mut(&(Journal::Clicks, 0)).unwrap();
+        lane.segments.get_mut(&0).unwrap().generation = 1;
+        Ok(())
+    });
+    published.unwrap();
+    let erased = all(root.path());
+    assert_eq!(erased[..2], [0, 2]);
+    assert!(erased[2] > 100 && erased.last() == Some(&1_199));
+    fs::remove_file(reader.directory().segment(Journal::Clicks, 0, 0, 0)).unwrap();
+    assert_eq!(all(root.path()), erased);
+    assert!(rewritten.path.exists());
 }

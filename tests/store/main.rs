@@ -8,6 +8,7 @@ mod foreign;
 #[expect(dead_code, reason = "one body is run here; the table is for tests/corpora.rs")]
 #[path = "../fuzz_bodies/mod.rs"]
 mod fuzz_bodies;
+mod hourly;
 mod model;
 mod old_bytes;
 mod reader;

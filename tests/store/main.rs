@@ -5,6 +5,7 @@ mod basics;
 mod commit;
 mod dedupe;
 mod foreign;
+mod full_disk;
 #[expect(dead_code, reason = "one body is run here; the table is for tests/corpora.rs")]
 #[path = "../fuzz_bodies/mod.rs"]
 mod fuzz_bodies;

@@ -17,6 +17,7 @@ use clicklog::store::reader::{Cursor, Reader};
 use clicklog::store::record::{BODY_OFFSET, FRAME_BYTES, Record};
 use clicklog::store::recovery::{Expected, Outcome, recover};
 use clicklog::store::segment::{Plan, prepare};
+use clicklog::store::space::Disk;
 use clicklog::store::{Error, Journal, Result, Store};
 
 use crate::support::{click_at, options, record};
@@ -264,7 +265,8 @@ fn rewrite(data: &Path, kept: &[u32]) -> SegmentFile {
     let identity = Identity { store, journal, node, lane, segment: 0, generation: 1 };
     let created = click_at(0).time;
     let plan = Plan { identity, segment_bytes: 128 * 1024, is_synced_often: false, created };
-    let (mut appender, mut encoder) = (prepare(reader.directory(), &plan).unwrap(), Encoder::default());
+    let (mut appender, mut encoder) =
+        (prepare(reader.directory(), &Disk::System, &plan).unwrap(), Encoder::default());
     for n in kept {
         let external_id = format!("external-{n}");
         let click = Click { external_id: &external_id, ..click_at(*n) };

@@ -163,8 +163,10 @@ fn read_files(
     let mut unfinished: Option<(&SegmentFile, u32)> = None;
     for file in files.iter().filter(|file| file.segment >= first) {
         if let Some((before, end)) = unfinished {
-            if !has_records(file)? {
-                continue;
+            match has_records(file)? {
+                None => return Ok(Listing::Stale),
+                Some(false) => continue,
+                Some(true) => {}
             }
             // It is final now, and may have got more before this one got its first.
             let Some(ended) = read_segment(before, end, each)? else { return Ok(Listing::Stale) };
@@ -196,10 +198,10 @@ struct Ended {
     is_final: bool,
 }
 
-/// Whether there is a record in this segment.
-fn has_records(file: &SegmentFile) -> Result<bool> {
+/// Whether there is a record in this segment; nothing if its file is gone.
+fn has_records(file: &SegmentFile) -> Result<Option<bool>> {
     let ended = read_segment(file, BODY_OFFSET, &mut |_, _| ControlFlow::Break(()))?;
-    Ok(ended.is_some_and(|ended| ended.flow.is_break()))
+    Ok(ended.map(|ended| ended.flow.is_break()))
 }
 
 /// Reads one segment from `start`; nothing if its file is gone since the folder was listed.

@@ -2,7 +2,7 @@
 //!
 //! | thread | waits on | does | stops | if it fails |
 //! |---|---|---|---|---|
-//! | prepare | its bell, 1 s | makes the next segment of each lane, faults pages in, watches the room | after the sync thread | full disk: the lane has no room until there is some; else poison |
+//! | prepare | its bell, 1 s; on a full disk `FULL_PAUSE` | makes the next segment of each lane, faults pages in, watches the room | after the sync thread | full disk: the lane has no room until there is some; else poison |
 //! | sync | its bell, the sync interval | syncs every lane of clicks | after a last round | poison |
 //! | seal | its bell, 1 s | seals what is retired and synced | when nothing is left to seal | full disk: gives up the reserve, tries again; else poison |
 //!
@@ -21,7 +21,7 @@ use super::manifest::{ManifestFile, State};
 use super::options::Options;
 use super::poison::Poison;
 use super::segment::{Appender, Plan, Retired, prepare};
-use super::space::{Reserve, Room, free_bytes};
+use super::space::{FULL_PAUSE, Reserve, Room};
 use crate::shutdown::Woken;
 
 /// How often a thread looks around without being rung for.
@@ -56,6 +56,13 @@ pub struct Counters {
     pub free_bytes: AtomicU64,
 }
 
+/// Whether the disk had room for what was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Roomy {
+    Yes,
+    No,
+}
+
 impl Shared {
     pub(super) fn manifest(&self) -> MutexGuard<'_, ManifestFile> {
         self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
@@ -71,7 +78,7 @@ impl Shared {
 
     /// Looks how much room there is, and holds the reserve while there is plenty.
     pub(super) fn watch_room(&self) {
-        match free_bytes(&self.directory) {
+        match self.options.disk.free_bytes(&self.directory) {
             Ok(free) => {
                 self.counters.free_bytes.store(free, Ordering::Relaxed);
                 self.room.store(self.options.marks.judge(free) as u8, Ordering::Relaxed);
@@ -82,13 +89,19 @@ impl Shared {
         }
     }
 
-    /// Makes the next segment of every lane that has none.
-    pub(super) fn prepare_missing(&self) {
+    /// Makes the next segment of every lane that has none. Says whether there was room.
+    pub(super) fn prepare_missing(&self) -> Roomy {
+        let mut roomy = Roomy::Yes;
         for lane in &self.lanes {
-            if !lane.has_next() && self.poison.cause().is_none() {
-                self.judge(self.prepare_one(lane));
+            // Each is tried: a lane of shorter segments may find room where another does not.
+            if !lane.has_next()
+                && self.poison.cause().is_none()
+                && self.judge(self.prepare_one(lane)) == Roomy::No
+            {
+                roomy = Roomy::No;
             }
         }
+        roomy
     }
 
     fn prepare_one(&self, lane: &Lane) -> Result<()> {
@@ -109,7 +122,7 @@ impl Shared {
             is_synced_often: !is_clicks,
             created: self.options.clock.now(),
         };
-        let prepared = prepare(&self.directory, &plan)?;
+        let prepared = prepare(&self.directory, &self.options.disk, &plan)?;
         if let Err(error) = self.make_usable(&prepared) {
             // The next try makes the file anew. If it is still there, that fails, and a restart removes it.
             let _gone = prepared.retire().discard();
@@ -171,28 +184,40 @@ impl Shared {
     }
 
     /// A full disk is waited out, with the reserve given up; anything else poisons the store.
-    fn judge(&self, done: Result<()>) {
+    fn judge(&self, done: Result<()>) -> Roomy {
         match done {
             Ok(()) => {}
             Err(error) if error.is_full() => {
                 self.counters.full.fetch_add(1, Ordering::Relaxed);
                 self.room.store(Room::Critical as u8, Ordering::Relaxed);
                 self.reserve().give_up();
+                return Roomy::No;
             }
             Err(error) => self.poison.throw(describe(&error)),
         }
+        Roomy::Yes
     }
 }
 
-/// Prepares segments and pages until it is told to stop.
+/// Prepares segments and pages until it is told to stop. A disk that was full is asked again after a pause, and
+/// not whenever somebody rings.
 pub(super) fn run_prepare(shared: &Shared) {
+    let clock = &shared.options.clock;
+    let mut not_before = Duration::ZERO;
     loop {
-        shared.watch_room();
-        shared.prepare_missing();
+        let now = clock.monotonic();
+        if now >= not_before {
+            shared.watch_room();
+            if shared.prepare_missing() == Roomy::No {
+                not_before = now + FULL_PAUSE;
+            }
+        }
         for lane in shared.lanes.iter().filter(|lane| lane.wants_pages()) {
             shared.judge(lane.populate(shared.options.populate_ahead(lane.journal())));
         }
-        if shared.bells.prepare.pause(IDLE) == Woken::Stopped {
+        let left = not_before.saturating_sub(now);
+        let pause = if left.is_zero() { IDLE } else { clock.nap(left) };
+        if shared.bells.prepare.pause(pause) == Woken::Stopped {
             return;
         }
     }

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::error::{Error, Result};
-use super::lane::LaneWriter;
+use super::lane::{LaneWriter, describe};
 use crate::clock::Clock;
 
 /// What the owner of a journal does with a request.
@@ -41,7 +41,8 @@ pub trait Stage: Send + 'static {
         Ok(())
     }
 
-    /// Called when the queue is empty after a sync, or nothing came for a second.
+    /// Called whenever the queue is found empty: at the start, after a sync, and after each second in which
+    /// nothing came.
     fn idle(&mut self) {}
 }
 
@@ -173,12 +174,15 @@ impl<S: Stage> Work<S> {
     fn run(mut self, requests: &Receiver<Message<S>>) -> S {
         let mut is_stopping = false;
         while !is_stopping {
-            match requests.recv_timeout(Duration::from_secs(1)) {
+            let message = requests.try_recv().or_else(|_empty| {
+                self.stage.idle();
+                requests.recv_timeout(Duration::from_secs(1))
+            });
+            match message {
                 Ok(message) => is_stopping = self.collect(message, requests),
                 Err(RecvTimeoutError::Timeout) => {
                     // A poisoned store is told of by the next request.
                     let _told_later = self.journal.tick(self.clock.now());
-                    self.stage.idle();
                 }
                 Err(RecvTimeoutError::Disconnected) => is_stopping = true,
             }
@@ -219,7 +223,11 @@ impl<S: Stage> Work<S> {
         match synced {
             Ok(()) => self.batch.drain(..).for_each(|(answer, reply)| answer.give(Ok(Synced(reply)))),
             Err(error) => {
-                let cause = error.to_string();
+                // Not a cause within a cause: whoever is told adds that the store is poisoned.
+                let cause = match error {
+                    Error::Poisoned { cause } => cause,
+                    other => describe(&other),
+                };
                 for (answer, _never_said) in self.batch.drain(..) {
                     answer.give(Err(Error::Poisoned { cause: cause.clone() }));
                 }
@@ -228,7 +236,10 @@ impl<S: Stage> Work<S> {
     }
 }
 
-/// A reply that will come.
+/// A reply that will come, once.
+///
+/// # Panics
+/// If it is polled after it was ready, as an `async fn` does: the answer is gone, and any other would be a lie.
 #[derive(Debug)]
 pub struct Reply<T>(Arc<Slot<T>>);
 
@@ -286,13 +297,13 @@ impl<T> Future for Reply<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut filling = self.0.hold();
+        assert!(!matches!(*filling, Filling::Taken), "a reply is given once");
         match std::mem::replace(&mut *filling, Filling::Taken) {
             Filling::Full(answer) => Poll::Ready(answer),
-            Filling::Empty(_) => {
+            Filling::Empty(_) | Filling::Taken => {
                 *filling = Filling::Empty(Some(context.waker().clone()));
                 Poll::Pending
             }
-            Filling::Taken => Poll::Ready(Err(closed())),
         }
     }
 }

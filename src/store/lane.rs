@@ -375,7 +375,7 @@ fn from_slot(segment: u32, slot: Slot) -> Lookup<Position> {
 pub struct LaneWriter {
     lane: Arc<Lane>,
     current: Option<Appender>,
-    /// Hour of the first record of the current segment.
+    /// The hour of the current segment: in which it was begun, or that of its first record if that is later.
     hour: i64,
     limits: WriterLimits,
     unsynced_bytes: u32,
@@ -439,7 +439,8 @@ impl LaneWriter {
         };
         let placed = appender.append(event);
         if placed.ordinal == 0 {
-            self.hour = event.time.hour();
+            // A tick may have begun the segment in an hour that this event is too late for, or long before it.
+            self.hour = self.hour.max(event.time.hour());
         }
         let position = Position::new(appender.segment().number(), placed.offset);
         let tail = appender.tail();
@@ -461,7 +462,7 @@ impl LaneWriter {
     pub fn tick(&mut self, now: Timestamp) -> Result<()> {
         self.lane.poison.check()?;
         if self.hour_is_over(now) {
-            self.roll();
+            self.roll(now);
         }
         Ok(())
     }
@@ -483,24 +484,18 @@ impl LaneWriter {
         if fits && !self.hour_is_over(now) {
             return Ok(());
         }
-        // An hour that is over can wait for a segment; a full one cannot.
-        if self.roll() || fits {
-            self.hour = now.hour();
-            return Ok(());
-        }
-        Err(self.no_room())
+        // An hour that is over can wait for a segment, until the next append; a full one cannot.
+        if self.roll(now) || fits { Ok(()) } else { Err(self.no_room()) }
     }
 
     fn hour_is_over(&self, now: Timestamp) -> bool {
         now.hour() > self.hour && self.current.as_ref().is_some_and(|current| current.records() > 0)
     }
 
-    /// Moves on to the prepared segment, if there is one.
-    fn roll(&mut self) -> bool {
-        let Some(next) = self.lane.next.take() else {
-            self.lane.bells.prepare.nudge();
-            return false;
-        };
+    /// Moves on to the prepared segment, if there is one. If not, the preparer is at it: it was rung for when the
+    /// last one was taken.
+    fn roll(&mut self, now: Timestamp) -> bool {
+        let Some(next) = self.lane.next.take() else { return false };
         let segment = Arc::clone(next.segment());
         // In this order: the new segment is visible to readers and to the sync thread before the old one says
         // that it is final and before anything is in the new one.
@@ -513,6 +508,7 @@ impl LaneWriter {
         self.lane.populated.store(0, Ordering::Relaxed);
         self.retire_current();
         self.current = Some(next);
+        self.hour = now.hour();
         self.lane.bells.prepare.nudge();
         true
     }

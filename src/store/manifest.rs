@@ -28,7 +28,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Journal;
-use super::directory::{Directory, sync_folder};
+use super::directory::{Directory, SegmentFile, sync_folder};
 use super::error::{Error, Result};
 use crate::clock::Timestamp;
 use crate::event::click_id::Place;
@@ -64,6 +64,9 @@ impl State {
             .find(|state| *state as u8 == code)
     }
 }
+
+/// Tries to read it beside a writer: each meets two updates in a row only by bad luck.
+const PEEKS_MAX: u32 = 4;
 
 /// A segment, as the manifest has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +185,41 @@ impl Manifest {
             lane.segments.insert(segment, Entry { generation, state });
         }
         Ok(manifest)
+    }
+
+    /// Reads it without the folder's lock, so perhaps while it is written; nothing if the folder holds no store.
+    ///
+    /// # Errors
+    /// As `ManifestFile::load`.
+    pub fn peek(directory: &Directory) -> Result<Option<Self>> {
+        let mut tries_left = PEEKS_MAX;
+        loop {
+            match ManifestFile::load(directory) {
+                // Who reads slowly may see half of one slot and then half of the other.
+                Err(Error::Manifest { .. }) if tries_left > 1 => tries_left -= 1,
+                loaded => return Ok(loaded?.map(|file| file.current)),
+            }
+        }
+    }
+
+    /// Of the files of a lane, one for each segment: the generation that is named here, or else the oldest. A newer
+    /// one was not published.
+    pub fn current_files(&self, journal: Journal, lane: u8, files: Vec<SegmentFile>) -> Vec<SegmentFile> {
+        let known = self.lanes.get(&(journal, lane));
+        let mut kept: Vec<SegmentFile> = Vec::new();
+        for file in files {
+            let published =
+                known.and_then(|lane| lane.segments.get(&file.segment)).map(|entry| entry.generation);
+            match kept.last_mut() {
+                Some(last) if last.segment == file.segment => {
+                    if published == Some(file.generation) {
+                        *last = file;
+                    }
+                }
+                _ => kept.push(file),
+            }
+        }
+        kept
     }
 
     /// A segment id of a lane that was taken, and for which no file could be made yet.

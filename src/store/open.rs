@@ -81,7 +81,7 @@ fn recover_all(
     let mut next = manifest.current().clone();
     let mut found = Vec::new();
     for (journal, lane) in lanes {
-        let files = newest_generations(directory.segments(journal, lane)?, &next, journal, lane);
+        let files = next.current_files(journal, lane, directory.segments(journal, lane)?);
         let expected = Expected { store: next.store, node: next.node, journal, lane };
         let known = next.lanes.get(&(journal, lane));
         let files = files.into_iter().map(|file| {
@@ -179,29 +179,6 @@ fn recover_each(
 fn take<'a>(next: &AtomicUsize, all: &[&'a Found]) -> Option<(usize, &'a Found)> {
     let index = next.fetch_add(1, Ordering::Relaxed);
     Some((index, *all.get(index)?))
-}
-
-/// Of each segment, the generation that the manifest names, or else the oldest: a newer one was not published.
-fn newest_generations(
-    files: Vec<SegmentFile>,
-    manifest: &Manifest,
-    journal: Journal,
-    lane: u8,
-) -> Vec<SegmentFile> {
-    let known = manifest.lanes.get(&(journal, lane));
-    let mut kept: Vec<SegmentFile> = Vec::new();
-    for file in files {
-        let published = known.and_then(|lane| lane.segments.get(&file.segment)).map(|entry| entry.generation);
-        match kept.last_mut() {
-            Some(last) if last.segment == file.segment => {
-                if published == Some(file.generation) {
-                    *last = file;
-                }
-            }
-            _ => kept.push(file),
-        }
-    }
-    kept
 }
 
 /// Notes the segments that should be there and are not; gives the numbers of all that cannot be read.

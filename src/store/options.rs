@@ -8,7 +8,7 @@ use super::error::{Error, Result};
 use super::lane::WriterLimits;
 use super::layout::valid_segment_bytes;
 use super::record::payload_bytes_max;
-use super::space::Marks;
+use super::space::{Disk, Marks};
 use crate::clock::Clock;
 use crate::event::click_id::Place;
 
@@ -42,6 +42,8 @@ pub struct Options {
     pub open_files_max: usize,
     /// Where the time comes from.
     pub clock: Clock,
+    /// Where the room comes from.
+    pub disk: Disk,
 }
 
 impl Options {
@@ -65,6 +67,7 @@ impl Options {
             dedupe_entries_max: 100_000_000,
             open_files_max: 256,
             clock: Clock::System,
+            disk: Disk::System,
         }
     }
 

@@ -36,6 +36,7 @@ use super::Journal;
 use super::directory::{Directory, SegmentFile};
 use super::error::{Error, Result};
 use super::layout::Header;
+use super::manifest::{Manifest, State};
 use super::mapping::FrozenMap;
 use super::position::Position;
 use super::record::{
@@ -84,11 +85,42 @@ impl Reader {
         Ok(lanes.into_iter().filter(|(of, _)| *of == journal).map(|(_, lane)| lane).collect())
     }
 
-    /// Gives `each` the records of a lane from `from` on, gaps left out, until it breaks or there are no more;
-    /// says where to go on.
+    /// Segments of a lane that were sealed or set aside and cannot be read: in quarantine, or their file is gone.
+    /// What retention dropped is not among them.
     ///
     /// # Errors
-    /// `Corrupt` at a byte of a sealed segment that is no record, or what reading says.
+    /// What reading the manifest says.
+    pub fn unreadable(&self, journal: Journal, lane: u8) -> Result<Vec<u32>> {
+        let suspects = self.not_there(journal, lane)?;
+        if suspects.is_empty() {
+            return Ok(suspects);
+        }
+        // Once more: the manifest forgets a segment before its file goes, and that may have been just now.
+        let still = self.not_there(journal, lane)?;
+        Ok(suspects.into_iter().filter(|segment| still.contains(segment)).collect())
+    }
+
+    fn not_there(&self, journal: Journal, lane: u8) -> Result<Vec<u32>> {
+        let manifest = Manifest::peek(&self.directory)?;
+        let entry = manifest.as_ref().and_then(|manifest| manifest.lanes.get(&(journal, lane)));
+        let missing =
+            entry.into_iter().flat_map(|lane_entry| &lane_entry.segments).filter(|(segment, entry)| {
+                let path = self.directory.segment(journal, lane, **segment, entry.generation);
+                match entry.state {
+                    State::Quarantined => true,
+                    State::Sealed | State::Missing => !path.exists(),
+                    State::Reserved | State::Open => false,
+                }
+            });
+        Ok(missing.map(|(segment, _)| *segment).collect())
+    }
+
+    /// Gives `each` the records of a lane from `from` on, gaps left out, until it breaks or there are no more;
+    /// says where to go on. Segments that were dropped or cannot be read (`unreadable`) are passed by.
+    ///
+    /// # Errors
+    /// `Corrupt` at a byte of a sealed segment that is no record, `Manifest` if nothing says which files are current,
+    /// or what reading says.
     pub fn read(
         &self,
         journal: Journal,
@@ -97,44 +129,91 @@ impl Reader {
         mut each: impl FnMut(Position, &Record<'_>) -> ControlFlow<()>,
     ) -> Result<Cursor> {
         let mut cursor = from;
-        let files = self.directory.segments(journal, lane)?;
-        let mut ahead = files.iter().filter(|file| file.segment >= from.segment).peekable();
-        while let Some(file) = ahead.next() {
-            // Of two generations the newer is read: it holds the same records, less what was erased.
-            if ahead.peek().is_some_and(|next| next.segment == file.segment) {
-                continue;
-            }
-            let start =
-                if file.segment == cursor.segment { cursor.offset.max(BODY_OFFSET) } else { BODY_OFFSET };
-            let (end, flow) = read_segment(file, start, &mut each)?;
-            // A prepared segment has no record yet: it is not where reading goes on.
-            if end > BODY_OFFSET || file.segment == cursor.segment {
-                cursor = Cursor { segment: file.segment, offset: end };
-            }
-            if flow.is_break() {
-                break;
-            }
-        }
+        while let Listing::Stale = read_files(&self.files(journal, lane)?, &mut cursor, &mut each)? {}
         Ok(cursor)
+    }
+
+    /// The files of a lane, one of each segment: the generation that the manifest names.
+    fn files(&self, journal: Journal, lane: u8) -> Result<Vec<SegmentFile>> {
+        // In this order: a generation that is named is there, or its segment was rewritten again or dropped.
+        let manifest = Manifest::peek(&self.directory)?;
+        let files = self.directory.segments(journal, lane)?;
+        Ok(match manifest {
+            Some(manifest) => manifest.current_files(journal, lane, files),
+            None => files,
+        })
     }
 }
 
-/// Where reading a segment ended, and whether it was told to.
-type Ended = (u32, ControlFlow<()>);
+/// What became of a list of files while they were read.
+enum Listing {
+    Whole,
+    /// One was gone: its segment was dropped, or rewritten and has another file.
+    Stale,
+}
 
-/// Reads one segment from `start`.
+/// Reads files from `cursor` on, and moves it.
+fn read_files(
+    files: &[SegmentFile],
+    cursor: &mut Cursor,
+    each: &mut impl FnMut(Position, &Record<'_>) -> ControlFlow<()>,
+) -> Result<Listing> {
+    let first = cursor.segment;
+    // A segment that was still written when it was read, and where that ended.
+    let mut unfinished: Option<(&SegmentFile, u32)> = None;
+    for file in files.iter().filter(|file| file.segment >= first) {
+        if let Some((before, end)) = unfinished {
+            match has_records(file)? {
+                None => return Ok(Listing::Stale),
+                Some(false) => continue,
+                Some(true) => {}
+            }
+            // It is final now, and may have got more before this one got its first.
+            let Some(ended) = read_segment(before, end, each)? else { return Ok(Listing::Stale) };
+            *cursor = Cursor { segment: before.segment, offset: ended.offset };
+            if ended.flow.is_break() {
+                break;
+            }
+        }
+        let start = if file.segment == cursor.segment { cursor.offset.max(BODY_OFFSET) } else { BODY_OFFSET };
+        let Some(ended) = read_segment(file, start, each)? else { return Ok(Listing::Stale) };
+        // A prepared segment has no record yet: it is not where reading goes on.
+        if ended.offset > BODY_OFFSET || file.segment == cursor.segment {
+            *cursor = Cursor { segment: file.segment, offset: ended.offset };
+        }
+        if ended.flow.is_break() {
+            break;
+        }
+        unfinished = (!ended.is_final).then_some((file, ended.offset));
+    }
+    Ok(Listing::Whole)
+}
+
+/// Where reading a segment ended.
+struct Ended {
+    offset: u32,
+    /// Whether it was told to.
+    flow: ControlFlow<()>,
+    /// Whether no record can come behind it.
+    is_final: bool,
+}
+
+/// Whether there is a record in this segment; nothing if its file is gone.
+fn has_records(file: &SegmentFile) -> Result<Option<bool>> {
+    let ended = read_segment(file, BODY_OFFSET, &mut |_, _| ControlFlow::Break(()))?;
+    Ok(ended.map(|ended| ended.flow.is_break()))
+}
+
+/// Reads one segment from `start`; nothing if its file is gone since the folder was listed.
 fn read_segment(
     file: &SegmentFile,
     start: u32,
     each: &mut impl FnMut(Position, &Record<'_>) -> ControlFlow<()>,
-) -> Result<Ended> {
+) -> Result<Option<Ended>> {
     let path = &file.path;
     let open = match File::open(path) {
         Ok(open) => open,
-        // Dropped by retention since the folder was listed.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok((start, ControlFlow::Continue(())));
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("open", path)(error)),
     };
     let mut give = |record: &Record<'_>| {
@@ -143,25 +222,22 @@ fn read_segment(
         }
         each(Position::new(file.segment, record.offset), record)
     };
-    match read_footer(&open).map_err(Error::io("read", path))? {
-        Some(footer) => {
-            let map = FrozenMap::open(&open, map_name(&footer.identity)).map_err(Error::io("map", path))?;
-            let (seed, end) = (footer.identity.seed(), footer.summary.end);
-            let mut offset = start;
-            while offset < end {
-                let Found::Record(record) = read_at(map.bytes(), seed, offset) else {
-                    let what = "there is no valid record";
-                    return Err(Error::Corrupt { path: path.clone(), offset: offset.into(), what });
-                };
-                offset = record.end();
-                if give(&record).is_break() {
-                    return Ok((offset, ControlFlow::Break(())));
-                }
-            }
-            Ok((offset, ControlFlow::Continue(())))
-        }
-        None => copy_records(&open, file, start, &mut give),
+    let Some(footer) = read_footer(&open).map_err(Error::io("read", path))? else {
+        let (offset, flow) = copy_records(&open, file, start, &mut give)?;
+        return Ok(Some(Ended { offset, flow, is_final: false }));
+    };
+    let map = FrozenMap::open(&open, map_name(&footer.identity)).map_err(Error::io("map", path))?;
+    let (seed, end) = (footer.identity.seed(), footer.summary.end);
+    let (mut offset, mut flow) = (start, ControlFlow::Continue(()));
+    while offset < end && flow.is_continue() {
+        let Found::Record(record) = read_at(map.bytes(), seed, offset) else {
+            let what = "there is no valid record";
+            return Err(Error::Corrupt { path: path.clone(), offset: offset.into(), what });
+        };
+        offset = record.end();
+        flow = give(&record);
     }
+    Ok(Some(Ended { offset, flow, is_final: true }))
 }
 
 /// Reads what is published in a segment that is not sealed, from copies of its bytes.
@@ -170,7 +246,7 @@ fn copy_records(
     file: &SegmentFile,
     start: u32,
     give: &mut impl FnMut(&Record<'_>) -> ControlFlow<()>,
-) -> Result<Ended> {
+) -> Result<(u32, ControlFlow<()>)> {
     let read = |bytes: &mut [u8], at: u32| {
         open.read_exact_at(bytes, at.into()).map_err(Error::io("read", &file.path))
     };

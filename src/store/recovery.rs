@@ -191,8 +191,10 @@ fn read_through(file: &File, path: &Path, identity: &Identity, tail: Tail) -> Re
     let written = data_end(file, body_end).map_err(Error::io("seek in", path))?;
     let image = map.bytes().get(..usize::try_from(written).unwrap_or(usize::MAX));
     let found = scan(image.unwrap_or(map.bytes()), &header, mark, tail);
-    // While the pages are mapped and in the cache: to map them once more takes longer than the sum.
-    let body_crc = found.gaps.is_empty().then(|| body_crc(&map, found.summary.end));
+    // While the pages are mapped and in the cache: to map them once more takes longer than the sum. A file that ends
+    // within the padding of its last record has first to be made longer.
+    let is_as_it_will_be = found.gaps.is_empty() && found.summary.end as usize <= map.bytes().len();
+    let body_crc = is_as_it_will_be.then(|| body_crc(&map, found.summary.end));
     Ok(Some(Read { header, found, body_crc }))
 }
 

@@ -24,11 +24,9 @@ use super::published::Extent;
 use super::record::{
     BODY_OFFSET, FOOTER_BYTES, FRAME_BYTES, Frame, RECORD_ALIGN, RECORD_BYTES_MIN, Record, span_of,
 };
+use super::space::Disk;
 use crate::clock::Timestamp;
 use crate::event::codec::Encoded;
-
-/// Bytes of zeros written at once where blocks cannot be set aside otherwise.
-const ZERO_FILL_BYTES: usize = 1024 * 1024;
 
 /// How to make a segment.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +92,7 @@ pub enum Located {
 ///
 /// # Errors
 /// `Io` with a full-disk cause where there is no room; the file is removed again.
-pub fn prepare(directory: &Directory, plan: &Plan) -> Result<Appender> {
+pub fn prepare(directory: &Directory, disk: &Disk, plan: &Plan) -> Result<Appender> {
     let identity = plan.identity;
     assert!(valid_segment_bytes(plan.segment_bytes), "options are checked when the store is opened");
     let folder = directory.lane(identity.journal, identity.lane);
@@ -107,7 +105,7 @@ pub fn prepare(directory: &Directory, plan: &Plan) -> Result<Appender> {
         .mode(0o640)
         .open(&path)
         .map_err(Error::io("create", &path))?;
-    let made = fill(&file, &path, plan).and_then(|()| sync_folder(&folder));
+    let made = fill(&file, &path, disk, plan).and_then(|()| sync_folder(&folder));
     let made = made.and_then(|()| map(file, path.clone(), plan));
     if made.is_err() {
         // Best effort: what could not be made must not look like a segment at the next start.
@@ -117,15 +115,9 @@ pub fn prepare(directory: &Directory, plan: &Plan) -> Result<Appender> {
 }
 
 /// Gives a new file its blocks and its header.
-fn fill(file: &File, path: &Path, plan: &Plan) -> Result<()> {
+fn fill(file: &File, path: &Path, disk: &Disk, plan: &Plan) -> Result<()> {
     let bytes = u64::from(plan.segment_bytes);
-    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
-        Ok(()) => Ok(()),
-        // A file system without preallocation: zeros take the blocks just as well.
-        Err(rustix::io::Errno::OPNOTSUPP) => fill_with_zeros(file, bytes),
-        Err(errno) => Err(errno.into()),
-    }
-    .map_err(Error::io("allocate", path))?;
+    disk.allocate(file, bytes).map_err(Error::io("allocate", path))?;
     let header = Header { identity: plan.identity, segment_bytes: plan.segment_bytes, created: plan.created };
     let page = header.to_bytes();
     file.write_all_at(&page, 0)
@@ -134,17 +126,6 @@ fn fill(file: &File, path: &Path, plan: &Plan) -> Result<()> {
     file.sync_all().map_err(Error::io("sync", path))?;
     // Blocks are set aside and not written: to write 64 MiB of zeros beside a journal at work delayed a hundredth of
     // all answers by 5 ms, and with pages kept apart a sync into written blocks is no faster.
-    Ok(())
-}
-
-fn fill_with_zeros(file: &File, bytes: u64) -> std::io::Result<()> {
-    let zeros = vec![0; ZERO_FILL_BYTES];
-    let mut at = 0;
-    while at < bytes {
-        let len = zeros.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
-        file.write_all_at(&zeros[..len], at)?;
-        at += len as u64;
-    }
     Ok(())
 }
 

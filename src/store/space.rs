@@ -1,15 +1,24 @@
-//! How much room is left, and what that means.
+//! How much room is left, and what that means; and the giving of it.
 //!
 //! Keeps: a reserve file of real blocks, given up when the disk is full so that what is open can still be
 //! sealed, and taken back when there is room.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::io::Errno;
 
 use super::directory::Directory;
 use super::error::{Error, Result};
+
+/// Bytes of zeros written at once where blocks cannot be set aside otherwise.
+const ZERO_FILL_BYTES: usize = 1024 * 1024;
 
 /// What the room left allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,14 +75,78 @@ impl Marks {
     }
 }
 
-/// Bytes that this process may still take on the folder's file system.
-///
-/// # Errors
-/// What `statvfs` says.
-pub fn free_bytes(directory: &Directory) -> Result<u64> {
-    let stat =
-        statvfs(directory.root()).map_err(|errno| Error::io("stat", directory.root())(errno.into()))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+/// How long a disk on which a segment found no room is left alone. What may be asked for in vain, by every click
+/// that comes, would keep a thread busy for nothing; room comes back by hand, or by the hour.
+pub const FULL_PAUSE: Duration = Duration::from_millis(250);
+
+/// Where segments get their room from. Cheap to clone; clones share it.
+#[derive(Clone, Debug, Default)]
+pub enum Disk {
+    /// The folder's file system.
+    #[default]
+    System,
+    /// That too, but no more of it than a test allows.
+    Rationed(Ration),
+}
+
+/// Bytes that segments may still take.
+#[derive(Clone, Debug)]
+pub struct Ration(Arc<AtomicU64>);
+
+impl Ration {
+    /// So many bytes.
+    pub fn of(bytes: u64) -> Self {
+        Self(Arc::new(bytes.into()))
+    }
+
+    /// So many bytes from now on, for all clones.
+    pub fn set(&self, bytes: u64) {
+        self.0.store(bytes, Ordering::SeqCst);
+    }
+}
+
+impl Disk {
+    /// Bytes that this process may still take on the folder's file system.
+    ///
+    /// # Errors
+    /// What `statvfs` says.
+    pub fn free_bytes(&self, directory: &Directory) -> Result<u64> {
+        let stat =
+            statvfs(directory.root()).map_err(|errno| Error::io("stat", directory.root())(errno.into()))?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        Ok(match self {
+            Self::System => free,
+            Self::Rationed(Ration(left)) => free.min(left.load(Ordering::SeqCst)),
+        })
+    }
+
+    /// Gives a new file this length, and all of its blocks.
+    ///
+    /// # Errors
+    /// What the system says; `StorageFull` if there is no room.
+    pub(super) fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
+        if let Self::Rationed(Ration(left)) = self {
+            let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(bytes));
+            taken.map_err(|_too_few| io::Error::from(io::ErrorKind::StorageFull))?;
+        }
+        match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => Ok(()),
+            // A file system without preallocation: zeros take the blocks just as well.
+            Err(Errno::OPNOTSUPP) => fill_with_zeros(file, bytes),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+fn fill_with_zeros(file: &File, bytes: u64) -> io::Result<()> {
+    let zeros = vec![0; ZERO_FILL_BYTES];
+    let mut at = 0;
+    while at < bytes {
+        let len = zeros.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
+        file.write_all_at(&zeros[..len], at)?;
+        at += len as u64;
+    }
+    Ok(())
 }
 
 /// The reserve file.

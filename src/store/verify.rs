@@ -18,7 +18,7 @@ use super::index_file::{IndexMap, Slot};
 use super::keys;
 use super::lane::describe;
 use super::layout::Footer;
-use super::manifest::{Manifest, ManifestFile, State};
+use super::manifest::{Manifest, State};
 use super::mapping::FrozenMap;
 use super::record::{BODY_OFFSET, Found, read_at};
 use super::recovery::examine;
@@ -134,8 +134,8 @@ pub fn verify(directory: &Directory, progress: &mut dyn FnMut(u64, u64)) -> Resu
 }
 
 fn check_manifest(directory: &Directory, verified: &mut Verified) -> Option<Manifest> {
-    match ManifestFile::load(directory) {
-        Ok(Some(file)) => Some(file.current().clone()),
+    match Manifest::peek(directory) {
+        Ok(Some(manifest)) => Some(manifest),
         Ok(None) => {
             verified.find(Severity::Note, ".", 0, "there is no store here");
             None

@@ -77,7 +77,7 @@ impl Watermark {
     }
 }
 
-/// See `Watermark::passed`.
+/// See `Watermark::passed`. Polled after it was ready, it looks again.
 #[derive(Debug)]
 pub struct Passed<'a> {
     watermark: &'a Watermark,

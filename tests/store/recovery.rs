@@ -10,6 +10,7 @@ use clicklog::store::manifest::ManifestFile;
 use clicklog::store::record::{BODY_OFFSET, Found, read_at};
 use clicklog::store::recovery::examine;
 use clicklog::store::scan::{Scan, Tail};
+use clicklog::store::verify::verify;
 use clicklog::store::{Journal, Lookup, Store, directory::Directory};
 
 use crate::support::{click_at, options, record};
@@ -102,6 +103,30 @@ fn every_cut_keeps_each_whole_record_and_nothing_else() {
                 assert!(!found.is_corrupt(), "{what}: nothing that was promised is missing");
             }
         }
+    }
+}
+
+/// A file that ends before the padding of its last record does: cut so by a crash, or by a copy.
+#[test]
+fn a_file_that_ends_within_its_last_padding_is_opened() {
+    for text_bytes in 0..16 {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(options(root.path())).unwrap();
+        let mut journal = store.journal_writer(Journal::Postbacks).unwrap();
+        let path = store.directory().segment(Journal::Postbacks, 0, 0, 0);
+        let mut encoder = Encoder::default();
+        let query = "x".repeat(text_bytes);
+        let postback = Postback { time: click_at(0).time, query: &query, ..Postback::default() };
+        let appended = journal.append(&encoder.postback(&postback).unwrap()).unwrap();
+        drop((journal, store));
+        let len = encoder.postback(&postback).unwrap().payload.len() as u64;
+        let payload_end = u64::from(appended.position().offset()) + 16 + len;
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(payload_end).unwrap();
+        let store = Store::open(options(root.path())).unwrap();
+        assert_eq!((store.report().recovered_records, store.report().damaged_bytes), (1, 0), "{payload_end}");
+        store.close().unwrap();
+        let walked = verify(&Directory::new(root.path()), &mut |_, _| {}).unwrap();
+        assert!(walked.is_sound(), "{walked}");
     }
 }
 

@@ -6,7 +6,7 @@ use clicklog::clock::Timestamp;
 use clicklog::event::click::Click;
 use clicklog::store::clicks::{ClickWriter, Recorded};
 use clicklog::store::space::Marks;
-use clicklog::store::{Error, Options};
+use clicklog::store::{Error, Options, Result};
 
 /// Small segments, no marks: a test rolls often and does not depend on the machine's free space.
 pub(crate) fn options(data: &Path) -> Options {
@@ -36,11 +36,16 @@ pub(crate) fn click_at(second: u32) -> Click<'static> {
 pub(crate) fn record(writer: &mut ClickWriter, n: u32) -> Recorded {
     let external_id = format!("external-{n}");
     let click = Click { external_id: &external_id, ..click_at(n) };
+    append(|| writer.append(&click))
+}
+
+/// What an append gives, tried until there is a segment for it: a test may be ahead of the preparer.
+pub(crate) fn append<T>(mut append: impl FnMut() -> Result<T>) -> T {
     loop {
-        match writer.append(&click) {
-            Ok(recorded) => return recorded,
+        match append() {
+            Ok(appended) => return appended,
             Err(Error::NoRoom { .. }) => std::thread::yield_now(),
-            Err(error) => panic!("click {n}: {error}"),
+            Err(error) => panic!("an append: {error}"),
         }
     }
 }

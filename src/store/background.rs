@@ -6,11 +6,13 @@
 //! | sync | its bell, the sync interval | syncs every lane of clicks | after a last round | poison |
 //! | seal | its bell, 1 s | seals what is retired and synced | when nothing is left to seal | full disk: gives up the reserve, tries again; else poison |
 //!
-//! Keeps: nothing here is on the road of a request.
+//! Keeps: nothing here is on the road of a request; where processors are short, preparing and sealing wait for requests.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use rustix::process::setpriority_process;
 
 use super::Journal;
 use super::directory::Directory;
@@ -115,11 +117,9 @@ impl Shared {
             };
             (segment, manifest.current().store, manifest.current().node)
         };
-        let is_clicks = journal == Journal::Clicks;
         let plan = Plan {
             identity: Identity { store, journal, node, lane: number, segment, generation: 0 },
             segment_bytes: self.options.segment_bytes(journal),
-            is_synced_often: !is_clicks,
             created: self.options.clock.now(),
         };
         let prepared = prepare(&self.directory, &self.options.disk, &plan)?;
@@ -199,9 +199,16 @@ impl Shared {
     }
 }
 
+/// Lets every other thread go first: to seal a segment takes a tenth of a second of computing.
+fn stand_back() {
+    // Where the system does not allow it, requests are slower now and then.
+    let _as_before = setpriority_process(None, 19);
+}
+
 /// Prepares segments and pages until it is told to stop. A disk that was full is asked again after a pause, and
 /// not whenever somebody rings.
 pub(super) fn run_prepare(shared: &Shared) {
+    stand_back();
     let clock = &shared.options.clock;
     let mut not_before = Duration::ZERO;
     loop {
@@ -241,6 +248,7 @@ pub(super) fn run_sync(shared: &Shared) {
 
 /// Seals until it is told to stop and nothing is left.
 pub(super) fn run_seal(shared: &Shared) {
+    stand_back();
     loop {
         let woken = shared.bells.seal.pause(IDLE);
         shared.seal_ready();

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -72,6 +73,11 @@ pub struct Lane {
     /// How far, in the current segment, pages are known to be present.
     populated: AtomicU32,
 }
+
+/// Pages that are faulted in at once, and the pause after them. A kernel without preemption does not let go of the
+/// processor by itself until its next tick, and a worker would wait. There is none where the writer is close behind.
+const POPULATE_SLICE_BYTES: u32 = 256 * 1024;
+const POPULATE_PAUSE: Duration = Duration::from_micros(50);
 
 /// What a lane's readers see. Replaced whole when a segment is added or sealed.
 #[derive(Debug, Default)]
@@ -307,14 +313,25 @@ impl Lane {
         self.populated.load(Ordering::Relaxed) == 0 && !hold(&self.unsynced).is_empty()
     }
 
-    /// Faults in the next `window_bytes` of the segment being written.
+    /// Faults in the next `window_bytes` of the segment being written, a slice at a time.
     pub(super) fn populate(&self, window_bytes: u32) -> Result<()> {
         let Some(segment) = hold(&self.unsynced).back().cloned() else {
             return Ok(());
         };
-        let start = segment.extent().end;
-        segment.populate(start, window_bytes)?;
-        self.populated.store(start.saturating_add(window_bytes), Ordering::Relaxed);
+        let mut start = segment.extent().end;
+        let end = start.saturating_add(window_bytes);
+        while start < end {
+            let bytes = POPULATE_SLICE_BYTES.min(end - start);
+            segment.populate(start, bytes)?;
+            start += bytes;
+            let tail = segment.extent().end;
+            if tail.saturating_add(POPULATE_SLICE_BYTES) < start {
+                std::thread::sleep(POPULATE_PAUSE);
+            }
+            // A writer that has overtaken this faulted its pages in itself.
+            start = start.max(tail);
+        }
+        self.populated.store(end, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -54,20 +54,13 @@ pub(super) struct SegmentWriter {
 ///
 /// # Panics
 /// If `file` is not `bytes` long: the preparer made it so.
-pub(super) fn map_segment(
-    file: &File,
-    bytes: u32,
-    name: MapName,
-    is_synced_often: bool,
-) -> io::Result<SegmentWriter> {
+pub(super) fn map_segment(file: &File, bytes: u32, name: MapName) -> io::Result<SegmentWriter> {
     assert_eq!(file.metadata()?.len(), u64::from(bytes), "a prepared segment has its full length");
     assert!(bytes > BODY_OFFSET + FOOTER_BYTES, "a segment has a body");
     let map = MmapOptions::new().len(bytes as usize).map_raw(file)?;
-    if is_synced_often {
-        // Without it a fault reads ahead, in folios of up to 2 MiB, and a store to one byte of such a folio has the
-        // next sync write all of it: 1 MiB where 8 KiB are enough, and three times the time (ext4, Linux 6.18).
-        map.advise(Advice::Random)?;
-    }
+    // Without it a fault reads ahead: up to 8 MiB at once where the device is set so, which kept a worker waiting for
+    // 18 ms; and in folios of up to 2 MiB, of which the next sync writes all for a store to one byte (ext4, Linux 6.18).
+    map.advise(Advice::Random)?;
     let named = Named::new(&map, name);
     let map = Arc::new(SegmentMap { map, published: Published::at(BODY_OFFSET), _named: named });
     Ok(SegmentWriter { map, tail: BODY_OFFSET })
@@ -399,7 +392,7 @@ mod tests {
     fn writer() -> SegmentWriter {
         let file = tempfile::tempfile().unwrap();
         file.set_len(64 * 1024).unwrap();
-        map_segment(&file, 64 * 1024, MapName { journal: "clicks", lane: 1, segment: 2 }, false).unwrap()
+        map_segment(&file, 64 * 1024, MapName { journal: "clicks", lane: 1, segment: 2 }).unwrap()
     }
 
     #[test]

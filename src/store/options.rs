@@ -29,7 +29,8 @@ pub struct Options {
     pub click_sync_interval: Duration,
     /// A lane that has written this much is synced sooner. Default 4 MiB.
     pub click_sync_bytes: u32,
-    /// Pages that are kept faulted in ahead of a clicks lane's tail. Default 8 MiB.
+    /// Pages that are kept faulted in ahead of a clicks lane's tail. Default 1 MiB: 17 ms at 200,000 clicks/s. With more, a
+    /// sync comes by before they are used, writes them, and each faults once again: at 8 MiB one append in a hundred.
     pub populate_bytes: u32,
     /// The same for the other journals. Default 128 KiB: a page that was faulted in is written by the next sync,
     /// whether a record lies in it or not, and with 8 MiB that made one answer in a hundred wait for 15 ms.
@@ -57,7 +58,7 @@ impl Options {
             journal_segment_bytes: 64 * 1024 * 1024,
             click_sync_interval: Duration::from_millis(50),
             click_sync_bytes: 4 * 1024 * 1024,
-            populate_bytes: 8 * 1024 * 1024,
+            populate_bytes: 1024 * 1024,
             journal_populate_bytes: 128 * 1024,
             marks: Marks {
                 low_bytes: 4 * 1024 * 1024 * 1024,

@@ -35,8 +35,6 @@ pub struct Plan {
     pub identity: Identity,
     /// Length of the file.
     pub segment_bytes: u32,
-    /// Whether a sync follows every few records, rather than every few thousand.
-    pub is_synced_often: bool,
     /// The time to note in it.
     pub created: Timestamp,
 }
@@ -132,8 +130,7 @@ fn fill(file: &File, path: &Path, disk: &Disk, plan: &Plan) -> Result<()> {
 fn map(file: File, path: PathBuf, plan: &Plan) -> Result<Appender> {
     let identity = plan.identity;
     let name = map_name(&identity);
-    let writer = map_segment(&file, plan.segment_bytes, name, plan.is_synced_often)
-        .map_err(Error::io("map", &path))?;
+    let writer = map_segment(&file, plan.segment_bytes, name).map_err(Error::io("map", &path))?;
     let body_bytes = plan.segment_bytes - BODY_OFFSET - FOOTER_BYTES;
     let slots = (body_bytes / RECORD_BYTES_MIN) as usize;
     let segment = Segment {

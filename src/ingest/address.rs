@@ -6,14 +6,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use http::HeaderMap;
 use http::header::FORWARDED;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
+use super::visit::Fields;
 use crate::event::click::KeptAddress;
 
 /// Entries of a forwarding header that are looked at, from the right.
 const HOPS_MAX: usize = 32;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How much of a visitor's address a campaign keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,17 +55,21 @@ pub(super) fn unmapped(address: IpAddr) -> IpAddr {
 }
 
 /// The address of the visitor.
-pub(super) fn visitor(peer: IpAddr, trusted: &[IpNet], headers: &HeaderMap) -> IpAddr {
+pub(super) fn visitor(peer: IpAddr, trusted: &[IpNet], fields: &Fields<'_>, headers: &HeaderMap) -> IpAddr {
     if trusted.is_empty() || !is_trusted(peer, trusted) {
         return peer;
     }
-    let named = if headers.contains_key("x-forwarded-for") { "x-forwarded-for" } else { FORWARDED.as_str() };
+    let named = match (fields.has_x_forwarded_for, fields.has_forwarded) {
+        (true, _) => X_FORWARDED_FOR,
+        (false, true) => FORWARDED,
+        (false, false) => return peer,
+    };
     // Several fields read as one list (RFC 9110, 5.3), so the last entry of the last field is the nearest.
-    let fields = headers.get_all(named).iter().rev().filter_map(|value| value.to_str().ok());
+    let fields = headers.get_all(&named).iter().rev().filter_map(|value| value.to_str().ok());
     let hops = fields.flat_map(|field| field.rsplit(',')).take(HOPS_MAX);
     let mut nearest = peer;
     for hop in hops {
-        let hop = if named == "x-forwarded-for" { Some(hop) } else { forwarded_for(hop) };
+        let hop = if named == X_FORWARDED_FOR { Some(hop) } else { forwarded_for(hop) };
         // What is not an address (`unknown`, an obfuscated name) was put there by a proxy that we trust; whoever is
         // behind it cannot be told.
         let Some(address) = hop.and_then(parse) else { break };
@@ -109,7 +116,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        visitor(peer.parse().unwrap(), &trusted, &map).to_string()
+        visitor(peer.parse().unwrap(), &trusted, &Fields::of(&map), &map).to_string()
     }
 
     #[test]

@@ -209,7 +209,8 @@ impl Worker {
     pub(super) fn visit<'a>(&self, parts: &'a Parts, peer: &Peer) -> Result<Visit<'a>, Outcome> {
         let fields = Fields::of(&parts.headers);
         let host = front::check(&parts.method, &parts.uri, parts.version, &fields)?;
-        let address = visitor(peer.address, &self.shared.options.trusted_proxies, &parts.headers);
+        let proxies = &self.shared.options.trusted_proxies;
+        let address = visitor(peer.address, proxies, &fields, &parts.headers);
         let is_https = peer.listener.is_https;
         Ok(Visit { parts, fields, host, address, is_https, time: self.shared.clock.now() })
     }

@@ -5,8 +5,8 @@
 
 /// Appends one raw name or value to `out`, decoded.
 pub(super) fn decode(raw: &[u8], scratch: &mut Vec<u8>, out: &mut String) {
-    let plain = !raw.iter().any(|byte| matches!(byte, b'%' | b'+'));
-    if plain && let Ok(text) = str::from_utf8(raw) {
+    let is_plain = memchr::memchr2(b'%', b'+', raw).is_none();
+    if is_plain && let Ok(text) = str::from_utf8(raw) {
         return out.push_str(text);
     }
     scratch.clear();

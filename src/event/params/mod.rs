@@ -8,6 +8,8 @@
 
 use std::fmt;
 
+use memchr::{memchr, memchr_iter};
+
 mod decode;
 mod stored;
 
@@ -143,7 +145,7 @@ impl Params {
     /// `%25ff` read the same here. Control characters, NUL among them, are kept.
     pub fn parse_into(&mut self, raw: &[u8], source: Source) {
         let stray = match source {
-            Source::Query => raw.iter().position(|&byte| byte == b'?'),
+            Source::Query => memchr(b'?', raw),
             Source::Form => None,
         };
         let (head, tail) = match stray {
@@ -151,12 +153,16 @@ impl Params {
             None => (raw, &raw[..0]),
         };
         for part in [head, tail] {
-            for pair in part.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
-                let (name, value) = match pair.iter().position(|&byte| byte == b'=') {
-                    Some(at) => (&pair[..at], &pair[at + 1..]),
-                    None => (pair, &pair[..0]),
-                };
-                self.push_raw(name, value);
+            let mut start = 0;
+            // The end of the part ends a pair too.
+            for end in memchr_iter(b'&', part).chain([part.len()]) {
+                let pair = &part[start..end];
+                start = end + 1;
+                match memchr(b'=', pair) {
+                    Some(at) => self.push_raw(&pair[..at], &pair[at + 1..]),
+                    None if pair.is_empty() => {}
+                    None => self.push_raw(pair, &[]),
+                }
             }
         }
     }

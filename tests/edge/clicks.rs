@@ -67,6 +67,27 @@ fn a_parameter_that_is_malformed_never_loses_its_click() {
 }
 
 #[test]
+fn a_click_costs_what_the_campaign_or_its_source_says() {
+    let fixed = CATALOG.replace(
+        "id = \"spring\"",
+        "id = \"spring\"\ncost = { model = \"cpc\", amount = \"0.012\", currency = \"EUR\" }",
+    );
+    for (catalog, query, expected) in [
+        (CATALOG, "?cost=1,5", Some((1_500_000, "USD"))),
+        (CATALOG, "", None),
+        (CATALOG, "?cost=NaN", None),
+        (fixed.as_str(), "?cost=9", Some((12_000, "EUR"))),
+    ] {
+        let server = Server::start(catalog);
+        server.get(&format!("/c/spring{query}"));
+        let cost = server.click().cost;
+        let shown = cost.map(|cost| (cost.amount.get(), cost.currency.to_string()));
+        assert_eq!(shown, expected.map(|(amount, currency)| (amount, currency.to_owned())), "{query}");
+        server.stop();
+    }
+}
+
+#[test]
 fn no_value_reaches_the_location_unescaped() {
     let server = Server::start(CATALOG);
     let answer = server.get("/c/spring?zoneid=a%0d%0aSet-Cookie:x=1%26admin%3d1%23frag%3Cscript%3E");

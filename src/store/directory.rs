@@ -13,9 +13,9 @@
 //! Keeps: a new name is durable before anything relies on it (`sync_folder`).
 //! Not here: what a file holds.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -153,7 +153,7 @@ pub fn index_path(segment: &Path) -> PathBuf {
     segment.with_extension("idx")
 }
 
-/// Makes a folder, and its name durable.
+/// Makes a folder, and its name durable. What lies in it is about people: others than its owner and group may not look.
 ///
 /// # Errors
 /// What the system says.
@@ -164,7 +164,12 @@ pub fn make_folder(path: &Path) -> Result<()> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         make_folder(parent)?;
     }
-    fs::create_dir_all(path).map_err(Error::io("create", path))?;
+    match DirBuilder::new().mode(0o750).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("create", path)(error));
+        }
+        _made => {}
+    }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     sync_folder(parent.unwrap_or(Path::new(".")))
 }
@@ -206,6 +211,18 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strangers_may_not_look_into_a_folder() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("data/clicks");
+        make_folder(&inner).unwrap();
+        make_folder(&inner).unwrap();
+        for folder in [&inner, &root.path().join("data")] {
+            assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o007, 0, "{}", folder.display());
+        }
+    }
 
     #[test]
     fn a_second_lock_is_refused_until_the_first_is_gone() {

@@ -14,6 +14,8 @@ pub mod event;
 
 pub mod store;
 
+pub mod apply;
+
 #[cfg(feature = "daemon")]
 pub mod ingest;
 

@@ -7,3 +7,4 @@
 
 pub mod books;
 pub mod key;
+pub mod reading;

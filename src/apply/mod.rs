@@ -7,4 +7,5 @@
 
 pub mod books;
 pub mod key;
+pub mod payout;
 pub mod reading;

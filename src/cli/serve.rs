@@ -35,9 +35,11 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode,
         }
     };
     let daemon = serve::start(source, Clock::System, &mut progress).map_err(failure)?;
-    greet(&daemon, out)?;
-    out.flush()?;
-    match serve::run(daemon).map_err(failure)? {
+    let ready = |daemon: &Daemon| {
+        // Clicks are taken whether or not anybody reads this.
+        let _unread = greet(daemon, out).and_then(|()| out.flush());
+    };
+    match serve::run(daemon, ready).map_err(failure)? {
         Ended::Stopped => {
             tracing::info!("stopped; everything is sealed");
             Ok(ExitCode::SUCCESS)
@@ -54,7 +56,7 @@ fn failure(error: ServeError) -> Failure {
 }
 
 /// Says where it is and what to try.
-fn greet(daemon: &Daemon, out: &mut dyn Write) -> Result<(), Failure> {
+fn greet(daemon: &Daemon, out: &mut dyn Write) -> io::Result<()> {
     let settings = daemon.settings();
     let data = settings.store.data.display();
     let admin = url(daemon.admin_address());

@@ -56,21 +56,22 @@ enum Asked {
 }
 
 /// Runs a daemon until a signal, or its store, ends it: SIGHUP reloads, SIGTERM and SIGINT stop it in order, a second
-/// one now.
+/// one now. `ready` is told once that is so, and not before: whoever hears of it may send a signal.
 ///
 /// # Errors
 /// What `Daemon::stop` says.
-pub fn run(daemon: Daemon) -> Result<Ended, ServeError> {
+pub fn run(daemon: Daemon, ready: impl FnOnce(&Daemon)) -> Result<Ended, ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("listen for signals"))?;
-    let ended = runtime.block_on(until_ended(daemon));
+    let ended = runtime.block_on(until_ended(daemon, ready));
     runtime.shutdown_background();
     ended
 }
 
-async fn until_ended(daemon: Daemon) -> Result<Ended, ServeError> {
+async fn until_ended(daemon: Daemon, ready: impl FnOnce(&Daemon)) -> Result<Ended, ServeError> {
     let mut signals = Signals::listen().map_err(system("listen for signals"))?;
     let mut poisoned = watch_poison(daemon.state()).map_err(system("start a thread"))?;
+    ready(&daemon);
     loop {
         tokio::select! {
             asked = signals.next() => match asked {

@@ -128,7 +128,8 @@ fn visitor(hot: &mut Hot, visit: &Visit<'_>) -> u64 {
     known.unwrap_or_else(|| hot.random())
 }
 
-/// Writes the record of a click whose parameters are in `hot.params`, and makes its URL while everything is at hand.
+/// Writes the record of a click whose parameters are in `hot.params`, and, if it is one that is redirected, makes its URL
+/// while everything is at hand.
 #[expect(clippy::too_many_arguments, reason = "a click is made of all of these, once")]
 pub(super) fn record(
     shared: &Shared,
@@ -184,7 +185,11 @@ pub(super) fn record(
     };
     let appended = hot.writer.append(&click);
     let click_id = appended.as_ref().ok().map(|recorded| recorded.click_id.to_text());
-    let made = render(hot, campaign, chosen, &click, click_id.as_ref());
+    let made = match kind {
+        ClickKind::Redirect => render(hot, campaign, chosen, &click, click_id.as_ref()),
+        // Who goes through a lander goes to a URL with the first click in it; who is announced goes nowhere.
+        _ => Made::Nothing,
+    };
     let is_recorded = appended.is_ok();
     if is_recorded {
         shared.counts[hot.index].recorded(kind, click.labels);

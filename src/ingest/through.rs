@@ -56,7 +56,7 @@ pub(super) fn out(
     hot.params.parse_into(visit.query().as_bytes(), Source::Query);
     let recorded =
         record(shared, hot, catalog, campaign, visit, &chosen, ClickKind::Through, found.place.packed());
-    // What goes into the URL is the click as it was, with the offer of now and the parameters of both.
+    // What goes into the URL is the click as it was, with the offer of now.
     let click = Click { offer: chosen.offer.map_or("", |offer| &offer.id), ..first };
     let made = render(hot, campaign, &chosen, &click, Some(&id.to_text()));
     let outcome = if recorded.is_recorded { Outcome::WentThrough } else { Outcome::Unrecorded };

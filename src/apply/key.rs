@@ -18,8 +18,11 @@
 //! Keeps: two keys are equal only if all of their parts are, whatever bytes a network sends: each part has its length in
 //! front. A part that is not there is another than one that is empty.
 
+use serde::Deserialize;
+
 /// How repeats are treated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// A transaction is one conversion.
     #[default]
@@ -35,16 +38,20 @@ pub enum Mode {
 }
 
 /// Within what a conversion is one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 pub enum Scope {
     /// A click.
+    #[serde(rename = "click")]
     Click,
     /// A click and a kind of event.
+    #[serde(rename = "click+event")]
     ClickEvent,
     /// An offer and a kind of event.
+    #[serde(rename = "offer+event")]
     OfferEvent,
     /// The network.
     #[default]
+    #[serde(rename = "network")]
     Network,
 }
 

@@ -6,12 +6,15 @@
 //! same in any case; of several names for one thing the first that has a value counts.
 //! Not here: whether the caller may say it, what it means for the books.
 
+use serde::Deserialize;
+
 use crate::event::conversion::Status;
 use crate::event::money::{Currency, Micros, MoneyError};
 use crate::event::params::Params;
 
 /// What a parameter says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Which click.
     ClickId,

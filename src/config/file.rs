@@ -8,6 +8,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::secret::SecretRef;
+use crate::apply::key::{Mode, Scope};
+use crate::apply::reading::Role;
 
 /// A text, and where it stands.
 pub(super) type Text = Spanned<String>;
@@ -51,18 +53,6 @@ pub(super) struct Network {
     pub(super) rate_limit: Option<RateLimit>,
 }
 
-/// What a parameter of a postback says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Role {
-    ClickId,
-    Payout,
-    TransactionId,
-    Status,
-    Event,
-    Currency,
-}
-
 /// One secret, or two while one takes the place of the other.
 #[derive(Debug, Deserialize)]
 #[serde(
@@ -86,31 +76,9 @@ pub(super) enum Status {
 #[serde(deny_unknown_fields)]
 pub(super) struct Dedupe {
     #[serde(default, rename = "mode")]
-    pub(super) _mode: Option<DedupeMode>,
+    pub(super) _mode: Option<Mode>,
     #[serde(default, rename = "scope")]
-    pub(super) _scope: Option<DedupeScope>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum DedupeMode {
-    ByTransaction,
-    FirstWins,
-    Replace,
-    Add,
-    Each,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) enum DedupeScope {
-    #[serde(rename = "click")]
-    Click,
-    #[serde(rename = "click+event")]
-    ClickEvent,
-    #[serde(rename = "offer+event")]
-    OfferEvent,
-    #[serde(rename = "network")]
-    Network,
+    pub(super) _scope: Option<Scope>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -19,9 +19,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let settings = arguments.settings.load().map_err(Failure::configuration)?.settings;
-    let catalog = config::catalog::load(settings.catalog_path(), 0, &config::environment)
-        .map_err(Failure::configuration)?;
-    config::load_lists(&settings.labels).map_err(Failure::configuration)?;
+    let (catalog, _lists) = settings.load_served(0).map_err(Failure::configuration)?;
     for warning in config::warnings(&catalog, WARNINGS_MAX) {
         writeln!(out, "warning: {warning}")?;
     }

@@ -23,8 +23,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let settings = arguments.settings.load().map_err(Failure::configuration)?.settings;
-    let catalog = config::catalog::load(settings.catalog_path(), 0, &config::environment)
-        .map_err(Failure::configuration)?;
+    let catalog = settings.load_catalog(0).map_err(Failure::configuration)?;
     let campaign =
         catalog.campaign(&arguments.campaign).ok_or_else(|| unknown(&arguments.campaign, &catalog))?;
     let listens = settings.edge.listen.first().map(|listen| super::url(listen.address));

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::blocks::{Block, Kind, cut};
@@ -97,9 +98,10 @@ fn compile(
     let mut compiler = Compiler::new(sources, environment)?;
     compiler.each(Kind::Secrets, Compiler::secrets);
     compiler.each(Kind::Source, Compiler::params);
-    compiler.names =
-        Names::with(compiler.params.iter().map(String::as_str), compiler.secrets.iter().map(String::as_str));
-    compiler.public = Names::with(compiler.params.iter().map(String::as_str), []);
+    let params = || compiler.params.iter().map(String::as_str);
+    let names = Names::with(params(), compiler.secrets.iter().map(String::as_str));
+    let public = Names::with(params(), []);
+    (compiler.names, compiler.public) = (names.into(), public.into());
     compiler.each(Kind::Network, Compiler::networks);
     compiler.each(Kind::Source, Compiler::sources);
     compiler.each(Kind::Offer, Compiler::offers);
@@ -130,9 +132,9 @@ struct Compiler<'a> {
     params: BTreeSet<String>,
     secrets: BTreeSet<String>,
     /// What the URL of an offer or a lander may use.
-    public: Names,
+    public: Rc<Names>,
     /// What a postback may use.
-    names: Names,
+    names: Rc<Names>,
     made: Made,
 }
 
@@ -184,8 +186,8 @@ impl<'a> Compiler<'a> {
             campaign_names: HashMap::new(),
             params: BTreeSet::new(),
             secrets: BTreeSet::new(),
-            public: Names::default(),
-            names: Names::default(),
+            public: Rc::default(),
+            names: Rc::default(),
             made: Made::default(),
         })
     }
@@ -451,7 +453,7 @@ impl<'a> Compiler<'a> {
         for item in items {
             self.check_id(source, &item.id);
             let missing = missing(item.missing);
-            let names = self.names.clone();
+            let names = Rc::clone(&self.names);
             self.template(source, &item.url, Target::Url, &names, missing);
             for value in item.headers.values() {
                 self.template(source, value, Target::Header, &names, missing);
@@ -466,10 +468,8 @@ impl<'a> Compiler<'a> {
 
     /// The URL of an offer or a lander.
     fn url(&mut self, source: &Source, text: &Text, how: file::Missing) -> Option<Template> {
-        let names = std::mem::take(&mut self.public);
-        let made = self.template(source, text, Target::Url, &names, missing(how));
-        self.public = names;
-        made
+        let names = Rc::clone(&self.public);
+        self.template(source, text, Target::Url, &names, missing(how))
     }
 
     fn template(

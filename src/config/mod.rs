@@ -113,6 +113,22 @@ impl Settings {
         options
     }
 
+    /// Loads the catalog.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn load_catalog(&self, version: u64) -> Result<ingest::Catalog, Problems> {
+        catalog::load(self.catalog_path(), version, &environment)
+    }
+
+    /// Loads everything that a reload may change: the catalog and the lists.
+    ///
+    /// # Errors
+    /// All that is wrong with the first of them that is.
+    pub fn load_served(&self, version: u64) -> Result<(ingest::Catalog, ingest::Lists), Problems> {
+        Ok((self.load_catalog(version)?, load_lists(&self.labels)?))
+    }
+
     /// Where the catalog is.
     pub fn catalog_path(&self) -> &Path {
         &self.catalog.path

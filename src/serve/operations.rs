@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use super::Source;
 use crate::admin::{Check, Health, Operations};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{self, Problems, Settings};
+use crate::config::{Problems, Settings};
 use crate::ingest::{Catalog, Handle, Lists};
 use crate::metrics::{self, Page, process};
 use crate::store::Store;
@@ -106,8 +106,7 @@ impl State {
         let settings = (self.source)()?;
         let now = u64::try_from(self.clock.now().micros()).unwrap_or(0);
         let version = now.max(self.catalog.load().version() + 1);
-        let catalog = config::catalog::load(settings.catalog_path(), version, &config::environment)?;
-        let lists = config::load_lists(&settings.labels)?;
+        let (catalog, lists) = settings.load_served(version)?;
         let (campaigns, offers) = (catalog.campaigns().len(), catalog.offers().len());
         retire(self.lists.swap(Arc::new(lists)));
         retire(self.catalog.swap(Arc::new(catalog)));

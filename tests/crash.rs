@@ -17,7 +17,8 @@ use clicklog::store::space::Room;
 use clicklog::store::{Journal, Store};
 use crash_child::{CUT, POISONED, options};
 use support::{
-    Chance, Disk, Kept, Ledger, Writer, assert_few_ids_name_nothing, child, fill_up, run, skipped, tear,
+    Chance, Disk, Kept, Ledger, PowerSwitch, Writer, assert_few_ids_name_nothing, child, fill_up, run,
+    skipped, tear,
 };
 
 /// Numbers of one round; no round writes as many.
@@ -55,11 +56,13 @@ fn a_power_cut_takes_nothing_that_was_synced() {
     let (mut chance, mut ledger) = (Chance::new(), Ledger::default());
     for round in 0..6 {
         let mut writer = Writer::start(child(&[], &data, round * ROUND));
+        let switch = disk.power_switch();
         writer.hear(1 + chance.below(4_000), &mut ledger);
-        if let Err(reason) = disk.cut_power() {
+        writer.hear_so_far(&mut ledger);
+        if let Err(reason) = switch.and_then(PowerSwitch::cut) {
             return skipped(&format!("no power can be cut here: {reason}"));
         }
-        writer.kill(&mut ledger);
+        drop(writer);
         disk.restore_power();
         ledger.check(&Store::open(options(&data)).unwrap(), Kept::Synced);
     }

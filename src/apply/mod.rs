@@ -6,6 +6,10 @@
 //! Not here: where conversions are kept, which click they belong to, how a network words them.
 
 pub mod books;
+pub mod claim;
 pub mod key;
+pub mod ledger;
 pub mod payout;
 pub mod reading;
+pub mod reason;
+pub mod rules;

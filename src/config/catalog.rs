@@ -113,10 +113,10 @@ fn compile(
     compiler.each(Kind::Postback, |this, source, file| this.postbacks(source, &file.postback));
     let Compiler { problems, made, .. } = compiler;
     problems.unless_any(())?;
-    let Made { sources, offers, campaigns, mut click_paths } = made;
+    let Made { sources, offers, campaigns, mut click_paths, networks } = made;
     click_paths.extend(ClickPath::built_in());
-    ingest::Catalog::new(version, sources, offers, campaigns, click_paths)
-        .map_err(|error| Problem::at("catalog", error.to_string()).into())
+    let parts = ingest::Parts { sources, offers, campaigns, click_paths, networks };
+    ingest::Catalog::new(version, parts).map_err(|error| Problem::at("catalog", error.to_string()).into())
 }
 
 /// Where everything is by its id, and what has been made and found wrong so far.
@@ -160,6 +160,7 @@ struct Made {
     offers: Vec<ingest::Offer>,
     campaigns: Vec<ingest::Campaign>,
     click_paths: Vec<ClickPath>,
+    networks: Vec<ingest::Network>,
 }
 
 impl<'a> Compiler<'a> {
@@ -278,14 +279,19 @@ impl<'a> Compiler<'a> {
             if let Some(id) = network {
                 self.index(source, id, "network", |ids| &ids.networks);
             }
-            if item.payout.as_ref().is_some_and(|payout| payout.get_ref() != "auto") {
-                self.money(source, item.payout.as_ref());
-            }
-            self.currency(source, item.currency.as_ref());
+            let fixed = item.payout.as_ref().filter(|payout| payout.get_ref() != "auto");
+            let amount = self.money(source, fixed);
+            let currency = self.currency(source, item.currency.as_ref()).unwrap_or(Currency::USD);
+            let payout = amount.map(|amount| Money { amount, currency });
             self.postbacks(source, &item.postback);
             if let Some(url) = self.url(source, &item.url, item.missing) {
                 let network = network.map_or("", |network| network.get_ref());
-                self.made.offers.push(ingest::Offer { id: boxed(&item.id), network: network.into(), url });
+                self.made.offers.push(ingest::Offer {
+                    id: boxed(&item.id),
+                    network: network.into(),
+                    url,
+                    payout,
+                });
             }
         }
     }
@@ -383,7 +389,7 @@ impl<'a> Compiler<'a> {
             Some(given) => this.window(source, given).unwrap_or(default),
             None => default,
         };
-        window(self, item.window.as_ref(), WINDOW_DEFAULT);
+        let conversion_window = window(self, item.window.as_ref(), WINDOW_DEFAULT);
         let duplicate_window = window(self, item.duplicate_window.as_ref(), DUPLICATE_WINDOW_DEFAULT);
         let cost = self.cost(source, item);
         self.postbacks(source, &item.postback);
@@ -409,6 +415,8 @@ impl<'a> Compiler<'a> {
                 file::IpPolicy::None => AddressPolicy::None,
             },
             duplicate_window,
+            window: conversion_window,
+            pixels: Vec::new(),
         })
     }
 

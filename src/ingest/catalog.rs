@@ -5,9 +5,12 @@
 //! Not here: TOML (`config`), what a template is (`event::template`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::AddressPolicy;
+use super::network::Network;
+use crate::event::conversion::Status;
 use crate::event::money::{Currency, Money};
 use crate::event::template::Template;
 
@@ -21,6 +24,24 @@ pub struct Catalog {
     /// Ids and aliases.
     names: HashMap<Box<str>, u32>,
     click_paths: Vec<ClickPath>,
+    networks: Vec<Arc<Network>>,
+    /// Places of networks by id.
+    network_ids: HashMap<Box<str>, u32>,
+}
+
+/// What a catalog is put together from.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// Sources; campaigns name them by their places.
+    pub sources: Vec<Source>,
+    /// Offers; campaigns name them by their places.
+    pub offers: Vec<Offer>,
+    /// Campaigns.
+    pub campaigns: Vec<Campaign>,
+    /// Other trackers' click URLs.
+    pub click_paths: Vec<ClickPath>,
+    /// Networks; offers name them by their ids.
+    pub networks: Vec<Network>,
 }
 
 /// Where traffic comes from.
@@ -47,6 +68,31 @@ pub struct Offer {
     pub network: Box<str>,
     /// Where it is.
     pub url: Template,
+    /// What a conversion pays, whatever the postback says; nothing is what the postback says.
+    pub payout: Option<Money>,
+}
+
+/// A third party's pixel, printed on the answer to a conversion pixel.
+#[derive(Clone, Debug)]
+pub struct Pixel {
+    /// How it is printed.
+    pub kind: PixelKind,
+    /// Its URL.
+    pub url: Template,
+    /// For conversions of these statuses; for all if there are none.
+    pub on: Vec<Status>,
+}
+
+/// How a third party's pixel is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PixelKind {
+    /// `<img>`.
+    #[default]
+    Image,
+    /// `<iframe>`.
+    Page,
+    /// `<script>`.
+    Script,
 }
 
 /// A campaign: a link that visitors follow.
@@ -76,6 +122,10 @@ pub struct Campaign {
     pub address: AddressPolicy,
     /// Within this time, a second click of the same visitor is a duplicate; zero never.
     pub duplicate_window: Duration,
+    /// How long after its click a conversion counts.
+    pub window: Duration,
+    /// Third parties' pixels.
+    pub pixels: Vec<Pixel>,
 }
 
 /// What a click costs.
@@ -206,6 +256,9 @@ pub enum CatalogError {
     /// Two campaigns with one name.
     #[error("two campaigns are called \"{0}\"")]
     Twice(String),
+    /// Two networks with one id.
+    #[error("two networks are called \"{0}\"")]
+    NetworkTwice(String),
     /// An offer or source that is not there.
     #[error("campaign \"{0}\" refers to something that is not there")]
     Dangling(String),
@@ -216,13 +269,8 @@ impl Catalog {
     ///
     /// # Errors
     /// A name that is given twice; a reference that leads nowhere.
-    pub fn new(
-        version: u64,
-        sources: Vec<Source>,
-        offers: Vec<Offer>,
-        campaigns: Vec<Campaign>,
-        click_paths: Vec<ClickPath>,
-    ) -> Result<Self, CatalogError> {
+    pub fn new(version: u64, parts: Parts) -> Result<Self, CatalogError> {
+        let Parts { sources, offers, campaigns, click_paths, networks } = parts;
         let mut names = HashMap::with_capacity(campaigns.len());
         for (index, campaign) in (0..).zip(&campaigns) {
             let is_there = |index: u32, len: usize| (index as usize) < len;
@@ -237,7 +285,24 @@ impl Catalog {
                 }
             }
         }
-        Ok(Self { version, campaigns, offers, sources, names, click_paths })
+        let networks: Vec<Arc<Network>> = networks.into_iter().map(Arc::new).collect();
+        let mut network_ids = HashMap::with_capacity(networks.len());
+        for (index, network) in (0..).zip(&networks) {
+            if network_ids.insert(network.rules.id.clone(), index).is_some() {
+                return Err(CatalogError::NetworkTwice(network.rules.id.to_string()));
+            }
+        }
+        Ok(Self { version, campaigns, offers, sources, names, click_paths, networks, network_ids })
+    }
+
+    /// The network with this id.
+    pub fn network(&self, id: &str) -> Option<&Arc<Network>> {
+        self.networks.get(*self.network_ids.get(id)? as usize)
+    }
+
+    /// All networks.
+    pub fn networks(&self) -> &[Arc<Network>] {
+        &self.networks
     }
 
     /// Which snapshot this is: each has a higher number than the one before.

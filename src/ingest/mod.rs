@@ -19,6 +19,7 @@ mod guests;
 mod hot;
 mod labels;
 mod listen;
+mod network;
 mod options;
 mod outcome;
 mod proxy;
@@ -40,13 +41,19 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 pub use address::AddressPolicy;
-pub use catalog::{Campaign, Catalog, CatalogError, ClickPath, Cost, Offer, Redirect, Rotation, Source};
+pub use catalog::{
+    Campaign, Catalog, CatalogError, ClickPath, Cost, Offer, Parts, Pixel, PixelKind, Redirect, Rotation,
+    Source,
+};
 pub use counts::{LABELS, Totals};
 pub use front::URI_BYTES_MAX;
 #[cfg(feature = "geo")]
 pub use geo::GeoDatabase;
 pub use labels::{ListError, Lists, VISITORS_DEFAULT, Visitors};
 pub use listen::Listener;
+pub use network::{
+    Access, Answer, Answers, Door, DoorKind, Network, Rate, Secret, Signature, SignaturePlace,
+};
 pub use options::{BODY_BYTES_MAX, HEAD_BYTES_MAX, Options};
 pub use outcome::{Class, Outcome};
 pub use timed::Timeouts;

@@ -2,7 +2,7 @@
 //!
 //! In: a view of an event. Out: kind, schema and bytes of a payload; and the way back, checked.
 //! Keeps: what `Encoder` writes, `decode` reads; any other bytes are refused, never misread or out of bounds.
-//! Not here: the layouts (`schema_v1`), the frame around a payload (`store::record`).
+//! Not here: the layouts (`schema_v1`, `schema_v2`), the frame around a payload (`store::record`).
 
 use rkyv::api::low::to_bytes_in_with_alloc;
 use rkyv::rancor::Failure;
@@ -10,16 +10,17 @@ use rkyv::ser::allocator::SubAllocator;
 use rkyv::util::AlignedVec;
 
 use super::click::{Click, ClickKind, KeptAddress, Labels};
-use super::conversion::{Conversion, Status};
+use super::conversion::{Conversion, Standing, Status};
 use super::decision::{Decision, Verdict};
 use super::delivery::{DeliveryOutcome, OutcomeClass};
 use super::money::{Currency, Micros, Money};
 use super::params::ParamsRef;
 use super::postback::Postback;
 use super::schema_v1::{
-    ArchivedClickV1, ArchivedDecisionV1, ArchivedOutcomeV1, ArchivedPostbackV1, ClickV1, DecisionV1,
-    OutcomeV1, PostbackV1,
+    ArchivedClickV1, ArchivedDecisionV1, ArchivedOutcomeV1, ArchivedPostbackV1, ClickV1, OutcomeV1,
+    PostbackV1,
 };
+use super::schema_v2::{ArchivedDecisionV2, ArchivedStandingV2, DecisionV2, StandingV2};
 use super::text::{Joined, ends, split};
 use crate::clock::Timestamp;
 
@@ -45,10 +46,18 @@ impl Kind {
     pub const fn code(self) -> u16 {
         self as u16
     }
+
+    /// The schema that this build writes. It reads all from 1 on.
+    pub const fn schema(self) -> u16 {
+        match self {
+            Self::Decision => 2,
+            Self::Click | Self::Postback | Self::DeliveryOutcome | Self::ForeignClick => 1,
+        }
+    }
 }
 
-/// The schema that this build writes, for every kind.
-pub const SCHEMA: u16 = 1;
+/// The highest schema of any kind.
+pub const SCHEMA_MAX: u16 = 2;
 
 /// Any event, as read from a record.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -139,7 +148,7 @@ macro_rules! archived {
         let scratch = SubAllocator::empty();
         let written = to_bytes_in_with_alloc::<_, _, Failure>(&$row, &mut $self.bytes, scratch);
         assert!(written.is_ok(), "a row can be archived");
-        Encoded { kind: $kind, schema: SCHEMA, time: $time, payload: &$self.bytes }
+        Encoded { kind: $kind, schema: $kind.schema(), time: $time, payload: &$self.bytes }
     }};
 }
 
@@ -236,13 +245,26 @@ impl Encoder {
             decision.dedupe_key,
             decision.click_params.as_bytes(),
             decision.postback_params.as_bytes(),
+            decision.part_key,
+            decision.user_agent.as_bytes(),
+            decision.referrer.as_bytes(),
+            decision.language.as_bytes(),
         ];
         let ends = ends(&fields).ok_or_else(|| too_long(&fields))?;
         let (cost, cost_currency) = money_parts(decision.cost);
         let (payout, payout_currency) = money_parts(conversion.payout);
-        let row = DecisionV1 {
+        let (address, address_bits) = KeptAddress::to_parts(decision.address);
+        let row = DecisionV2 {
             time: decision.time.micros(),
             postback: decision.postback,
+            previous: decision.previous,
+            click: decision.click,
+            standing: standing_parts(decision.standing),
+            part: standing_parts(decision.part),
+            labels: decision.labels.bits(),
+            address,
+            address_bits,
+            country: decision.country,
             config_version: decision.config_version,
             entry: decision.entry.get(),
             conversion_id: decision.conversion_id,
@@ -297,6 +319,7 @@ pub fn decode(kind: u16, schema: u16, payload: &[u8]) -> Result<Event<'_>, Undec
         (1 | 5, 1) => click_v1(payload).map(Event::Click).ok_or_else(malformed(Kind::Click)),
         (2, 1) => postback_v1(payload).map(Event::Postback).ok_or_else(malformed(Kind::Postback)),
         (3, 1) => decision_v1(payload).map(Event::Decision).ok_or_else(malformed(Kind::Decision)),
+        (3, 2) => decision_v2(payload).map(Event::Decision).ok_or_else(malformed(Kind::Decision)),
         (4, 1) => {
             outcome_v1(payload).map(Event::DeliveryOutcome).ok_or_else(malformed(Kind::DeliveryOutcome))
         }
@@ -320,6 +343,7 @@ pub fn time_of(kind: u16, schema: u16, payload: &[u8]) -> Result<Timestamp, Unde
         (1 | 5, 1) => rkyv::access::<ArchivedClickV1<'_>, Failure>(payload).map(|row| row.time),
         (2, 1) => rkyv::access::<ArchivedPostbackV1<'_>, Failure>(payload).map(|row| row.time),
         (3, 1) => rkyv::access::<ArchivedDecisionV1<'_>, Failure>(payload).map(|row| row.time),
+        (3, 2) => rkyv::access::<ArchivedDecisionV2<'_>, Failure>(payload).map(|row| row.time),
         (4, 1) => rkyv::access::<ArchivedOutcomeV1<'_>, Failure>(payload).map(|row| row.time),
         _ => return Err(Undecodable::Unknown { kind, schema }),
     };
@@ -437,7 +461,80 @@ fn decision_v1(payload: &[u8]) -> Option<Decision<'_>> {
         dedupe_key,
         click_params: ParamsRef::check(click_params).ok()?,
         postback_params: ParamsRef::check(postback_params).ok()?,
+        ..Decision::default()
     })
+}
+
+fn decision_v2(payload: &[u8]) -> Option<Decision<'_>> {
+    let row = rkyv::access::<ArchivedDecisionV2<'_>, Failure>(payload).ok()?;
+    let fields = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
+    let [texts @ .., dedupe_key, click_params, postback_params, part_key, user_agent, referrer, language] =
+        fields;
+    let [user_agent, referrer, language] = strings([user_agent, referrer, language])?;
+    let [
+        network,
+        click_id,
+        transaction_id,
+        event,
+        original_status,
+        campaign,
+        offer,
+        source,
+        lander,
+        external_id,
+    ] = strings(texts)?;
+    let has_click = row.flags & 1 != 0;
+    Some(Decision {
+        time: Timestamp::from_micros(row.time.to_native()),
+        postback: row.postback.to_native(),
+        config_version: row.config_version.to_native(),
+        verdict: Verdict::from_code(row.result)?,
+        reason: row.reason.to_native(),
+        partition: row.partition,
+        conversion_id: row.conversion_id,
+        sequence: row.sequence.to_native(),
+        conversion: Conversion {
+            network,
+            click_id,
+            transaction_id,
+            event,
+            status: Status::from_code(row.status)?,
+            original_status,
+            payout: money(row.payout.to_native(), row.payout_currency)?,
+        },
+        entry: Micros::new(row.entry.to_native()),
+        click_time: has_click.then(|| Timestamp::from_micros(row.click_time.to_native())),
+        cost: money(row.cost.to_native(), row.cost_currency)?,
+        campaign,
+        offer,
+        source,
+        lander,
+        external_id,
+        dedupe_key,
+        click_params: ParamsRef::check(click_params).ok()?,
+        postback_params: ParamsRef::check(postback_params).ok()?,
+        previous: row.previous.to_native(),
+        standing: standing(&row.standing)?,
+        part_key,
+        part: standing(&row.part)?,
+        click: row.click.to_native(),
+        labels: Labels::from_bits(row.labels.to_native()),
+        address: KeptAddress::from_parts(row.address, row.address_bits)?,
+        country: row.country,
+        user_agent,
+        referrer,
+        language,
+    })
+}
+
+fn standing_parts(standing: Standing) -> StandingV2 {
+    let (approved, reversed, held, currency, flags) = standing.to_parts();
+    StandingV2 { approved, reversed, held, currency, flags }
+}
+
+fn standing(row: &ArchivedStandingV2) -> Option<Standing> {
+    let (approved, reversed) = (row.approved.to_native(), row.reversed.to_native());
+    Standing::from_parts((approved, reversed, row.held.to_native(), row.currency, row.flags))
 }
 
 fn outcome_v1(payload: &[u8]) -> Option<DeliveryOutcome<'_>> {

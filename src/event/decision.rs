@@ -3,7 +3,8 @@
 //! It holds all that a delivery or a report needs, so that neither has to read the click again: the click may
 //! be gone by then.
 
-use super::conversion::Conversion;
+use super::click::{KeptAddress, Labels};
+use super::conversion::{Conversion, Standing};
 use super::money::{Micros, Money};
 use super::params::ParamsRef;
 use crate::clock::Timestamp;
@@ -108,4 +109,27 @@ pub struct Decision<'a> {
     pub click_params: ParamsRef<'a>,
     /// The postback's parameters.
     pub postback_params: ParamsRef<'a>,
+    // What follows came with version 2 of the layout.
+    /// The decision on the same conversion before this one (`store::Position` as a number), or 0.
+    pub previous: u64,
+    /// How the conversion stands now.
+    pub standing: Standing,
+    /// Where several transactions add up to one conversion: what tells this one from the others. Empty otherwise.
+    pub part_key: &'a [u8],
+    /// How that transaction stands now.
+    pub part: Standing,
+    /// Where the click's record lies (`click_id::Place`, packed), or 0.
+    pub click: u64,
+    /// What is known against the click.
+    pub labels: Labels,
+    /// The visitor's address, as far as it is kept.
+    pub address: Option<KeptAddress>,
+    /// The visitor's country, or two zeros.
+    pub country: [u8; 2],
+    /// The visitor's user agent.
+    pub user_agent: &'a str,
+    /// Where the visitor came from.
+    pub referrer: &'a str,
+    /// What the visitor reads.
+    pub language: &'a str,
 }

@@ -15,6 +15,7 @@ pub mod nearest;
 pub mod params;
 pub mod postback;
 mod schema_v1;
+mod schema_v2;
 #[cfg(feature = "daemon")]
 pub mod template;
 mod text;

@@ -49,7 +49,8 @@ pub(super) struct PostbackV1<'a> {
     pub(super) text: Joined<'a>,
 }
 
-#[derive(Archive, Serialize)]
+#[derive(Archive)]
+#[expect(dead_code, reason = "only read any more: decisions are written as `DecisionV2`")]
 pub(super) struct DecisionV1<'a> {
     pub(super) time: i64,
     pub(super) postback: u64,

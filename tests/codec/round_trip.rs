@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use clicklog::clock::Timestamp;
 use clicklog::event::click::{Click, ClickKind, KeptAddress, Labels};
 use clicklog::event::codec::{Event, decode};
-use clicklog::event::conversion::{Conversion, Status};
+use clicklog::event::conversion::{Conversion, Reversal, Standing, Status};
 use clicklog::event::decision::{Decision, Verdict};
 use clicklog::event::delivery::{DeliveryOutcome, OutcomeClass};
 use clicklog::event::money::{Currency, Micros, Money};
@@ -19,7 +19,7 @@ use proptest::sample::select;
 use crate::encoded;
 
 /// More texts than any event has; each event takes what it needs, in order.
-const TEXTS: usize = 11;
+const TEXTS: usize = 13;
 
 const CURRENCIES: [[u8; 3]; 5] = [*b"USD", *b"EUR", *b"JPY", *b"KWD", *b"CLF"];
 const CLICK_KINDS: [ClickKind; 4] =
@@ -56,7 +56,7 @@ proptest! {
         texts in texts(), stored in stored(), numbers: (u64, u64, u32, u32, bool), kind in select(&CLICK_KINDS),
         time in time(), cost in money(), address in address(), country: [u8; 2],
     ) {
-        let [campaign, source, offer, lander, external_id, foreign_id, host, referrer, user_agent, language, client_hints] =
+        let [campaign, source, offer, lander, external_id, foreign_id, host, referrer, user_agent, language, client_hints, ..] =
             slices(&texts);
         let (config_version, parent, asn, labels, global_privacy_control) = numbers;
         reads_back(&Event::Click(Click {
@@ -85,10 +85,14 @@ proptest! {
         texts in texts(), stored in (stored(), stored()), dedupe_key in vec(any::<u8>(), 0..40),
         numbers: (u64, u64, u16, u8, u32, i64), conversion_id in uniform16(any::<u8>()),
         verdict in select(&VERDICTS), status in select(&STATUSES), times in (time(), proptest::option::of(time())),
-        moneys in (money(), money()),
+        moneys in (money(), money()), standings in (standing(), standing()), later: (u64, u64, u32, [u8; 2]),
+        part_key in vec(any::<u8>(), 0..40), address in address(),
     ) {
-        let [network, click_id, transaction_id, event, original_status, campaign, offer, source, lander, external_id, ..] =
-            slices(&texts);
+        let [
+            network, click_id, transaction_id, event, original_status, campaign, offer, source, lander, external_id,
+            user_agent, referrer, language,
+        ] = slices(&texts);
+        let (previous, click, labels, country) = later;
         let (postback, config_version, reason, partition, sequence, entry) = numbers;
         let (payout, cost) = moneys;
         let conversion =
@@ -98,6 +102,8 @@ proptest! {
             entry: Micros::new(entry), click_time: times.1, cost, campaign, offer, source, lander, external_id,
             dedupe_key: &dedupe_key, click_params: ParamsRef::check(&stored.0).unwrap(),
             postback_params: ParamsRef::check(&stored.1).unwrap(),
+            previous, click, labels: Labels::from_bits(labels), country, address, user_agent, referrer, language,
+            standing: standings.0, part: standings.1, part_key: &part_key,
         }))?;
     }
 
@@ -120,6 +126,26 @@ fn reads_back(event: &Event<'_>) -> Result<(), TestCaseError> {
     let read = decode(written.kind.code(), written.schema, &written.payload);
     prop_assert_eq!(read.as_ref(), Ok(event));
     Ok(())
+}
+
+fn standing() -> impl Strategy<Value = Standing> {
+    let amount = || proptest::option::of(any::<i64>().prop_map(Micros::new));
+    let reversed =
+        proptest::option::of(amount().prop_map(|part| part.map_or(Reversal::Whole, Reversal::Part)));
+    let currency =
+        proptest::option::of(select(&CURRENCIES[..]).prop_map(|code| Currency::from_code(code).unwrap()));
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (flags, amount(), reversed, amount(), currency).prop_map(|(flags, approved, reversed, held, currency)| {
+        Standing {
+            was_told: flags.0,
+            was_pending: flags.1,
+            was_unknown: flags.2,
+            approved,
+            reversed,
+            held,
+            currency,
+        }
+    })
 }
 
 fn slices(texts: &[String]) -> [&str; TEXTS] {

@@ -5,7 +5,7 @@
 use clicklog::clock::Timestamp;
 use clicklog::event::click::{Click, ClickKind, KeptAddress, Labels};
 use clicklog::event::codec::{Event, Kind};
-use clicklog::event::conversion::{Conversion, Status};
+use clicklog::event::conversion::{Conversion, Reversal, Standing, Status};
 use clicklog::event::decision::{Decision, Verdict};
 use clicklog::event::delivery::{DeliveryOutcome, OutcomeClass};
 use clicklog::event::money::{Currency, Micros, Money};
@@ -16,12 +16,14 @@ use clicklog::event::postback::Postback;
 pub(crate) struct Golden {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
+    pub(crate) schema: u16,
     pub(crate) event: Event<'static>,
 }
 
 /// One of each kind with every field set, and one with none.
 pub(crate) fn golden() -> Vec<Golden> {
-    let of = |name, kind, event| Golden { name, kind, event };
+    let of = |name, kind, event| Golden { name, kind, schema: 1, event };
+    let of_2 = |name, kind, event| Golden { name, kind, schema: 2, event };
     let through = Click { kind: ClickKind::Through, parent: 0x0123_4567_89ab_cdef, ..full_click() };
     let imported = Click { kind: ClickKind::Imported, foreign_id: "w7G3K5QOLDTRACKER", ..full_click() };
     vec![
@@ -34,6 +36,8 @@ pub(crate) fn golden() -> Vec<Golden> {
         of("postback-v1-empty", Kind::Postback, Event::Postback(Postback::default())),
         of("decision-v1-full", Kind::Decision, Event::Decision(full_decision())),
         of("decision-v1-empty", Kind::Decision, Event::Decision(Decision::default())),
+        of_2("decision-v2-full", Kind::Decision, Event::Decision(full_decision_2())),
+        of_2("decision-v2-empty", Kind::Decision, Event::Decision(Decision::default())),
         of("outcome-v1-full", Kind::DeliveryOutcome, Event::DeliveryOutcome(full_outcome())),
         of("outcome-v1-empty", Kind::DeliveryOutcome, Event::DeliveryOutcome(DeliveryOutcome::default())),
     ]
@@ -121,6 +125,40 @@ fn full_decision() -> Decision<'static> {
         dedupe_key: b"revboost\0t-1",
         click_params: params(b"\x04\0\x02\0zone97"),
         postback_params: params(b"\x02\0\x04\0etsale"),
+        ..Decision::default()
+    }
+}
+
+fn full_decision_2() -> Decision<'static> {
+    let euro = Currency::from_code(*b"EUR").unwrap();
+    Decision {
+        previous: 0x0000_0006_0000_2000,
+        standing: Standing {
+            was_told: true,
+            was_pending: true,
+            was_unknown: false,
+            approved: Some(Micros::new(9_500_000)),
+            reversed: Some(Reversal::Part(Micros::new(3_500_000))),
+            held: Some(Micros::new(-7)),
+            currency: Some(euro),
+        },
+        part_key: b"revboost\0part\0t-1",
+        part: Standing {
+            was_told: true,
+            was_unknown: true,
+            approved: Some(Micros::new(3_500_000)),
+            reversed: Some(Reversal::Whole),
+            currency: Some(euro),
+            ..Standing::default()
+        },
+        click: 0x8000_0123_4567_89ab,
+        labels: Labels::DATA_CENTRE.with(Labels::DUPLICATE),
+        address: Some(KeptAddress { address: [203, 0, 113, 0].into(), bits: 24 }),
+        country: *b"DE",
+        user_agent: "Mozilla/5.0 (X11; Linux x86_64)",
+        referrer: "https://news.example.org/a?b=c",
+        language: "de-DE,de;q=0.9",
+        ..full_decision()
     }
 }
 

@@ -76,6 +76,10 @@ metrics! {
     STORE_POISONED: Gauge "clicklog_store_poisoned" "Whether a sync failed, after which nothing is written.";
     STORE_FOREIGN_IDS: Gauge "clicklog_store_foreign_ids" "Click ids of other trackers that are held.";
     STORE_FOREIGN_BYTES: Gauge "clicklog_store_foreign_ids_bytes" "Memory that the ids of other trackers take.";
+    TRANSACTIONS: Gauge "clicklog_transactions" "Transactions that a repeat is told from.";
+    TRANSACTIONS_BYTES: Gauge "clicklog_transactions_bytes" "Memory that they take.";
+    POSTBACKS_PARKED: Gauge "clicklog_postbacks_parked" "Postbacks that wait for a click that nobody knows yet.";
+    CHECKPOINT_FAILURES: Counter "clicklog_transactions_checkpoint_failures_total" "Times that the transactions could not be kept for the next start.";
     RECOVERY_CLEAN: Gauge "clicklog_recovery_clean_stop" "Whether the stop before this start was clean.";
     RECOVERY_SEGMENTS: Gauge "clicklog_recovery_segments" "Segments that this start had to read through.";
     RECOVERY_RECORDS: Gauge "clicklog_recovery_records" "Records found in those.";

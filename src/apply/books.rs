@@ -12,7 +12,7 @@
 //! Only `Mode::Replace` is about order: the last one counts.
 
 use super::key::Mode;
-use crate::event::conversion::Status;
+use crate::event::conversion::{Reversal, Standing, Status};
 use crate::event::decision::Verdict;
 use crate::event::money::Micros;
 
@@ -23,23 +23,6 @@ pub struct Said {
     pub status: Status,
     /// What it pays, or takes back; nothing if the postback does not say, and no rule does.
     pub payout: Option<Micros>,
-}
-
-/// How a conversion stands. The default is one that nobody has told of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    was_told: bool,
-    approved: Option<Micros>,
-    reversed: Option<Reversal>,
-    was_pending: bool,
-    was_unknown: bool,
-}
-
-/// How much was taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reversal {
-    Whole,
-    Part(Micros),
 }
 
 /// What changes.
@@ -80,14 +63,20 @@ impl Standing {
             Mode::ByTransaction | Mode::FirstWins | Mode::Each => self.note(said),
             Mode::Replace => {
                 // What is undone with it was told, and is told no more.
-                *self = Self::default();
+                *self = Self { currency: self.currency, ..Self::default() };
                 self.note(said);
+                self.was_told = before.was_told;
             }
             Mode::Add => self.add(said),
         }
         self.was_told = true;
+        self.changed_from(&before)
+    }
+
+    /// What came of a change.
+    pub(super) fn changed_from(&self, before: &Self) -> Change {
         let entry = Micros::new(self.net().get() - before.net().get());
-        let verdict = match (before.was_told, *self == before) {
+        let verdict = match (before.was_told, self == before) {
             (false, _) => Verdict::Accepted,
             (true, false) => Verdict::Updated,
             (true, true) => Verdict::Duplicate,
@@ -95,9 +84,34 @@ impl Standing {
         Change { verdict, entry }
     }
 
+    /// Takes in what one of several transactions, which all count together, has added.
+    pub(super) fn take_part(&mut self, part: Change, status: Status) -> Change {
+        let before = *self;
+        if part.verdict == Verdict::Duplicate {
+            return Change { verdict: Verdict::Duplicate, entry: Micros::new(0) };
+        }
+        let net = Micros::new(self.net().get().saturating_add(part.entry.get()));
+        // Money is what is left; a transaction of several that is taken back does not end the conversion.
+        self.approved = if self.approved.is_some() || net.get() != 0 || status == Status::Approved {
+            Some(net)
+        } else {
+            None
+        };
+        self.reversed = None;
+        self.was_pending |= status == Status::Pending;
+        self.was_unknown |= status == Status::Unknown;
+        self.was_told = true;
+        let entry = Micros::new(self.net().get() - before.net().get());
+        Change { verdict: if before.was_told { Verdict::Updated } else { Verdict::Accepted }, entry }
+    }
+
     /// Each status is told once; what it pays was told with it.
     fn note(&mut self, said: Said) {
         let payout = said.payout.unwrap_or_default();
+        if said.status == Status::Approved {
+            // What waited for a person is told after all.
+            self.held = None;
+        }
         match said.status {
             Status::Pending => self.was_pending = true,
             Status::Unknown => self.was_unknown = true,
@@ -110,6 +124,7 @@ impl Standing {
     fn add(&mut self, said: Said) {
         match (said.status, self.approved) {
             (Status::Approved, Some(approved)) => {
+                self.held = None;
                 let more = said.payout.unwrap_or_default().get();
                 self.approved = Some(Micros::new(approved.get().saturating_add(more)));
             }

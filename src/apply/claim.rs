@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::reapply::Assumed;
 use super::rules::{Network, Terms};
 use crate::clock::Timestamp;
 use crate::event::click::KeptAddress;
@@ -137,6 +138,8 @@ pub enum Request {
     Postback(Box<Submission>),
     /// Keep a request that was refused.
     Refused(Box<Evidence>, Refusal),
+    /// Begin a new segment of the journal, so that what is in the old one can be sealed.
+    Roll,
     /// Decide on a held payout.
     Settle {
         /// The decision that holds it.
@@ -154,6 +157,8 @@ pub enum Request {
         decisions: Vec<Position>,
         /// As it is read today; `evidence` is what the journal has.
         submission: Box<Submission>,
+        /// For a dry run: what the steps of it so far would have come to.
+        assumed: Option<Arc<Assumed>>,
     },
 }
 

@@ -5,11 +5,24 @@
 //! Keeps: repeats and the order of arrival change nothing about the sum, as far as the mode allows it (`books`).
 //! Not here: where conversions are kept, which click they belong to, how a network words them.
 
+#[cfg(feature = "daemon")]
+mod about;
 pub mod books;
+#[cfg(feature = "daemon")]
 pub mod claim;
+pub mod decide;
 pub mod key;
+#[cfg(feature = "daemon")]
 pub mod ledger;
+#[cfg(feature = "daemon")]
+mod parked;
+#[cfg(feature = "daemon")]
+mod past;
 pub mod payout;
 pub mod reading;
+#[cfg(feature = "daemon")]
+pub mod reapply;
 pub mod reason;
 pub mod rules;
+#[cfg(feature = "daemon")]
+pub mod start;

@@ -174,6 +174,14 @@ impl Clicks {
         })
     }
 
+    /// Brings a click that was found to stable storage, if it is not there yet; waits for the disk.
+    ///
+    /// # Errors
+    /// `Poisoned`.
+    pub fn sync_past(&self, lane: u8, position: Position) -> Result<()> {
+        self.lane(lane).map_or(Ok(()), |lane| lane.sync_past(position))
+    }
+
     /// The ids of other trackers.
     pub fn foreign(&self) -> &ForeignIds {
         &self.foreign

@@ -11,8 +11,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::thread::JoinHandle;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use super::error::{Error, Result};
@@ -42,8 +42,10 @@ pub trait Stage: Send + 'static {
     }
 
     /// Called whenever the queue is found empty: at the start, after a sync, and after each second in which
-    /// nothing came.
-    fn idle(&mut self) {}
+    /// nothing came. Says whether it appended anything, which is then synced. The default does nothing.
+    fn idle(&mut self, _journal: &mut LaneWriter) -> bool {
+        false
+    }
 }
 
 /// Bounds of a journal's owner.
@@ -175,7 +177,10 @@ impl<S: Stage> Work<S> {
         let mut is_stopping = false;
         while !is_stopping {
             let message = requests.try_recv().or_else(|_empty| {
-                self.stage.idle();
+                if self.stage.idle(&mut self.journal) {
+                    // Nobody waits for it; a failure is told to the next who does.
+                    let _told_later = self.stage.before_sync().and_then(|()| self.journal.lane().sync());
+                }
                 requests.recv_timeout(Duration::from_secs(1))
             });
             match message {
@@ -260,6 +265,32 @@ enum Filling<T> {
 impl<T> Default for Slot<T> {
     fn default() -> Self {
         Self(Mutex::new(Filling::Empty(None)))
+    }
+}
+
+impl<T> Reply<T> {
+    /// Waits for it on this thread.
+    ///
+    /// # Errors
+    /// What the reply says.
+    pub fn wait(self) -> Result<Synced<T>> {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut reply = std::pin::pin!(self);
+        loop {
+            match reply.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(answer) => return answer,
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+}
+
+/// Wakes a thread that waits.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

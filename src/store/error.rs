@@ -106,6 +106,12 @@ pub enum Error {
         /// What is wrong.
         what: &'static str,
     },
+    /// The dedupe table is full: a further transaction could not be told from one that was there before.
+    #[error("{max} transactions are known, and no more can be")]
+    TooManyTransactions {
+        /// `store.transactions_max`.
+        max: usize,
+    },
     /// Too many callers wait for the same lane to be synced.
     #[error("too many callers wait for a sync")]
     TooManyWaiters,

@@ -23,6 +23,7 @@ use super::index_file::Slot;
 use super::layout::Footer;
 use super::poison::Poison;
 use super::position::Position;
+use super::record::Record;
 use super::sealed::{Sealed, Tried};
 use super::segment::{Appender, Located, Retired, Segment};
 use super::watermark::{Failed, Watermark};
@@ -353,6 +354,16 @@ impl View {
             None if self.unreadable.binary_search(&segment).is_ok() => Place::Other(Lookup::Unavailable),
             None if self.newest().is_none_or(|newest| segment > newest) => Place::Other(Lookup::NotYet),
             None => Place::Other(Lookup::Absent),
+        }
+    }
+
+    /// Gives `read` the record at this position; nothing if it is not there or cannot be read. May wait for the disk.
+    pub fn with_record<T>(&self, position: Position, read: impl FnOnce(&Record<'_>) -> T) -> Option<T> {
+        let (segment, offset) = (position.segment(), position.offset());
+        match self.place(segment) {
+            Place::Open(open) => open.record(offset).map(|record| read(&record)),
+            Place::Sealed(sealed) => sealed.read(offset).ok().map(|copied| read(&copied.record())),
+            Place::Other(_) => None,
         }
     }
 

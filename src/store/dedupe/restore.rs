@@ -76,7 +76,7 @@ struct Restoring<'a> {
 }
 
 impl Restoring<'_> {
-    /// Every decision with a key becomes the newest one of that key.
+    /// Every decision with a key becomes the newest one of that key; and of that of its part.
     fn take(&mut self, segment: u32, record: &Record<'_>) {
         if record.kind != Kind::Decision.code() {
             return;
@@ -84,14 +84,20 @@ impl Restoring<'_> {
         let Ok(Event::Decision(decision)) = decode(record.kind, record.schema, record.payload) else {
             return;
         };
-        if decision.dedupe_key.is_empty() {
-            return;
-        }
-        self.replayed += 1;
+        let keys = [decision.dedupe_key, decision.part_key].into_iter().filter(|key| !key.is_empty());
         let position = Position::new(segment, record.offset);
-        let hash = self.key.hash(decision.dedupe_key);
+        let mut has_any = false;
+        for key in keys {
+            has_any = true;
+            self.note(key, position);
+        }
+        self.replayed += u64::from(has_any);
+    }
+
+    fn note(&mut self, key: &[u8], position: Position) {
+        let hash = self.key.hash(key);
         let view = &self.view;
-        let done = match self.table.find(hash, |old| has_key(view, old, decision.dedupe_key)) {
+        let done = match self.table.find(hash, |old| has_key(view, old, key)) {
             Some(old) => {
                 self.table.replace(hash, old, position);
                 Ok(())
@@ -104,14 +110,14 @@ impl Restoring<'_> {
     }
 }
 
-/// Whether the decision at `position` has this dedupe key: equal hashes are not enough.
-fn has_key(view: &View, position: Position, dedupe_key: &[u8]) -> bool {
+/// Whether the decision at `position` has this key, as its own or as that of its part: equal hashes are not enough.
+fn has_key(view: &View, position: Position, key: &[u8]) -> bool {
     let Some(sealed) = view.sealed(position.segment()) else { return false };
     let Ok(copied) = sealed.read(position.offset()) else { return false };
     let record = copied.record();
     matches!(
         decode(record.kind, record.schema, record.payload),
-        Ok(Event::Decision(decision)) if decision.dedupe_key == dedupe_key
+        Ok(Event::Decision(decision)) if decision.dedupe_key == key || decision.part_key == key
     )
 }
 

@@ -1,0 +1,75 @@
+//! Postbacks whose click nobody knows yet: looked at again for a while, because clicks are imported.
+//!
+//! Keeps: at most `PARKED_MAX`, the oldest goes first; it stays unmatched in the journal, and `replay` finds it there, as
+//! it does after a restart.
+
+use std::collections::VecDeque;
+
+use super::claim::{Subject, Submission};
+use crate::clock::Timestamp;
+use crate::store::clicks::Clicks;
+use crate::store::{Lookup, Position};
+
+/// Postbacks that wait at once.
+pub(super) const PARKED_MAX: usize = 10_000;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Parked {
+    waiting: VecDeque<Waiting>,
+    /// How many ids of other trackers were known when all were looked at.
+    known: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    until: Timestamp,
+    submission: Submission,
+    postback: Position,
+}
+
+impl Parked {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn add(&mut self, submission: Submission, postback: Position) {
+        if self.waiting.len() >= PARKED_MAX {
+            self.waiting.pop_front();
+        }
+        let until = submission.evidence.time.plus(submission.network.park);
+        self.waiting.push_back(Waiting { until, submission, postback });
+        // The click may have come since it was looked for.
+        self.known = None;
+    }
+
+    /// As `add`, for one that could not be decided on after all.
+    pub(super) fn put_back(&mut self, submission: Submission, postback: Position) {
+        self.add(Submission { subject: Subject::Unknown, ..submission }, postback);
+    }
+
+    /// Takes out those whose click is there now, with that click, and forgets those that have waited long enough.
+    pub(super) fn found(&mut self, clicks: &Clicks, now: Timestamp) -> Vec<(Submission, Position)> {
+        self.waiting.retain(|waiting| waiting.until >= now);
+        let known = Some(clicks.foreign().len());
+        if self.known == known {
+            return Vec::new();
+        }
+        self.known = known;
+        let mut found = Vec::new();
+        for waiting in std::mem::take(&mut self.waiting) {
+            match clicks.find_foreign(&waiting.submission.claim.click_id) {
+                Lookup::Found(click) => {
+                    let subject = Subject::Click { click: Box::new(click), parent: None };
+                    found.push((Submission { subject, ..waiting.submission }, waiting.postback));
+                }
+                _ => self.waiting.push_back(waiting),
+            }
+        }
+        found
+    }
+}

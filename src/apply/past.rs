@@ -1,0 +1,169 @@
+//! What was decided before: the newest decision on a conversion, and those before it.
+//!
+//! In: a key. Out: the newest decision that has it, as the dedupe table and the journal know it.
+//! Keeps: equal hashes are not enough, the record's own key is compared; what this thread has appended is found at once.
+
+use std::sync::Arc;
+
+use super::ledger::Keys;
+use super::reason::Reason;
+use crate::event::codec::{Event, decode};
+use crate::event::conversion::{Standing, Status};
+use crate::event::decision::{Decision, Verdict};
+use crate::event::money::Money;
+use crate::store::dedupe::{DedupeKey, Table};
+use crate::store::lane::{Lane, View};
+use crate::store::{Error, Position};
+
+/// A decision, as far as the next one on the same conversion must know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Newest {
+    pub(super) position: Position,
+    pub(super) sequence: u32,
+    pub(super) standing: Standing,
+    pub(super) part: Standing,
+}
+
+/// A decision, as far as its conversion is gone over again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    /// Where its postback lies.
+    pub(super) postback: u64,
+    pub(super) verdict: Verdict,
+    pub(super) reason: Reason,
+    pub(super) status: Status,
+    /// What it paid by the rules of then.
+    pub(super) payout: Option<Money>,
+    pub(super) keys: Keys,
+}
+
+impl Step {
+    /// Of a decision.
+    pub(super) fn of(decision: &Decision<'_>) -> Self {
+        Self {
+            postback: decision.postback,
+            verdict: decision.verdict,
+            reason: Reason::from_code(decision.reason).unwrap_or_default(),
+            status: decision.conversion.status,
+            payout: decision.conversion.payout,
+            keys: Keys { whole: decision.dedupe_key.to_vec(), part: decision.part_key.to_vec() },
+        }
+    }
+
+    /// Whether something was told by it that is remembered.
+    pub(super) fn was_told(&self) -> bool {
+        let counts = matches!(self.verdict, Verdict::Accepted | Verdict::Updated | Verdict::Held);
+        counts && self.reason != Reason::Withdrawn
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Past {
+    table: Table,
+    key: DedupeKey,
+    lane: Arc<Lane>,
+}
+
+impl Past {
+    pub(super) fn new(table: Table, key: DedupeKey, lane: Arc<Lane>) -> Self {
+        Self { table, key, lane }
+    }
+
+    /// The table, and the key that it is hashed with.
+    pub(super) fn table(&self) -> (&Table, &DedupeKey) {
+        (&self.table, &self.key)
+    }
+
+    /// Whether so many more keys fit.
+    ///
+    /// # Errors
+    /// `TooManyTransactions`.
+    pub(super) fn check_room(&self, keys: usize) -> Result<(), Error> {
+        let max = self.table.entries_max();
+        if self.table.len() + keys > max { Err(Error::TooManyTransactions { max }) } else { Ok(()) }
+    }
+
+    /// The newest decision with this key, as its own or as that of its part.
+    pub(super) fn newest(&self, key: &[u8]) -> Option<Newest> {
+        let mut newest = None;
+        self.table.find(self.key.hash(key), |position| {
+            let found = self.decision(position, |decision| {
+                has_key(decision, key).then_some(Newest {
+                    position,
+                    sequence: decision.sequence,
+                    standing: decision.standing,
+                    part: decision.part,
+                })
+            });
+            newest = found.flatten();
+            newest.is_some()
+        });
+        newest
+    }
+
+    /// Makes the decision at `position` the newest with this key.
+    pub(super) fn note(&mut self, key: &[u8], position: Position) {
+        let hash = self.key.hash(key);
+        let lane = &self.lane;
+        let is_same = |old| with_decision(lane, old, |decision| has_key(decision, key)).unwrap_or(false);
+        match self.table.find(hash, is_same) {
+            Some(old) => {
+                let is_moved = self.table.replace(hash, old, position);
+                assert!(is_moved, "what was just found is there");
+            }
+            None => {
+                let noted = self.table.insert(hash, position);
+                assert!(noted.is_ok(), "room was looked for before anything was appended");
+            }
+        }
+    }
+
+    /// Gives `read` the decision at a position.
+    pub(super) fn decision<T>(&self, position: Position, read: impl FnOnce(&Decision<'_>) -> T) -> Option<T> {
+        with_decision(&self.lane, position, read)
+    }
+
+    /// The decisions that led to the one at `newest`, the oldest first.
+    pub(super) fn steps(&self, newest: Position) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut next = newest;
+        while let Some((step, previous)) =
+            self.decision(next, |decision| (Step::of(decision), decision.previous))
+        {
+            steps.push(step);
+            match Position::from_u64(previous) {
+                // A journal never leads forward, and a header stands at its start; what says otherwise is not followed.
+                Some(previous) if Position::START < previous && previous < next => next = previous,
+                _ => break,
+            }
+        }
+        steps.reverse();
+        steps
+    }
+
+    /// What can be read now.
+    pub(super) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.lane.view())
+    }
+}
+
+fn has_key(decision: &Decision<'_>, key: &[u8]) -> bool {
+    decision.dedupe_key == key || decision.part_key == key
+}
+
+fn with_decision<T>(lane: &Lane, position: Position, read: impl FnOnce(&Decision<'_>) -> T) -> Option<T> {
+    decision_at(&lane.view(), position, read)
+}
+
+/// Gives `read` the decision at a position of this view.
+pub(super) fn decision_at<T>(
+    view: &View,
+    position: Position,
+    read: impl FnOnce(&Decision<'_>) -> T,
+) -> Option<T> {
+    view.with_record(position, |record| match decode(record.kind, record.schema, record.payload) {
+        Ok(Event::Decision(decision)) => Some(read(&decision)),
+        _ => None,
+    })?
+}

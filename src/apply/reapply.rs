@@ -1,0 +1,281 @@
+//! Deciding once more: held payouts that a person has looked at, and postbacks that were read by a wrong mapping.
+//!
+//! Keeps: nothing is rewritten. What no longer counts is withdrawn by a decision of its own, whose entry is the
+//! difference that makes; then the postback is decided on as if it had just come, with its own time.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::about::About;
+use super::books::{Change, Said};
+use super::claim::{Effect, Submission};
+use super::decide::{Decided, decide};
+use super::key::Mode;
+use super::ledger::{Before, Draft, Keys, Ledger, Ruling};
+use super::past::{Newest, Step, decision_at};
+use super::reason::Reason;
+use crate::clock::Timestamp;
+use crate::event::conversion::{Standing, Status};
+use crate::event::decision::Verdict;
+use crate::event::money::Micros;
+use crate::store::{Error, LaneWriter, Position};
+
+/// How conversions would stand after the steps of a dry run so far. One goes with all requests of a dry run.
+#[derive(Debug, Default)]
+pub struct Assumed(Mutex<HashMap<Vec<u8>, Chain>>);
+
+/// All that was told of a conversion, and how it stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chain {
+    steps: Vec<Step>,
+    newest: Option<Newest>,
+    standing: Standing,
+    parts: HashMap<Vec<u8>, Standing>,
+}
+
+impl Chain {
+    /// Takes a postback out: what is left, gone over from the beginning.
+    fn without(&mut self, postback: u64, mode: Mode) {
+        self.steps.retain(|step| step.postback != postback);
+        (self.standing, self.parts) = (Standing::default(), HashMap::new());
+        for step in std::mem::take(&mut self.steps) {
+            self.tell(&step, mode);
+            self.steps.push(step);
+        }
+    }
+
+    fn tell(&mut self, step: &Step, mode: Mode) {
+        let part = &step.keys.part;
+        let mut own = self.parts.get(part).copied().unwrap_or_default();
+        let waiting = if part.is_empty() { &mut self.standing } else { &mut own };
+        let amount = step.payout.map(|money| money.amount);
+        if step.verdict == Verdict::Held {
+            waiting.held = amount;
+        } else if step.reason == Reason::Dropped {
+            waiting.held = None;
+        } else {
+            let said = Said { status: step.status, payout: amount };
+            let is_first = self.standing.approved.is_none();
+            take(&mut self.standing, &mut own, !part.is_empty(), said, mode);
+            if step.status == Status::Approved && is_first {
+                self.standing.currency = step.payout.map(|money| money.currency).or(self.standing.currency);
+            }
+        }
+        if !part.is_empty() {
+            self.parts.insert(part.clone(), own);
+        }
+    }
+
+    fn before(&self, keys: &Keys) -> Before {
+        let newest = self.newest.map(|newest| Newest { standing: self.standing, ..newest });
+        Before { newest, part: self.parts.get(&keys.part).copied().unwrap_or_default() }
+    }
+}
+
+/// Tells a conversion, or one of its transactions, something.
+fn take(whole: &mut Standing, part: &mut Standing, is_of_parts: bool, said: Said, mode: Mode) -> Change {
+    if !is_of_parts {
+        return whole.take(said, mode);
+    }
+    let change = part.take(said, Mode::ByTransaction);
+    whole.take_part(change, said.status)
+}
+
+impl Ledger {
+    /// Lets a held payout count, or throws it away.
+    pub(super) fn settle(
+        &mut self,
+        held: Position,
+        is_release: bool,
+        time: Timestamp,
+        journal: &mut LaneWriter,
+    ) -> Result<Ruling, Error> {
+        let view = self.past.view();
+        let settled = decision_at(&view, held, |decision| {
+            if decision.verdict != Verdict::Held {
+                return None;
+            }
+            let step = Step::of(decision);
+            let before = self.before(&step.keys);
+            let newest = before.newest?;
+            let (mut whole, mut part) = (newest.standing, before.part);
+            let is_of_parts = step.keys.is_of_parts();
+            let waiting = if is_of_parts { &mut part } else { &mut whole };
+            let amount = waiting.held.take()?;
+            let mut change = Change { verdict: Verdict::Rejected, entry: Micros::new(0) };
+            if is_release {
+                let said = Said { status: Status::Approved, payout: Some(amount) };
+                let mode = self.mode_of(decision.conversion.network);
+                change = take(&mut whole, &mut part, is_of_parts, said, mode);
+                whole.currency = decision.conversion.payout.map(|money| money.currency).or(whole.currency);
+            }
+            let mut settled = *decision;
+            settled.time = time;
+            settled.verdict = change.verdict;
+            settled.reason = if is_release { Reason::Released } else { Reason::Dropped }.code();
+            settled.entry = change.entry;
+            settled.sequence = newest.sequence.saturating_add(1);
+            settled.previous = newest.position.to_u64();
+            (settled.standing, settled.part) = (whole, part);
+            let position = self.append_decision(&settled, journal);
+            Some(position.map(|position| Ruling {
+                verdict: change.verdict,
+                reason: Reason::from_code(settled.reason).unwrap_or_default(),
+                conversion_id: settled.conversion_id,
+                sequence: settled.sequence,
+                postback: Position::from_u64(settled.postback),
+                decision: Some(position),
+                status: whole.status(),
+                payout: settled.conversion.payout,
+                entry: change.entry,
+                would: None,
+            }))
+        });
+        let not_held = Ruling { verdict: Verdict::Rejected, reason: Reason::NotHeld, ..Ruling::default() };
+        settled.flatten().unwrap_or(Ok(not_held))
+    }
+
+    /// Decides once more on a postback that is in the journal.
+    pub(super) fn reapply(
+        &mut self,
+        postback: Position,
+        decisions: &[Position],
+        submission: &Submission,
+        assumed: Option<&Assumed>,
+        journal: &mut LaneWriter,
+    ) -> Result<Ruling, Error> {
+        let view = self.past.view();
+        let earlier: Vec<Step> =
+            decisions.iter().filter_map(|at| decision_at(&view, *at, Step::of)).collect();
+        let about = About::of(&submission.subject, &submission.claim.click_id);
+        let mut keys = Keys::default();
+        let offer = about.click.map_or("", |click| click.offer);
+        keys.fill(&submission.network, &submission.claim, &about.name, offer);
+        let draft =
+            |before| Draft { submission, about: &about, keys: &keys, postback: Some(postback), before };
+        // As if it were the first thing that is told: what it says by the rules of today.
+        let fresh = decide(&draft(Before::default()).case());
+        let last = earlier.last();
+        let told = last.filter(|_| !earlier.iter().any(|step| step.reason == Reason::Withdrawn));
+        let told = told.and_then(|_| earlier.iter().rev().find(|step| step.was_told()));
+        if told.is_some_and(|told| is_same(told, &keys, &fresh, submission)) {
+            return Ok(unchanged(draft(Before::default()).ruling(&fresh)));
+        }
+        self.past.check_room(4)?;
+        let is_dry = submission.effect != Effect::Counts;
+        if let Some(told) = told {
+            self.withdraw(told, postback, submission, assumed.filter(|_| is_dry), journal)?;
+        }
+        let before = match assumed.filter(|_| is_dry) {
+            Some(assumed) => assumed.with(self, &keys, |chain| chain.before(&keys)),
+            None => self.before(&keys),
+        };
+        let decided = decide(&draft(before).case());
+        let counts = matches!(decided.verdict, Verdict::Accepted | Verdict::Updated | Verdict::Held);
+        if !counts && told.is_none() && last.is_some_and(|last| last.verdict == decided.verdict) {
+            return Ok(unchanged(draft(before).ruling(&decided)));
+        }
+        if let (Some(assumed), true, true) = (assumed, is_dry, counts) {
+            assumed.with(self, &keys, |chain| chain.assume(&decided, &keys, postback, submission));
+        }
+        self.decide_and_keep(&draft(before), Reason::Reapplied, journal)
+    }
+
+    /// Takes back what a postback has told.
+    fn withdraw(
+        &mut self,
+        told: &Step,
+        postback: Position,
+        submission: &Submission,
+        assumed: Option<&Assumed>,
+        journal: &mut LaneWriter,
+    ) -> Result<(), Error> {
+        if let Some(assumed) = assumed {
+            return Ok(assumed.with(self, &told.keys, |chain| {
+                chain.without(postback.to_u64(), submission.network.mode);
+            }));
+        }
+        let mut chain = self.chain(&told.keys);
+        let Some(newest) = chain.newest else { return Ok(()) };
+        let before = newest.standing;
+        chain.without(postback.to_u64(), submission.network.mode);
+        let entry = Micros::new(chain.standing.net().get() - before.net().get());
+        let part = chain.parts.get(&told.keys.part).copied().unwrap_or_default();
+        let view = self.past.view();
+        let appended = decision_at(&view, newest.position, |decision| {
+            let mut withdrawn = *decision;
+            withdrawn.time = submission.evidence.time.max(decision.time);
+            withdrawn.postback = postback.to_u64();
+            withdrawn.config_version = submission.evidence.config_version;
+            (withdrawn.verdict, withdrawn.reason) = (Verdict::Updated, Reason::Withdrawn.code());
+            withdrawn.conversion.status = chain.standing.status();
+            withdrawn.entry = entry;
+            withdrawn.sequence = newest.sequence.saturating_add(1);
+            withdrawn.previous = newest.position.to_u64();
+            withdrawn.standing = chain.standing;
+            (withdrawn.part_key, withdrawn.part) = (&told.keys.part, part);
+            self.append_decision(&withdrawn, journal)
+        });
+        appended.map_or(Ok(()), |appended| appended.map(|_position| ()))
+    }
+
+    fn chain(&self, keys: &Keys) -> Chain {
+        let before = self.before(keys);
+        let Some(newest) = before.newest else { return Chain::default() };
+        let mut steps: Vec<Step> = Vec::new();
+        for step in self.past.steps(newest.position) {
+            if step.reason == Reason::Withdrawn {
+                steps.retain(|earlier| earlier.postback != step.postback);
+            } else {
+                steps.push(step);
+            }
+        }
+        let mut parts = HashMap::new();
+        for key in steps.iter().map(|step| &step.keys.part).filter(|key| !key.is_empty()) {
+            if let Some(newest) = self.past.newest(key) {
+                parts.insert(key.clone(), newest.part);
+            }
+        }
+        Chain { steps, standing: newest.standing, newest: Some(newest), parts }
+    }
+}
+
+impl Chain {
+    fn assume(&mut self, decided: &Decided, keys: &Keys, postback: Position, submission: &Submission) {
+        self.standing = decided.standing;
+        if let Some(part) = decided.part {
+            self.parts.insert(keys.part.clone(), part);
+        }
+        let position = postback;
+        let sequence = self.newest.map_or(0, |newest| newest.sequence + 1);
+        let part = decided.part.unwrap_or_default();
+        self.newest = Some(Newest { position, sequence, standing: decided.standing, part });
+        self.steps.push(Step {
+            postback: postback.to_u64(),
+            verdict: decided.verdict,
+            reason: decided.reason,
+            status: submission.claim.status,
+            payout: decided.payout,
+            keys: keys.clone(),
+        });
+    }
+}
+
+impl Assumed {
+    fn with<T>(&self, ledger: &Ledger, keys: &Keys, work: impl FnOnce(&mut Chain) -> T) -> T {
+        let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.whole.is_empty() {
+            return work(&mut Chain::default());
+        }
+        work(chains.entry(keys.whole.clone()).or_insert_with(|| ledger.chain(keys)))
+    }
+}
+
+/// Whether a postback says today what it was taken to say before.
+fn is_same(told: &Step, keys: &Keys, fresh: &Decided, submission: &Submission) -> bool {
+    told.keys == *keys && told.status == submission.claim.status && told.payout == fresh.payout
+}
+
+fn unchanged(ruling: Ruling) -> Ruling {
+    Ruling { reason: Reason::Unchanged, entry: Micros::new(0), ..ruling }
+}

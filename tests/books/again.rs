@@ -1,0 +1,159 @@
+//! Postbacks that were read by a wrong mapping, decided on once more.
+
+use std::sync::Arc;
+
+use clicklog::apply::claim::{Effect, Evidence, Refusal, Request, Submission};
+use clicklog::apply::key::{Mode, Scope};
+use clicklog::apply::ledger::Ruling;
+use clicklog::apply::reapply::Assumed;
+use clicklog::apply::reason::Reason;
+use clicklog::apply::rules::Network;
+use clicklog::event::click_id::ClickId;
+use clicklog::event::conversion::Status;
+use clicklog::event::decision::Verdict;
+use clicklog::store::Position;
+
+use crate::desk::{Desk, Said, decisions, network, sum};
+
+/// Decides once more on a postback, to see and then to keep; both come to the same.
+fn again(
+    desk: &Desk,
+    assumed: &Arc<Assumed>,
+    (postback, data): (Position, &std::path::Path),
+    submission: &Submission,
+) -> Ruling {
+    let of_it = |kept: &crate::desk::Kept| kept.postback == postback.to_u64();
+    let decisions: Vec<Position> =
+        decisions(data).iter().filter(|kept| of_it(kept)).map(|kept| kept.position).collect();
+    let ask = |effect, assumed| {
+        let submission = Box::new(Submission { effect, ..submission.clone() });
+        desk.ask(Request::Reapply { postback, decisions: decisions.clone(), submission, assumed })
+    };
+    let before = sum(data);
+    let dry = ask(Effect::DryRun, Some(Arc::clone(assumed)));
+    assert_eq!(sum(data), before, "a dry run changes nothing");
+    let done = ask(Effect::Counts, None);
+    if dry.reason != Reason::Unchanged {
+        assert_eq!(dry.would, Some((done.verdict, done.reason)), "what was shown is what is done");
+    }
+    assert_eq!((dry.entry, dry.conversion_id), (done.entry, done.conversion_id));
+    done
+}
+
+fn usual() -> Arc<Network> {
+    network(Mode::ByTransaction, Scope::Network)
+}
+
+fn said(transaction_id: &str, payout: Option<i64>) -> Said<'_> {
+    Said { transaction_id: Some(transaction_id), payout, ..Said::default() }
+}
+
+fn told(desk: &Desk, id: &ClickId, said: Said<'_>) -> Position {
+    desk.tell(&usual(), id, said).postback.unwrap()
+}
+
+#[test]
+fn what_was_refused_or_unmatched_counts_once_after_the_mapping_is_right() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let ids = desk.clicks(&mut writer, 2);
+    let evidence = Box::<Evidence>::default();
+    let refused = desk.ask(Request::Refused(evidence, Refusal::MissingClickId)).postback.unwrap();
+    let unmatched = told(&desk, &ids[1], Said { foreign_id: Some("x"), ..said("b", Some(7)) });
+    let assumed = Arc::<Assumed>::default();
+    for round in 0..2 {
+        let first = desk.submission(&usual(), &ids[0], said("a", Some(5)));
+        let second = desk.submission(&usual(), &ids[1], said("b", Some(7)));
+        let results = [(refused, first), (unmatched, second)].map(|(postback, submission)| {
+            let ruling = again(&desk, &assumed, (postback, root.path()), &submission);
+            (ruling.verdict, ruling.reason)
+        });
+        let expected = if round == 0 { Reason::Reapplied } else { Reason::Unchanged };
+        assert_eq!(results.map(|(_, reason)| reason), [expected; 2], "round {round}");
+        assert_eq!(sum(root.path()), 12, "round {round}");
+    }
+    drop(writer);
+    desk.close();
+}
+
+#[test]
+fn a_wrong_payout_is_put_right_and_its_repeats_stay_repeats() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let id = desk.clicks(&mut writer, 1)[0];
+    // The payout was read from a parameter that was never there.
+    let all = [
+        said("a", None),
+        said("a", None),
+        Said { status: Status::Reversed, ..said("b", None) },
+        said("b", None),
+    ];
+    let postbacks = all.map(|said| told(&desk, &id, said));
+    assert_eq!(sum(root.path()), 0);
+    let right = [
+        said("a", Some(5)),
+        said("a", Some(5)),
+        Said { status: Status::Reversed, ..said("b", Some(2)) },
+        said("b", Some(7)),
+    ];
+    let assumed = Arc::<Assumed>::default();
+    for (postback, said) in postbacks.into_iter().zip(right) {
+        again(&desk, &assumed, (postback, root.path()), &desk.submission(&usual(), &id, said));
+    }
+    assert_eq!(sum(root.path()), 5 + 7 - 2);
+    // Told afresh, everything is known.
+    for said in right {
+        assert_eq!(desk.tell(&usual(), &id, said).verdict, Verdict::Duplicate, "{said:?}");
+    }
+    drop(writer);
+    desk.close();
+    assert_eq!(sum(root.path()), 10);
+}
+
+#[test]
+fn conversions_that_were_taken_for_one_come_apart() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let id = desk.clicks(&mut writer, 1)[0];
+    // Without a transaction id all of a click's conversions are one.
+    let postbacks: Vec<Position> =
+        (0..3).map(|_| told(&desk, &id, Said { transaction_id: None, ..Said::default() })).collect();
+    assert_eq!(sum(root.path()), 5);
+    let assumed = Arc::<Assumed>::default();
+    for round in 0..2 {
+        for (n, postback) in postbacks.iter().enumerate() {
+            let transaction_id = format!("t-{n}");
+            let submission = desk.submission(&usual(), &id, said(&transaction_id, Some(5)));
+            again(&desk, &assumed, (*postback, root.path()), &submission);
+        }
+        assert_eq!(sum(root.path()), 15, "round {round}");
+    }
+    drop(writer);
+    desk.close();
+}
+
+#[test]
+fn a_status_that_was_read_wrong_is_told_anew_from_the_beginning() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let id = desk.clicks(&mut writer, 1)[0];
+    // "2" was taken for approved, and means pending; "1" was unknown, and means approved.
+    let wrong = [
+        Said { status: Status::Approved, ..said("a", Some(9)) },
+        Said { status: Status::Unknown, ..said("a", Some(5)) },
+    ];
+    let postbacks = wrong.map(|said| told(&desk, &id, said));
+    assert_eq!(sum(root.path()), 9);
+    let right = [Said { status: Status::Pending, ..said("a", Some(9)) }, said("a", Some(5))];
+    let assumed = Arc::<Assumed>::default();
+    for (postback, said) in postbacks.into_iter().zip(right) {
+        again(&desk, &assumed, (postback, root.path()), &desk.submission(&usual(), &id, said));
+    }
+    assert_eq!(sum(root.path()), 5);
+    drop(writer);
+    desk.close();
+}

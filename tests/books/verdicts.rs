@@ -1,0 +1,215 @@
+//! What is concluded, and what of it is remembered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clicklog::apply::claim::{Effect, Evidence, Refusal, Request};
+use clicklog::apply::key::{Mode, Scope};
+use clicklog::apply::reason::Reason;
+use clicklog::apply::rules::{Limits, Network, Terms};
+use clicklog::clock::Timestamp;
+use clicklog::event::click::{Click, ClickKind};
+use clicklog::event::click_id::{ClickId, Place};
+use clicklog::event::codec::Event;
+use clicklog::event::conversion::Status;
+use clicklog::event::decision::Verdict;
+use clicklog::event::money::Micros;
+
+use crate::desk::{Desk, NOW, Said, TERMS, decisions, network, plain, sum, walk};
+use crate::support::{append, click_at};
+
+fn usual() -> Arc<Network> {
+    network(Mode::ByTransaction, Scope::Network)
+}
+
+#[test]
+fn a_conversion_goes_its_way_and_each_step_is_kept_with_its_entry() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let id = desk.clicks(&mut writer, 1)[0];
+    let steps = [
+        (Status::Pending, Some(5), Verdict::Accepted, 0),
+        (Status::Approved, Some(5), Verdict::Updated, 5),
+        (Status::Approved, Some(5), Verdict::Duplicate, 0),
+        (Status::Reversed, Some(2), Verdict::Updated, -2),
+        (Status::Reversed, Some(2), Verdict::Duplicate, 0),
+    ];
+    let mut seen = Vec::new();
+    for (status, payout, verdict, entry) in steps {
+        let ruling = desk.tell(&usual(), &id, Said { status, payout, ..Said::default() });
+        assert_eq!((ruling.verdict, ruling.entry), (verdict, Micros::new(entry)), "{status:?}");
+        seen.push((ruling.conversion_id, ruling.sequence));
+    }
+    assert!(seen.iter().all(|(id, _)| *id == seen[0].0), "one conversion");
+    assert_eq!(seen.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(), [0, 1, 1, 2, 2]);
+    writer.close();
+    desk.close();
+    assert_eq!(sum(root.path()), 3);
+    let kept = decisions(root.path());
+    assert_eq!(kept.len(), 5, "a duplicate has its decision too");
+    assert!(kept.iter().all(|kept| kept.campaign == "spring"), "attribution is copied: {kept:?}");
+}
+
+#[test]
+fn what_counts_nowhere_is_kept_and_may_count_later() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let id = desk.clicks(&mut writer, 1)[0];
+    let place = desk.store.clicks().decode(&id).unwrap();
+    let beyond = Place::new(place.node(), 0, place.segment(), 999, place.seconds()).unwrap();
+    let network = usual();
+    let verdict = |said: Said<'_>, id: &ClickId| {
+        let ruling = desk.tell(&network, id, said);
+        (ruling.verdict, ruling.reason)
+    };
+    let unknown = Said { foreign_id: Some("elsewhere"), ..Said::default() };
+    assert_eq!(verdict(unknown, &id), (Verdict::Unmatched, Reason::ClickUnknown));
+    let mut lost = desk.submission(&network, &id, Said::default());
+    lost.subject = clicklog::apply::claim::Subject::Lost(beyond);
+    let lost = desk.ask(Request::Postback(Box::new(lost)));
+    assert_eq!((lost.verdict, lost.reason), (Verdict::Orphan, Reason::ClickLost));
+    let short = Terms { window: Duration::from_secs(1), ..TERMS };
+    let late = Said { terms: short, ..Said::default() };
+    assert_eq!(verdict(late, &id), (Verdict::Late, Reason::AfterWindow));
+    let test = Said { effect: Effect::Test, ..Said::default() };
+    assert_eq!(verdict(test, &id), (Verdict::Test, Reason::Test));
+    let dry = Said { effect: Effect::DryRun, ..Said::default() };
+    let ruling = desk.tell(&network, &id, dry);
+    assert_eq!(ruling.would, Some((Verdict::Accepted, Reason::None)));
+    assert_eq!((ruling.postback, ruling.decision), (None, None), "a dry run leaves nothing");
+    // The same transaction, now for a click that is there and in time.
+    assert_eq!(verdict(Said::default(), &id), (Verdict::Accepted, Reason::None));
+    // What is taken back counts whenever it comes.
+    let back = Said { status: Status::Reversed, terms: short, ..Said::default() };
+    assert_eq!(verdict(back, &id), (Verdict::Updated, Reason::None));
+    writer.close();
+    desk.close();
+    assert_eq!(decisions(root.path()).len(), 6);
+    assert_eq!(sum(root.path()), 0);
+}
+
+#[test]
+fn a_held_payout_counts_once_it_is_released_and_never_once_it_is_dropped() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let ids = desk.clicks(&mut writer, 3);
+    let limits = Limits { max: Some(Micros::new(10)), ..Limits::default() };
+    let network = Arc::new(Network { limits, ..plain(Mode::ByTransaction, Scope::Network) });
+    let tell = |n: usize, payout| {
+        let transaction_id = format!("t-{n}");
+        let said = Said { transaction_id: Some(&transaction_id), payout: Some(payout), ..Said::default() };
+        desk.tell(&network, &ids[n], said)
+    };
+    let held: Vec<_> = (0..3).map(|n| tell(n, 50)).collect();
+    assert!(held.iter().all(|ruling| ruling.verdict == Verdict::Held), "{held:?}");
+    assert_eq!(tell(0, 50).verdict, Verdict::Duplicate, "a retry holds nothing more");
+    let settle = |n: usize, is_release| {
+        let held = held[n].decision.unwrap();
+        desk.ask(Request::Settle { held, is_release, time: NOW })
+    };
+    let released = settle(0, true);
+    assert_eq!((released.verdict, released.reason), (Verdict::Accepted, Reason::Released));
+    assert_eq!((released.entry, released.conversion_id), (Micros::new(50), held[0].conversion_id));
+    let dropped = settle(1, false);
+    assert_eq!((dropped.verdict, dropped.reason), (Verdict::Rejected, Reason::Dropped));
+    for n in [0, 1] {
+        assert_eq!(settle(n, true).reason, Reason::NotHeld, "a second time");
+    }
+    assert_eq!(tell(0, 50).verdict, Verdict::Duplicate, "what was released was told");
+    // The network thinks better of it: nobody needs to look at the first word any more.
+    assert_eq!((tell(2, 4).verdict, tell(2, 4).verdict), (Verdict::Accepted, Verdict::Duplicate));
+    assert_eq!(settle(2, true).reason, Reason::NotHeld);
+    let released = released.decision.unwrap();
+    let wrong = desk.ask(Request::Settle { held: released, is_release: true, time: NOW });
+    assert_eq!(wrong.reason, Reason::NotHeld, "what never was held");
+    writer.close();
+    desk.close();
+    assert_eq!(sum(root.path()), 54);
+}
+
+#[test]
+fn a_postback_that_came_before_its_click_counts_when_the_click_comes_in_time() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let id = desk.clicks(&mut writer, 1)[0];
+    let park = Duration::from_secs(600);
+    let network = Arc::new(Network { park, ..plain(Mode::ByTransaction, Scope::Network) });
+    for (n, foreign_id) in ["early", "later", "never"].into_iter().enumerate() {
+        let transaction_id = format!("t-{n}");
+        let said =
+            Said { transaction_id: Some(&transaction_id), foreign_id: Some(foreign_id), ..Said::default() };
+        let ruling = desk.tell(&network, &id, said);
+        assert_eq!((ruling.verdict, ruling.reason), (Verdict::Unmatched, Reason::Parked));
+    }
+    let import = |writer: &mut clicklog::store::clicks::ClickWriter, foreign_id| {
+        let click = Click { kind: ClickKind::Imported, foreign_id, ..click_at(7) };
+        append(|| writer.append(&click));
+    };
+    import(&mut writer, "early");
+    // The owner looks whenever its queue is empty.
+    let knock = || desk.ask(Request::Refused(Box::default(), Refusal::Stale));
+    let came = || {
+        let all = decisions(root.path());
+        all.iter().filter(|kept| kept.reason == Reason::ClickCame.code()).cloned().collect::<Vec<_>>()
+    };
+    while came().is_empty() {
+        knock();
+    }
+    desk.clock.advance(Duration::from_secs(601));
+    import(&mut writer, "later");
+    knock();
+    knock();
+    writer.close();
+    desk.close();
+    let came = came();
+    assert_eq!(came.len(), 1, "after the time is up nobody looks any more: {came:?}");
+    assert_eq!((came[0].verdict, came[0].entry), (Verdict::Accepted, 5));
+    assert_eq!(sum(root.path()), 5);
+}
+
+#[test]
+fn a_refused_request_is_kept_as_it_came() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let evidence = Evidence { query: "a=1".to_owned(), network: "n".to_owned(), ..Evidence::default() };
+    let ruling = desk.ask(Request::Refused(Box::new(evidence), Refusal::MissingClickId));
+    assert_eq!(ruling.verdict, Verdict::Rejected);
+    desk.close();
+    let mut seen = Vec::new();
+    walk(root.path(), |_, event| match event {
+        Event::Postback(postback) => seen.push((postback.query.to_owned(), postback.refused)),
+        other => panic!("nothing was decided: {other:?}"),
+    });
+    assert_eq!(seen, [("a=1".to_owned(), Refusal::MissingClickId.code())]);
+}
+
+/// The same postbacks in a fresh folder, at the times that the journal has, give the same decisions.
+#[test]
+fn the_same_journal_gives_the_same_decisions() {
+    let run = || {
+        let root = tempfile::tempdir().unwrap();
+        let desk = Desk::open(root.path());
+        let mut writer = desk.store.click_writer(0).unwrap();
+        let ids = desk.clicks(&mut writer, 5);
+        for n in 0..200u32 {
+            let transaction_id = format!("t-{}", n * 7 % 23);
+            let statuses = [Status::Pending, Status::Approved, Status::Reversed];
+            let said = Said {
+                transaction_id: (n % 11 != 0).then_some(&*transaction_id),
+                status: statuses[(n * 5 % 3) as usize],
+                time: Timestamp::from_seconds(NOW.seconds() + n),
+                ..Said::default()
+            };
+            desk.tell(&usual(), &ids[(n * 3 % 5) as usize], said);
+        }
+        writer.close();
+        desk.close();
+        decisions(root.path())
+    };
+    // Keys of click ids differ from folder to folder, and with them nothing that is decided.
+    assert_eq!(run(), run());
+}

@@ -191,9 +191,10 @@ impl Ledger {
         journal: &mut LaneWriter,
     ) -> Result<(), Error> {
         if let Some(assumed) = assumed {
-            return Ok(assumed.with(self, &told.keys, |chain| {
+            assumed.with(self, &told.keys, |chain| {
                 chain.without(postback.to_u64(), submission.network.mode);
-            }));
+            });
+            return Ok(());
         }
         let mut chain = self.chain(&told.keys);
         let Some(newest) = chain.newest else { return Ok(()) };

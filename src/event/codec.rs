@@ -61,6 +61,7 @@ pub const SCHEMA_MAX: u16 = 2;
 
 /// Any event, as read from a record.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a view that lives on the stack, one at a time")]
 pub enum Event<'a> {
     /// See `Click`.
     Click(Click<'a>),

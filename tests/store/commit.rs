@@ -252,9 +252,10 @@ impl Stage for Conversions {
         self.refers_to.take().map_or(Ok(()), |click| self.clicks.sync_past(click))
     }
 
-    fn idle(&mut self) {
+    fn idle(&mut self, _journal: &mut LaneWriter) -> bool {
         // One word is enough for who listens.
         let _heard_already = self.idled.as_ref().map(|idled| idled.try_send(()));
+        false
     }
 }
 

@@ -6,6 +6,9 @@
 #[cfg(test)]
 mod crash_child;
 #[cfg(test)]
+#[path = "support/disk.rs"]
+mod disk;
+#[cfg(test)]
 #[path = "support/crash.rs"]
 mod support;
 
@@ -16,10 +19,8 @@ use clicklog::store::directory::Directory;
 use clicklog::store::space::Room;
 use clicklog::store::{Journal, Store};
 use crash_child::{CUT, POISONED, options};
-use support::{
-    Chance, Disk, Kept, Ledger, PowerSwitch, Writer, assert_few_ids_name_nothing, child, fill_up, run,
-    skipped, tear,
-};
+use disk::{Disk, PowerSwitch, run, skipped};
+use support::{Chance, Kept, Ledger, Writer, assert_few_ids_name_nothing, child, fill_up, tear};
 
 /// Numbers of one round; no round writes as many.
 const ROUND: u32 = 1_000_000;

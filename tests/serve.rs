@@ -1,10 +1,13 @@
 //! The daemon as a process: killed, stopped, reloaded by signals, and told nonsense.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+#[path = "support/process.rs"]
+mod process;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,87 +16,8 @@ use clicklog::event::click_id::ClickId;
 use clicklog::store::directory::Directory;
 use clicklog::store::verify::verify;
 use clicklog::store::{Lookup, Options, Store};
-use rustix::process::{Pid, Signal, kill_process};
-
-/// Nothing here takes this long: a test that hangs fails instead.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A daemon in a process of its own, in the folder that is its working directory.
-struct Process {
-    child: Child,
-    visitors: SocketAddr,
-    operators: SocketAddr,
-}
-
-impl Process {
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_clicklog"))
-            .current_dir(folder)
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(arguments)
-            .env("CLICKLOG_STORE__CLICK_SEGMENT", "1MiB")
-            .env("CLICKLOG_STORE__LOW_FREE", "0B")
-            .env("CLICKLOG_STORE__CRITICAL_FREE", "0B")
-            .env("CLICKLOG_STORE__RESERVE", "0B")
-            .env("CLICKLOG_EDGE__WORKERS", "2")
-            .env_remove("CLICKLOG_ADMIN_TOKEN")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut address = |what: &str| loop {
-            let line = lines
-                .next()
-                .unwrap_or_else(|| panic!("it ended before it said where its {what} are"))
-                .unwrap();
-            if let Some(url) = line.trim().strip_prefix(what) {
-                break url.trim().strip_prefix("http://").unwrap().parse().unwrap();
-            }
-        };
-        let (visitors, operators) = (address("visitors"), address("operators"));
-        Self { child, visitors, operators }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Waits for its end: its exit code, if it was not killed, and what it said.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        (self.child.wait().unwrap().code(), said)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Of a test that has failed; otherwise it is gone already.
-        let _gone = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-/// Asks for a target; the head of the answer, or nothing if the server went away.
-fn ask(stream: &mut TcpStream, request: &str) -> Option<String> {
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut head = Vec::new();
-    let mut bytes = [0; 4096];
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut bytes) {
-            Ok(0) | Err(_) => return None,
-            Ok(read) => head.extend_from_slice(&bytes[..read]),
-        }
-    }
-    Some(String::from_utf8(head).unwrap())
-}
+use process::{Process, ask, connect};
+use rustix::process::Signal;
 
 fn click(stream: &mut TcpStream) -> Option<ClickId> {
     let head = ask(stream, "GET /c/demo?zoneid=7&visitor_id=a HTTP/1.1\r\nHost: trk.example\r\n\r\n")?;

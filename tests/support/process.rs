@@ -1,0 +1,89 @@
+//! The daemon as a process, and somebody who asks it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Nothing here takes this long: a test that hangs fails instead.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon in a process of its own, in the folder that is its working directory.
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) visitors: SocketAddr,
+    pub(crate) operators: SocketAddr,
+}
+
+impl Process {
+    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_clicklog"))
+            .current_dir(folder)
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(arguments)
+            .env("CLICKLOG_STORE__CLICK_SEGMENT", "1MiB")
+            .env("CLICKLOG_STORE__LOW_FREE", "0B")
+            .env("CLICKLOG_STORE__CRITICAL_FREE", "0B")
+            .env("CLICKLOG_STORE__RESERVE", "0B")
+            .env("CLICKLOG_EDGE__WORKERS", "2")
+            .env_remove("CLICKLOG_ADMIN_TOKEN")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut address = |what: &str| loop {
+            let line = lines
+                .next()
+                .unwrap_or_else(|| panic!("it ended before it said where its {what} are"))
+                .unwrap();
+            if let Some(url) = line.trim().strip_prefix(what) {
+                break url.trim().strip_prefix("http://").unwrap().parse().unwrap();
+            }
+        };
+        let (visitors, operators) = (address("visitors"), address("operators"));
+        Self { child, visitors, operators }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end: its exit code, if it was not killed, and what it said.
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Of a test that has failed; otherwise it is gone already.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Asks for a target; the head of the answer, or nothing if the server went away.
+pub(crate) fn ask(stream: &mut TcpStream, request: &str) -> Option<String> {
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut head = Vec::new();
+    let mut bytes = [0; 4096];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut bytes) {
+            Ok(0) | Err(_) => return None,
+            Ok(read) => head.extend_from_slice(&bytes[..read]),
+        }
+    }
+    Some(String::from_utf8(head).unwrap())
+}

@@ -7,6 +7,7 @@
 
 mod blocks;
 pub mod catalog;
+mod checks;
 mod file;
 mod lists;
 mod load;

@@ -3,7 +3,8 @@
 //! In: the parameters as they came, and which of them means what. Out: a `Reading`; what is missing, malformed or left
 //! unfilled is said, not guessed.
 //! Keeps: an unfilled placeholder counts as absent, never as a value and never as a key; names and status words are the
-//! same in any case; of several names for one thing the first that has a value counts.
+//! same in any case; of several names for one thing the first that has a value counts. What a request itself says about
+//! its network's words comes before what we know of them.
 //! Not here: whether the caller may say it, what it means for the books.
 
 use serde::Deserialize;
@@ -55,10 +56,21 @@ pub struct Mapping {
     names: [Vec<Box<str>>; Role::ALL.len()],
     /// The network's words for where a conversion stands; they come before `STATUS_WORDS`.
     words: Vec<(Box<str>, Status)>,
+    /// Parameters that hold words, parted by commas, and what these mean; the first before the others.
+    word_params: Vec<(Box<str>, Meaning)>,
     /// Where one stands that says nothing.
     pub default_status: Status,
     /// In which currency it pays if it does not say.
     pub currency: Currency,
+}
+
+/// What a network's word means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Meaning {
+    /// Nothing happened that counts.
+    Ignored,
+    /// Where the conversion stands.
+    Status(Status),
 }
 
 /// Words that networks use (COMPAT sections 1 and 2, rows 18).
@@ -117,6 +129,8 @@ pub struct Reading<'a> {
     pub status: Status,
     /// The network's word for that; empty if it said none.
     pub original_status: &'a str,
+    /// The request itself says that this word is to be passed over.
+    pub is_ignored: bool,
     /// What it pays, if it says; or why that is no amount.
     pub payout: Option<Result<Micros, MoneyError>>,
     /// In which currency; or why that is none.
@@ -128,7 +142,8 @@ pub struct Reading<'a> {
 impl Mapping {
     /// A mapping without any names.
     pub fn new(default_status: Status, currency: Currency) -> Self {
-        Self { names: Default::default(), words: Vec::new(), default_status, currency }
+        let (words, word_params) = (Vec::new(), Vec::new());
+        Self { names: Default::default(), words, word_params, default_status, currency }
     }
 
     /// Names that networks agree on. `tid` and `transaction_id` are the click's id for some of them, so a mapping must say
@@ -162,6 +177,14 @@ impl Mapping {
         self
     }
 
+    /// The same, with one more parameter by which a request says what words of its network's mean:
+    /// `sale_status=paid,confirmed`.
+    #[must_use]
+    pub fn with_word_param(mut self, name: &str, meaning: Meaning) -> Self {
+        self.word_params.push((name.into(), meaning));
+        self
+    }
+
     /// The names of a role.
     pub fn names(&self, role: Role) -> &[Box<str>] {
         self.names.get(role as usize).map_or(&[], Vec::as_slice)
@@ -185,8 +208,34 @@ impl Mapping {
         let original_status = value(Role::Status).unwrap_or_default();
         let payout = value(Role::Payout).map(|text| Micros::parse(text).map(|parsed| parsed.amount));
         let currency = value(Role::Currency).map_or(Ok(self.currency), str::parse);
-        let status = self.status(original_status);
-        Reading { click_id, transaction_id, event, status, original_status, payout, currency, placeholders }
+        let meaning = self.said_meaning(params, original_status);
+        let is_ignored = meaning == Some(Meaning::Ignored);
+        let status = match meaning {
+            Some(Meaning::Status(status)) => status,
+            _ => self.status(original_status),
+        };
+        Reading {
+            click_id,
+            transaction_id,
+            event,
+            status,
+            original_status,
+            is_ignored,
+            payout,
+            currency,
+            placeholders,
+        }
+    }
+
+    /// What the request itself says that the word means.
+    fn said_meaning(&self, params: &Params, word: &str) -> Option<Meaning> {
+        let says = |(name, _): &&(Box<str>, Meaning)| {
+            let words = params.get_ignore_case(name).unwrap_or_default();
+            words.split(',').any(|said| said.trim().eq_ignore_ascii_case(word))
+        };
+        // A parameter that is empty names no word, not the empty one.
+        let found = self.word_params.iter().filter(|_| !word.is_empty()).find(says);
+        found.map(|(_, meaning)| *meaning)
     }
 
     fn status(&self, word: &str) -> Status {
@@ -268,6 +317,37 @@ mod tests {
             let reading = mapping.read(&params);
             assert_eq!((reading.status, reading.original_status), (status, word), "{word}");
         }
+    }
+
+    #[test]
+    fn a_request_may_say_itself_what_its_words_mean() {
+        let mapping = Mapping::generic()
+            .with_word("paid", Status::Pending)
+            .with_word_param("ignore_status", Meaning::Ignored)
+            .with_word_param("sale_status", Meaning::Status(Status::Approved))
+            .with_word_param("lead_status", Meaning::Status(Status::Pending));
+        let maps =
+            "sale_status=lead, Paid&Lead_Status=hold,,paid&ignore_status=ping,test,hold&rejected_status=x";
+        for (word, status, is_ignored) in [
+            // Before the words that are known to us, and before the network's own.
+            ("lead", Status::Approved, false),
+            ("PAID", Status::Approved, false),
+            ("ping", Status::Unknown, true),
+            // Passed over before it means anything.
+            ("hold", Status::Pending, true),
+            ("sale", Status::Approved, false),
+            ("x", Status::Unknown, false),
+            ("lead, Paid", Status::Unknown, false),
+            ("", Status::Approved, false),
+            ("%7Bstatus%7D", Status::Approved, false),
+        ] {
+            let params = params(&format!("status={word}&{maps}"));
+            let reading = mapping.read(&params);
+            assert_eq!((reading.status, reading.is_ignored), (status, is_ignored), "{word}");
+        }
+        let params = params("status=&ignore_status=&sale_status");
+        let reading = mapping.read(&params);
+        assert_eq!((reading.status, reading.is_ignored), (Status::Approved, false));
     }
 
     #[test]

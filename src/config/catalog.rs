@@ -10,21 +10,25 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::blocks::{Block, Kind, cut};
+use super::checks::Checks;
+pub use super::checks::ID_BYTES_MAX;
 use super::file::{self, File, Text};
+use super::networks;
 use super::problem::{Problem, Problems, Source};
+use super::profiles::{self, Profile};
 use super::secret::Environment;
-use super::value::Value;
-use crate::event::money::{Currency, Micros, Money};
+use crate::event::conversion::Status;
+use crate::event::money::{Currency, Money};
 use crate::event::template::{Missing, Names, Target, Template};
 use crate::ingest;
-use crate::ingest::{AddressPolicy, ClickPath, Cost, Redirect, Rotation};
+use crate::ingest::{AddressPolicy, ClickPath, Cost, Pixel, PixelKind, Redirect, Rotation};
 
 /// Bytes of all files of a catalog together.
 pub const CATALOG_BYTES_MAX: u64 = 1 << 30;
-/// Bytes of an id.
-pub const ID_BYTES_MAX: usize = 64;
 /// Bytes of an alias.
 pub const ALIAS_BYTES_MAX: usize = 128;
+/// Third parties' pixels of a campaign.
+pub const PIXELS_MAX: usize = 16;
 /// How long a click of a visitor counts as the same again, unless a campaign says otherwise: what the field takes.
 pub const DUPLICATE_WINDOW_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 /// How long after its click a conversion counts, unless a campaign says otherwise.
@@ -123,15 +127,18 @@ fn compile(
 struct Compiler<'a> {
     files: Vec<(Source, Parts)>,
     environment: Environment<'a>,
+    profiles: &'static [Profile],
     problems: Problems,
     /// Something could not be read.
     is_broken: bool,
     ids: Ids,
     /// For each name of a campaign, its id.
     campaign_names: HashMap<Box<str>, Box<str>>,
+    /// For each domain of a network, the network's id.
+    domains: HashMap<Box<str>, Box<str>>,
     params: BTreeSet<String>,
     secrets: BTreeSet<String>,
-    /// What the URL of an offer or a lander may use.
+    /// What a URL that visitors see may use: no secrets.
     public: Rc<Names>,
     /// What a postback may use.
     names: Rc<Names>,
@@ -181,10 +188,12 @@ impl<'a> Compiler<'a> {
         problems.unless_any(Self {
             files,
             environment,
+            profiles: profiles::built_in()?,
             problems: Problems::default(),
             is_broken: false,
             ids: Ids::default(),
             campaign_names: HashMap::new(),
+            domains: HashMap::new(),
             params: BTreeSet::new(),
             secrets: BTreeSet::new(),
             public: Rc::default(),
@@ -244,7 +253,7 @@ impl<'a> Compiler<'a> {
         kind: &str,
         ids: fn(&mut Ids) -> &mut HashMap<Box<str>, u32>,
     ) {
-        self.check_id(source, id);
+        self.checks(source).id(id);
         let ids = ids(&mut self.ids);
         let index = u32::try_from(ids.len()).unwrap_or(u32::MAX);
         if ids.insert(boxed(id), index).is_some() {
@@ -252,8 +261,12 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    fn checks<'b>(&'b mut self, source: &'b Source) -> Checks<'b> {
+        Checks { source, problems: &mut self.problems }
+    }
+
     fn wrong(&mut self, source: &Source, span: Range<usize>, what: impl Into<String>) {
-        self.problems.add(source.problem(span, what));
+        self.checks(source).wrong(span, what);
     }
 
     fn sources(&mut self, source: &Source, file: &File) {
@@ -265,7 +278,7 @@ impl<'a> Compiler<'a> {
                 id: boxed(&item.id),
                 external_id: item.external_id.as_deref().map(Into::into),
                 cost: item.cost.as_deref().map(Into::into),
-                currency: self.currency(source, item.currency.as_ref()).unwrap_or(Currency::USD),
+                currency: self.checks(source).currency(item.currency.as_ref()).unwrap_or(Currency::USD),
                 params: params.map(|(ours, theirs)| (theirs.as_str().into(), ours.as_str().into())).collect(),
             };
             self.made.sources.push(made);
@@ -280,8 +293,8 @@ impl<'a> Compiler<'a> {
                 self.index(source, id, "network", |ids| &ids.networks);
             }
             let fixed = item.payout.as_ref().filter(|payout| payout.get_ref() != "auto");
-            let amount = self.money(source, fixed);
-            let currency = self.currency(source, item.currency.as_ref()).unwrap_or(Currency::USD);
+            let amount = self.checks(source).money(fixed);
+            let currency = self.checks(source).currency(item.currency.as_ref()).unwrap_or(Currency::USD);
             let payout = amount.map(|amount| Money { amount, currency });
             self.postbacks(source, &item.postback);
             if let Some(url) = self.url(source, &item.url, item.missing) {
@@ -296,64 +309,23 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Checks the networks; who takes conversions compiles them.
     fn networks(&mut self, source: &Source, file: &File) {
         for item in &file.network {
             self.note(source, &item.id, "networks", |ids| &mut ids.networks);
-            self.network(source, item);
-        }
-    }
-
-    fn network(&mut self, source: &Source, item: &file::Network) {
-        if let Some(secret) = &item.secret {
-            let references = match secret.get_ref() {
-                file::Secrets::One(reference) => std::slice::from_ref(reference),
-                file::Secrets::Several(references) => references,
-            };
-            if !(1..=2).contains(&references.len()) {
-                self.wrong(source, secret.span(), "a network has one secret, or two while they change");
-            }
-            for reference in references {
-                if let Err(error) = reference.fetch(self.environment) {
-                    self.wrong(source, secret.span(), error.to_string());
+            let mut checks = Checks { source, problems: &mut self.problems };
+            let made = networks::network(&mut checks, item, self.profiles, self.environment);
+            for (domain, text) in made.domains.iter().zip(&item.domains) {
+                if let Some(other) = self.domains.insert(domain.clone(), boxed(&item.id)) {
+                    self.wrong(source, text.span(), format!("network \"{other}\" has this domain already"));
                 }
             }
+            self.made.networks.push(made);
         }
-        for net in &item.allow_ips {
-            if ipnet::IpNet::from_text(net.get_ref()).is_none() {
-                self.wrong(source, net.span(), format!("must be {}", ipnet::IpNet::WHAT));
-            }
-        }
-        if let Some(profile) = &item.profile
-            && profile.get_ref() != "generic"
-        {
-            let problem = source.problem(profile.span(), format!("no profile \"{}\"", profile.get_ref()));
-            self.problems.add(problem.with_choice(profile.get_ref(), &["generic"]));
-        }
-        if item.params.values().any(|names| names.iter().all(String::is_empty)) {
-            self.wrong(source, item.id.span(), "params: each needs at least one name");
-        }
-        if let Some(limits) = &item.payout {
-            self.money(source, limits.min.as_ref());
-            self.money(source, limits.max.as_ref());
-            if let Some(tolerance) = &limits.tolerance
-                && percent(tolerance.get_ref()).is_none()
-            {
-                self.wrong(source, tolerance.span(), "must be a share like \"20%\", up to 100%");
-            }
-        }
-        if let Some(limit) = &item.rate_limit {
-            let numbers = [Some(&limit.per_second), limit.burst.as_ref()];
-            for number in numbers.into_iter().flatten().filter(|number| *number.get_ref() == 0) {
-                self.wrong(source, number.span(), "must be at least 1");
-            }
-        }
-        self.currency(source, item.currency.as_ref());
     }
 
     fn campaigns(&mut self, source: &Source, file: &File) {
         for item in &file.campaign {
-            self.check_id(source, &item.id);
+            self.checks(source).id(&item.id);
             for name in std::iter::once(&item.id).chain(&item.aliases) {
                 let text = name.get_ref().as_str();
                 if text.is_empty() || text.len() > ALIAS_BYTES_MAX || text.chars().any(char::is_control) {
@@ -386,7 +358,7 @@ impl<'a> Compiler<'a> {
         let fallback = item.fallback_url.as_ref();
         let fallback = fallback.map(|url| self.url(source, url, file::Missing::Empty));
         let window = |this: &mut Self, given: Option<&Text>, default| match given {
-            Some(given) => this.window(source, given).unwrap_or(default),
+            Some(given) => this.checks(source).duration(given, WINDOW_MAX, "180d").unwrap_or(default),
             None => default,
         };
         let conversion_window = window(self, item.window.as_ref(), WINDOW_DEFAULT);
@@ -416,13 +388,30 @@ impl<'a> Compiler<'a> {
             },
             duplicate_window,
             window: conversion_window,
-            pixels: Vec::new(),
+            pixels: self.pixels(source, item),
         })
+    }
+
+    fn pixels(&mut self, source: &Source, item: &file::Campaign) -> Vec<Pixel> {
+        if item.pixel.len() > PIXELS_MAX {
+            self.wrong(source, item.id.span(), format!("a campaign has at most {PIXELS_MAX} pixels"));
+        }
+        let mut pixels = Vec::with_capacity(item.pixel.len());
+        for pixel in &item.pixel {
+            let kind = match pixel.kind {
+                file::PixelKind::Image => PixelKind::Image,
+                file::PixelKind::Page => PixelKind::Page,
+                file::PixelKind::Script => PixelKind::Script,
+            };
+            let on = pixel.on.iter().copied().map(Status::from).collect();
+            pixels.extend(self.url(source, &pixel.url, pixel.missing).map(|url| Pixel { kind, url, on }));
+        }
+        pixels
     }
 
     fn cost(&mut self, source: &Source, item: &file::Campaign) -> Cost {
         let Some(cost) = &item.cost else { return Cost::FromParameter };
-        let currency = self.currency(source, cost.currency.as_ref());
+        let currency = self.checks(source).currency(cost.currency.as_ref());
         match (cost.model, &cost.amount) {
             (file::CostModel::Parameter, None) => Cost::FromParameter,
             (file::CostModel::Parameter, Some(amount)) => {
@@ -434,7 +423,7 @@ impl<'a> Compiler<'a> {
                 Cost::FromParameter
             }
             (file::CostModel::Cpc, Some(_)) => {
-                let amount = self.money(source, cost.amount.as_ref()).unwrap_or_default();
+                let amount = self.checks(source).money(cost.amount.as_ref()).unwrap_or_default();
                 Cost::Fixed(Money { amount, currency: currency.unwrap_or(Currency::USD) })
             }
         }
@@ -459,51 +448,25 @@ impl<'a> Compiler<'a> {
     /// Checks postbacks; who delivers them compiles them.
     fn postbacks(&mut self, source: &Source, items: &[file::Postback]) {
         for item in items {
-            self.check_id(source, &item.id);
+            self.checks(source).id(&item.id);
             let missing = missing(item.missing);
             let names = Rc::clone(&self.names);
-            self.template(source, &item.url, Target::Url, &names, missing);
+            self.checks(source).template(&item.url, Target::Url, &names, missing);
             for value in item.headers.values() {
-                self.template(source, value, Target::Header, &names, missing);
+                self.checks(source).template(value, Target::Header, &names, missing);
             }
             for (body, target) in [(&item.json, Target::Json), (&item.form, Target::Form)] {
                 body.iter().for_each(|body| {
-                    self.template(source, body, target, &names, missing);
+                    self.checks(source).template(body, target, &names, missing);
                 });
             }
         }
     }
 
-    /// The URL of an offer or a lander.
+    /// A URL that visitors see: of an offer, a lander or a pixel.
     fn url(&mut self, source: &Source, text: &Text, how: file::Missing) -> Option<Template> {
         let names = Rc::clone(&self.public);
-        self.template(source, text, Target::Url, &names, missing(how))
-    }
-
-    fn template(
-        &mut self,
-        source: &Source,
-        text: &Text,
-        target: Target,
-        names: &Names,
-        missing: Missing,
-    ) -> Option<Template> {
-        let error = match Template::parse(text.get_ref(), target, names, missing) {
-            Ok(template) => return Some(template),
-            Err(error) => error,
-        };
-        // Within the quotes, unless an escape makes the text another than what stands in the file.
-        let inside = text.span().start + 1..text.span().end.saturating_sub(1);
-        let span = match source.text().get(inside.clone()) == Some(text.get_ref()) {
-            true => inside.start + error.at.start..inside.start + error.at.end,
-            false => text.span(),
-        };
-        let problem = source.problem(span, error.what);
-        self.problems.add(match error.nearest {
-            Some(nearest) => problem.with_hint(format!("did you mean {{{nearest}}}?")),
-            None => problem,
-        });
-        None
+        self.checks(source).template(text, Target::Url, &names, missing(how))
     }
 
     /// The place of what an id refers to.
@@ -518,55 +481,9 @@ impl<'a> Compiler<'a> {
         let found = ids.get(id.get_ref().as_str()).copied();
         if found.is_none() && !self.is_broken {
             let known: Vec<&str> = ids.keys().map(AsRef::as_ref).collect();
-            let problem = source.problem(id.span(), format!("no {kind} \"{}\"", id.get_ref()));
-            self.problems.add(problem.with_choice(id.get_ref(), &known));
+            Checks { source, problems: &mut self.problems }.no_such(id, kind, &known);
         }
         found
-    }
-
-    fn check_id(&mut self, source: &Source, id: &Text) {
-        let text = id.get_ref();
-        let is_id = (1..=ID_BYTES_MAX).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte));
-        if !is_id {
-            let what = "an id has 1 to 64 letters, digits, dots, dashes, tildes or underscores";
-            self.wrong(source, id.span(), what);
-        }
-    }
-
-    fn money(&mut self, source: &Source, text: Option<&Text>) -> Option<Micros> {
-        let text = text?;
-        match Micros::parse(text.get_ref()) {
-            Ok(parsed) if !parsed.rounded => Some(parsed.amount),
-            Ok(_) => {
-                self.wrong(source, text.span(), "an amount has at most 6 decimal places");
-                None
-            }
-            Err(error) => {
-                self.wrong(source, text.span(), error.to_string());
-                None
-            }
-        }
-    }
-
-    fn currency(&mut self, source: &Source, text: Option<&Text>) -> Option<Currency> {
-        let text = text?;
-        match text.get_ref().parse() {
-            Ok(currency) => Some(currency),
-            Err(error) => {
-                let error: crate::event::money::MoneyError = error;
-                self.wrong(source, text.span(), error.to_string());
-                None
-            }
-        }
-    }
-
-    fn window(&mut self, source: &Source, text: &Text) -> Option<Duration> {
-        let time = Duration::from_text(text.get_ref());
-        if time.is_none_or(|time| time > WINDOW_MAX) {
-            self.wrong(source, text.span(), format!("must be {}, up to \"180d\"", Duration::WHAT));
-        }
-        time
     }
 }
 
@@ -590,11 +507,4 @@ fn redirect(redirect: file::Redirect) -> Redirect {
         file::Redirect::Meta => Redirect::Meta,
         file::Redirect::DoubleMeta => Redirect::DoubleMeta,
     }
-}
-
-/// A share in hundredths of a percent, of `20%` or `2.5%`.
-fn percent(text: &str) -> Option<u32> {
-    let parsed = Micros::parse(text.trim().strip_suffix('%')?).ok()?;
-    let basis_points = u32::try_from(parsed.amount.get() / 10_000).ok()?;
-    (basis_points <= 10_000).then_some(basis_points)
 }

@@ -7,10 +7,13 @@
 
 mod blocks;
 pub mod catalog;
+mod checks;
 mod file;
 mod lists;
 mod load;
+mod networks;
 mod problem;
+mod profiles;
 mod secret;
 mod settings;
 mod value;

@@ -59,6 +59,8 @@ metrics! {
     CLICKS: Counter "clicklog_clicks_total" "Clicks recorded, gross: by redirect or by script, labelled or not.";
     CLICKS_NET: Counter "clicklog_clicks_net_total" "Clicks recorded that no label is held against.";
     CLICKS_LABELLED: Counter "clicklog_clicks_labelled_total" "Clicks recorded, by label; one click may have several.";
+    POSTBACKS_REFUSED: Counter "clicklog_postbacks_refused_total" "Postbacks and pixels refused before a decision, by reason.";
+    POSTBACKS_PLACEHOLDERS: Counter "clicklog_postbacks_placeholders_total" "Values of postbacks that were placeholders which nobody had filled.";
     CATALOG_VERSION: Gauge "clicklog_catalog_version" "Version of the catalog in use; each is higher than the one before.";
     CATALOG_CAMPAIGNS: Gauge "clicklog_catalog_campaigns" "Campaigns in the catalog.";
     CATALOG_OFFERS: Gauge "clicklog_catalog_offers" "Offers in the catalog.";

@@ -8,7 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
+
 use super::address::AddressPolicy;
+use super::doors::{Doors, Doorway};
+use super::evidence::Masks;
 use super::network::Network;
 use crate::event::conversion::Status;
 use crate::event::money::{Currency, Money};
@@ -27,6 +31,11 @@ pub struct Catalog {
     networks: Vec<Arc<Network>>,
     /// Places of networks by id.
     network_ids: HashMap<Box<str>, u32>,
+    /// Places of offers by id.
+    offer_ids: HashMap<Box<str>, u32>,
+    doors: Doors,
+    masks: Masks,
+    address_window: Duration,
 }
 
 /// What a catalog is put together from.
@@ -259,6 +268,9 @@ pub enum CatalogError {
     /// Two networks with one id.
     #[error("two networks are called \"{0}\"")]
     NetworkTwice(String),
+    /// More secrets than can be looked for at once.
+    #[error("the networks have more secrets than can be looked for at once")]
+    Secrets,
     /// An offer or source that is not there.
     #[error("campaign \"{0}\" refers to something that is not there")]
     Dangling(String),
@@ -292,12 +304,54 @@ impl Catalog {
                 return Err(CatalogError::NetworkTwice(network.rules.id.to_string()));
             }
         }
-        Ok(Self { version, campaigns, offers, sources, names, click_paths, networks, network_ids })
+        let offer_ids = (0..).zip(&offers).map(|(index, offer)| (offer.id.clone(), index)).collect();
+        let doors = Doors::new(&networks);
+        let masks = Masks::new(&networks).map_err(|_| CatalogError::Secrets)?;
+        let address_window = networks.iter().map(|network| network.address_window).max().unwrap_or_default();
+        Ok(Self {
+            version,
+            campaigns,
+            offers,
+            sources,
+            names,
+            click_paths,
+            networks,
+            network_ids,
+            offer_ids,
+            doors,
+            masks,
+            address_window,
+        })
     }
 
     /// The network with this id.
     pub fn network(&self, id: &str) -> Option<&Arc<Network>> {
         self.networks.get(*self.network_ids.get(id)? as usize)
+    }
+
+    /// The network that a part of a path names: as it stands, or percent-encoded.
+    pub(super) fn network_named(&self, name: &str) -> Option<&Arc<Network>> {
+        self.network(name).or_else(|| self.network(&percent_decode_str(name).decode_utf8().ok()?))
+    }
+
+    /// Where networks call.
+    pub(super) fn doors(&self) -> &Doors {
+        &self.doors
+    }
+
+    /// The networks' own doors at a path.
+    pub(super) fn doors_at<'a>(&'a self, path: &'a str) -> Vec<Doorway<'a>> {
+        self.doors.at(&self.networks, path)
+    }
+
+    /// What must not be written down.
+    pub(super) fn masks(&self) -> &Masks {
+        &self.masks
+    }
+
+    /// For how long a click is to be found by its address: as long as any network wants it.
+    pub(super) fn address_window(&self) -> Duration {
+        self.address_window
     }
 
     /// All networks.
@@ -323,6 +377,11 @@ impl Catalog {
     /// An offer by its place.
     pub fn offer(&self, index: u32) -> Option<&Offer> {
         self.offers.get(index as usize)
+    }
+
+    /// The offer with this id.
+    pub fn offer_named(&self, id: &str) -> Option<&Offer> {
+        self.offer(*self.offer_ids.get(id)?)
     }
 
     /// All offers.

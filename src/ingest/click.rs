@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 
+use super::address::AddressPolicy;
 use super::catalog::{Campaign, Catalog, Cost, Offer, Redirect, Source};
 use super::hot::{Hot, mix};
 use super::labels::{Agents, Lists};
@@ -191,6 +192,13 @@ pub(super) fn record(
         _ => Made::Nothing,
     };
     let is_recorded = appended.is_ok();
+    if let Ok(recorded) = &appended
+        && !catalog.address_window().is_zero()
+        && campaign.address != AddressPolicy::None
+        && let Some(place) = shared.clicks.decode(&recorded.click_id)
+    {
+        shared.last_clicks.note(visit.address, place);
+    }
     if is_recorded {
         shared.counts[hot.index].recorded(kind, click.labels);
     }

@@ -13,9 +13,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -30,6 +31,7 @@ use super::counts::Ticket;
 use super::listen::Listener;
 use super::options::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
 use super::outcome::Outcome;
+use super::postback;
 use super::proxy;
 use super::reply::{Body, Reply};
 use super::timed::{At, Phase, Timed, within};
@@ -171,6 +173,7 @@ impl Seat {
                 self.look(parts, |visit| self.worker.found(visit, wanted, found))
             }
             Step::Body => self.read_body(parts, body).await,
+            Step::Conversion => self.convert(parts, body).await,
             Step::Wait => {
                 self.wait_for_room().await;
                 let step = self.worker.go(parts, &self.peer);
@@ -197,26 +200,46 @@ impl Seat {
         }
     }
 
-    async fn read_body(&self, parts: &Parts, body: Incoming) -> Reply {
-        let announced =
-            parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
-            return Reply::refusal(Outcome::BodyTooLong);
+    async fn convert(&self, parts: &Parts, body: Incoming) -> Reply {
+        // Whatever a GET brings along says nothing.
+        let whole =
+            if parts.method == Method::POST { self.whole(parts, body).await } else { Ok(Bytes::new()) };
+        let whole = match whole {
+            Ok(whole) => whole,
+            Err(outcome) => return postback::refusal(outcome),
+        };
+        match self.worker.visit(parts, &self.peer) {
+            Ok(visit) => postback::answer(&self.worker, &visit, &whole).await,
+            Err(outcome) => Reply::refusal(outcome),
         }
-        let whole = Limited::new(body, BODY_BYTES_MAX).collect();
-        let shared = &self.worker.shared;
-        let whole = match within(&shared.clock, shared.options.body_timeout, whole).await {
-            Some(Ok(whole)) => whole.to_bytes(),
-            Some(Err(error)) if error.is::<LengthLimitError>() => {
-                return Reply::refusal(Outcome::BodyTooLong);
-            }
-            Some(Err(_)) => return Reply::refusal(Outcome::Aborted),
-            None => return Reply::refusal(Outcome::BodyTimeout),
+    }
+
+    async fn read_body(&self, parts: &Parts, body: Incoming) -> Reply {
+        let whole = match self.whole(parts, body).await {
+            Ok(whole) => whole,
+            Err(outcome) => return Reply::refusal(outcome),
         };
         if self.worker.is_behind() {
             self.wait_for_room().await;
         }
         self.look(parts, |visit| self.worker.track(visit, &whole))
+    }
+
+    /// The whole body, in time and within its bound.
+    async fn whole(&self, parts: &Parts, body: Incoming) -> Result<Bytes, Outcome> {
+        let announced =
+            parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
+            return Err(Outcome::BodyTooLong);
+        }
+        let whole = Limited::new(body, BODY_BYTES_MAX).collect();
+        let shared = &self.worker.shared;
+        match within(&shared.clock, shared.options.body_timeout, whole).await {
+            Some(Ok(whole)) => Ok(whole.to_bytes()),
+            Some(Err(error)) if error.is::<LengthLimitError>() => Err(Outcome::BodyTooLong),
+            Some(Err(_)) => Err(Outcome::Aborted),
+            None => Err(Outcome::BodyTimeout),
+        }
     }
 
     /// Counts the answer, and says when it is the last.
@@ -228,7 +251,7 @@ impl Seat {
         if is_last {
             reply.headers().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        ticket.answer(reply.outcome, self.phase.end_service());
+        ticket.answer(reply.outcome, reply.class, self.phase.end_service());
         reply.response
     }
 }

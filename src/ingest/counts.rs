@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::outcome::{Class, Outcome};
+use crate::apply::claim::Refusal;
 use crate::event::click::{ClickKind, Labels};
 use crate::metrics::histogram::{Distribution, Histogram, add};
 use crate::metrics::{self, Page};
 
 const OUTCOMES: usize = Outcome::ALL.len();
 const CLASSES: usize = Class::ALL.len();
+const REFUSALS: usize = Refusal::ALL.len();
 
 /// Labels that are counted, with their names in metrics.
 pub const LABELS: [(Labels, &str); 4] = [
@@ -24,7 +26,7 @@ pub const LABELS: [(Labels, &str); 4] = [
 ];
 
 /// One worker's counts. Written by its thread alone, read by any.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub struct Counts {
     received: AtomicU64,
@@ -33,10 +35,12 @@ pub struct Counts {
     gross: AtomicU64,
     net: AtomicU64,
     labels: [AtomicU64; LABELS.len()],
+    refused: [AtomicU64; REFUSALS],
+    placeholders: AtomicU64,
 }
 
 /// The counts of all workers, added up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Totals {
     /// Requests that came.
     pub received: u64,
@@ -47,6 +51,40 @@ pub struct Totals {
     /// Those that no label is held against.
     pub net: u64,
     labels: [u64; LABELS.len()],
+    refused: [u64; REFUSALS],
+    /// Values of postbacks that were placeholders which nobody filled.
+    pub placeholders: u64,
+}
+
+/// The standard library knows defaults of arrays only up to 32.
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            received: AtomicU64::default(),
+            outcomes: [const { AtomicU64::new(0) }; OUTCOMES],
+            durations: Default::default(),
+            gross: AtomicU64::default(),
+            net: AtomicU64::default(),
+            labels: Default::default(),
+            refused: Default::default(),
+            placeholders: AtomicU64::default(),
+        }
+    }
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self {
+            received: 0,
+            outcomes: [0; OUTCOMES],
+            durations: Default::default(),
+            gross: 0,
+            net: 0,
+            labels: Default::default(),
+            refused: Default::default(),
+            placeholders: 0,
+        }
+    }
 }
 
 impl Counts {
@@ -64,6 +102,20 @@ impl Counts {
             if labels.contains(*label) {
                 add(counter, 1);
             }
+        }
+    }
+
+    /// Counts a postback that was refused.
+    pub(super) fn refused(&self, refusal: Refusal) {
+        if let Some(counter) = index(refusal).and_then(|index| self.refused.get(index)) {
+            add(counter, 1);
+        }
+    }
+
+    /// Counts values that were placeholders.
+    pub(super) fn placeholders(&self, count: u32) {
+        if count > 0 {
+            add(&self.placeholders, count.into());
         }
     }
 
@@ -88,6 +140,8 @@ impl Totals {
             totals.gross += counts.gross.load(Ordering::Relaxed);
             totals.net += counts.net.load(Ordering::Relaxed);
             sum(&mut totals.labels, &counts.labels);
+            sum(&mut totals.refused, &counts.refused);
+            totals.placeholders += counts.placeholders.load(Ordering::Relaxed);
             for (total, histogram) in totals.durations.iter_mut().zip(&counts.durations) {
                 total.add(histogram);
             }
@@ -116,6 +170,11 @@ impl Totals {
         counted.map_or(0, |(_, count)| *count)
     }
 
+    /// Postbacks that were refused for this reason.
+    pub fn refused(&self, refusal: Refusal) -> u64 {
+        index(refusal).and_then(|index| self.refused.get(index)).copied().unwrap_or(0)
+    }
+
     /// Writes them on a page.
     pub fn write_metrics(&self, page: &mut Page) {
         page.sample(&metrics::REQUESTS_RECEIVED, &[], self.received);
@@ -131,7 +190,15 @@ impl Totals {
         for ((_, name), count) in LABELS.iter().zip(&self.labels) {
             page.sample(&metrics::CLICKS_LABELLED, &[("label", name)], *count);
         }
+        for (refusal, count) in Refusal::ALL.iter().zip(&self.refused) {
+            page.sample(&metrics::POSTBACKS_REFUSED, &[("reason", refusal.name())], *count);
+        }
+        page.sample(&metrics::POSTBACKS_PLACEHOLDERS, &[], self.placeholders);
     }
+}
+
+fn index(refusal: Refusal) -> Option<usize> {
+    Refusal::ALL.iter().position(|known| *known == refusal)
 }
 
 /// One request on its way. Dropped without an outcome, it was aborted.
@@ -155,8 +222,8 @@ impl<C: Deref<Target: AsRef<Counts>>> Ticket<C> {
     }
 
     /// It is answered, after so long.
-    pub(super) fn answer(self, outcome: Outcome, took: Duration) {
-        self.counts.as_ref().durations[outcome.class() as usize].record(took);
+    pub(super) fn answer(self, outcome: Outcome, class: Class, took: Duration) {
+        self.counts.as_ref().durations[class as usize].record(took);
         self.end(outcome);
     }
 }
@@ -182,7 +249,7 @@ mod tests {
     #[test]
     fn a_request_ends_once_whatever_happens() {
         let counts = Counts::default();
-        Ticket::take(&counts).answer(Outcome::Redirected, Duration::from_micros(5));
+        Ticket::take(&counts).answer(Outcome::Redirected, Class::Click, Duration::from_micros(5));
         drop(Ticket::take(&counts));
         let totals = Totals::of([&counts]);
         assert_eq!((totals.received, totals.ended()), (2, 2));

@@ -1,30 +1,47 @@
-//! The way in: listeners, the front check, clicks and their answers.
+//! The way in: listeners, the front check, clicks, conversions, and their answers.
 //!
-//! In: connections. Out: records in the clicks journal, one lane a worker, and answers.
+//! In: connections. Out: records in the clicks journal, one lane a worker; requests to the owner of the books; answers.
 //! Keeps: each request ends in exactly one `Outcome`; a click is in its journal before it is answered; no request waits
-//! for another worker, for a lock that is held across a wait, or for the disk.
-//! Knows nothing about: TOML, conversions, who is told of them.
+//! for another worker, for a lock that is held across a wait, or for the disk, but for a postback: its answer waits until
+//! what it led to is synced.
+//! Knows nothing about: TOML, what a conversion is worth, who is told of it.
 //!
-//! Read on in this order: `worker` (threads and tasks), `connection`, `front`, `route`, `click`.
+//! Read on in this order: `worker` (threads and tasks), `connection`, `front`, `route`, `click`; for conversions `postback`
+//! (the whole way), `entrance`, `fields`, `look_up`, `answer`.
 
+mod access;
 mod address;
+mod answer;
+mod body;
+mod callers;
 mod catalog;
 mod click;
 mod connection;
 mod counts;
+mod doors;
+mod entrance;
+mod evidence;
+mod fields;
 mod front;
 #[cfg(feature = "geo")]
 mod geo;
 mod guests;
 mod hot;
 mod labels;
+mod last_click;
 mod listen;
+mod look_up;
 mod network;
 mod options;
 mod outcome;
+mod pixel;
+mod postback;
 mod proxy;
+mod rate;
+mod recent;
 mod reply;
 mod route;
+mod signature;
 mod through;
 mod timed;
 mod track;
@@ -56,14 +73,20 @@ pub use network::{
 };
 pub use options::{BODY_BYTES_MAX, HEAD_BYTES_MAX, Options};
 pub use outcome::{Class, Outcome};
+pub use recent::Recent;
 pub use timed::Timeouts;
 
+use crate::apply::ledger;
 use crate::clock::Clock;
 use crate::metrics::{self, Page};
 use crate::store::Store;
 use crate::store::clicks::ClickWriter;
+use callers::Callers;
 use counts::Counts;
 use guests::Guests;
+use last_click::LastClicks;
+use look_up::Waiting;
+use recent::Recents;
 use worker::{Shared, Word, run};
 
 /// A running edge. Dropped, it drains by itself and nobody waits for it.
@@ -90,6 +113,7 @@ pub fn start(
     store: &Store,
     catalog: Arc<ArcSwap<Catalog>>,
     lists: Arc<ArcSwap<Lists>>,
+    books: ledger::Handle,
     clock: Clock,
 ) -> io::Result<Edge> {
     let workers = usize::from(options.workers);
@@ -112,6 +136,11 @@ pub fn start(
         room: store.room_watch(),
         clock,
         counts: (0..workers).map(|_| Counts::default()).collect(),
+        books,
+        callers: Callers::default(),
+        recents: Recents::default(),
+        last_clicks: LastClicks::new(hot::mix(low ^ high)),
+        look_ups: Waiting::default(),
     });
     let (word, heard) = watch::channel(Word::default());
     let mut threads = Vec::new();
@@ -177,6 +206,11 @@ impl Handle {
     /// Connections that are open.
     pub fn connections(&self) -> usize {
         self.shared.guests.count()
+    }
+
+    /// The last requests of the network by this id, the newest first; of those that are of no network for an empty one.
+    pub fn recent(&self, network: &str) -> Vec<Recent> {
+        self.shared.recents.of(network)
     }
 
     /// Has every lane begin a new segment, so that what it holds can be sealed; a lane without records is left alone.

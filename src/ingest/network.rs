@@ -32,6 +32,22 @@ pub struct Network {
     pub address_window: Duration,
 }
 
+impl Network {
+    /// One that shows nothing and is answered as the generic profile says.
+    pub fn plain(rules: rules::Network) -> Self {
+        Self {
+            rules: Arc::new(rules),
+            doors: Vec::new(),
+            domains: Vec::new(),
+            matches: Vec::new(),
+            access: Access::default(),
+            query_first: false,
+            answers: Answers::default(),
+            address_window: Duration::ZERO,
+        }
+    }
+}
+
 /// A path at which a network calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Door {

@@ -2,6 +2,9 @@
 //!
 //! Not here: counting (`counts`), what is answered (`reply`).
 
+use crate::apply::claim::Refusal;
+use crate::event::decision::Verdict;
+
 macro_rules! outcomes {
     ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
         /// What became of a request.
@@ -42,6 +45,30 @@ outcomes! {
     Tracked = "tracked",
     /// The landing pages' script was handed out.
     Script = "script",
+    /// A postback was decided on: a new conversion.
+    Accepted = "accepted",
+    /// A postback changed a conversion.
+    Updated = "updated",
+    /// A postback said nothing new.
+    Duplicate = "duplicate",
+    /// A postback's payout waits for a person.
+    Held = "held",
+    /// A postback is of a click that nobody knows.
+    Unmatched = "unmatched",
+    /// A postback is of a click that is lost.
+    Orphan = "orphan",
+    /// A postback came after the attribution window.
+    Late = "late",
+    /// A postback was only a test.
+    Tested = "test",
+    /// No network could be told for a postback: 404.
+    UnknownNetwork = "unknown_network",
+    /// A postback's caller did not show who it is: 403.
+    Denied = "denied",
+    /// A network called too often: 429.
+    RateLimited = "rate_limited",
+    /// A postback lacks something, or it cannot be read: 400.
+    Unreadable = "unreadable",
     /// No campaign goes by that name: 404.
     UnknownCampaign = "unknown_campaign",
     /// A browser fetched ahead of a click that may never come: 503, to be asked again.
@@ -90,13 +117,18 @@ pub enum Class {
     Through,
     /// Clicks that a script announces.
     Track,
-    /// Everything else, refusals too.
+    /// Conversions that a server reports, refused ones too.
+    Postback,
+    /// Conversions that a browser reports, refused ones too.
+    Pixel,
+    /// Everything else, other refusals too.
     Other,
 }
 
 impl Class {
     /// All of them, in the order of their numbers.
-    pub const ALL: &'static [Self] = &[Self::Click, Self::Through, Self::Track, Self::Other];
+    pub const ALL: &'static [Self] =
+        &[Self::Click, Self::Through, Self::Track, Self::Postback, Self::Pixel, Self::Other];
 
     /// Its name in metrics.
     pub const fn label(self) -> &'static str {
@@ -104,18 +136,62 @@ impl Class {
             Self::Click => "click",
             Self::Through => "through",
             Self::Track => "track",
+            Self::Postback => "postback",
+            Self::Pixel => "pixel",
             Self::Other => "other",
         }
     }
 }
 
 impl Outcome {
-    /// What kind of request ends so.
+    /// What a decision on a postback is counted as.
+    pub const fn of_verdict(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Accepted => Self::Accepted,
+            Verdict::Updated => Self::Updated,
+            Verdict::Duplicate => Self::Duplicate,
+            Verdict::Held => Self::Held,
+            Verdict::Unmatched => Self::Unmatched,
+            Verdict::Orphan => Self::Orphan,
+            Verdict::Late => Self::Late,
+            Verdict::Test => Self::Tested,
+            Verdict::Rejected => Self::Unreadable,
+        }
+    }
+
+    /// What a refused postback is counted as; the counts by reason are apart.
+    pub const fn of_refusal(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownNetwork => Self::UnknownNetwork,
+            Refusal::Secret
+            | Refusal::Signature
+            | Refusal::Stale
+            | Refusal::Address
+            | Refusal::RequireHttps
+            | Refusal::Pixel => Self::Denied,
+            Refusal::RateLimit => Self::RateLimited,
+            _ => Self::Unreadable,
+        }
+    }
+
+    /// What kind of request ends so; a pixel's says so itself, it ends as a postback does.
     pub const fn class(self) -> Class {
         match self {
             Self::Redirected | Self::FellBack | Self::NoDestination | Self::Unrecorded => Class::Click,
             Self::WentThrough | Self::ThroughUnknown => Class::Through,
             Self::Tracked => Class::Track,
+            Self::Accepted
+            | Self::Updated
+            | Self::Duplicate
+            | Self::Held
+            | Self::Unmatched
+            | Self::Orphan
+            | Self::Late
+            | Self::Tested
+            | Self::UnknownNetwork
+            | Self::Denied
+            | Self::RateLimited
+            | Self::Unreadable => Class::Postback,
             _ => Class::Other,
         }
     }

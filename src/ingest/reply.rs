@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use super::catalog::Redirect;
-use super::outcome::Outcome;
+use super::outcome::{Class, Outcome};
 
 /// What the service gives to hyper.
 pub(super) type Body = Full<Bytes>;
@@ -18,6 +18,8 @@ pub(super) type Body = Full<Bytes>;
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) outcome: Outcome,
+    /// Where its duration is counted.
+    pub(super) class: Class,
     pub(super) response: Response<Body>,
 }
 
@@ -29,7 +31,7 @@ impl Reply {
     pub(super) fn new(outcome: Outcome, status: StatusCode, body: impl Into<Bytes>) -> Self {
         let mut response = Response::new(Full::new(body.into()));
         *response.status_mut() = status;
-        Self { outcome, response }
+        Self { outcome, class: outcome.class(), response }
     }
 
     /// A line of text for whoever looks at it.
@@ -112,7 +114,7 @@ impl Reply {
 }
 
 /// A URL as it may stand in an attribute between double quotes. Behind `url=` a quote would begin a quoted URL.
-fn html(url: &[u8]) -> String {
+pub(super) fn html(url: &[u8]) -> String {
     let mut text = String::with_capacity(url.len() + 16);
     for &byte in url {
         match byte {

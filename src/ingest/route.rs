@@ -3,6 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 use super::catalog::{Campaign, Catalog, ClickPath};
+use super::network::DoorKind;
 use crate::event::params::{Params, Source};
 
 /// See the module.
@@ -22,11 +23,19 @@ pub(super) enum Route<'a> {
     Robots,
     /// `favicon.ico`.
     Favicon,
-    /// Nothing of ours; perhaps another tracker's click URL.
+    /// A conversion that a server reports, of the network by this id if one is there.
+    Postback(Option<&'a str>),
+    /// A conversion that a browser reports.
+    Pixel(DoorKind),
+    /// Nothing of ours; perhaps a network's own path, or another tracker's click URL.
     Other,
 }
 
 pub(super) fn route(path: &str) -> Route<'_> {
+    // Most requests by far are clicks.
+    if let Some(name) = path.strip_prefix("/c/").filter(|name| !name.is_empty()) {
+        return Route::Click(name.strip_suffix('/').unwrap_or(name));
+    }
     match path {
         "/out" => Route::Out(None),
         "/m" => Route::Meta,
@@ -34,9 +43,13 @@ pub(super) fn route(path: &str) -> Route<'_> {
         "/track" => Route::Track,
         "/robots.txt" => Route::Robots,
         "/favicon.ico" => Route::Favicon,
+        "/postback" | "/postback/" => Route::Postback(None),
+        "/pixel.gif" => Route::Pixel(DoorKind::Image),
+        "/pixel" => Route::Pixel(DoorKind::Page),
+        "/pixel.js" => Route::Pixel(DoorKind::Script),
         _ => {
-            if let Some(name) = path.strip_prefix("/c/").filter(|name| !name.is_empty()) {
-                return Route::Click(name.strip_suffix('/').unwrap_or(name));
+            if let Some(name) = path.strip_prefix("/postback/") {
+                return Route::Postback(Some(name.strip_suffix('/').unwrap_or(name)));
             }
             let place = path.strip_prefix("/out/").and_then(|number| number.parse::<usize>().ok());
             match place.and_then(|number| number.checked_sub(1)) {
@@ -86,6 +99,14 @@ mod tests {
             ("/m", Route::Meta),
             ("/t.js", Route::Script),
             ("/track", Route::Track),
+            ("/postback", Route::Postback(None)),
+            ("/postback/", Route::Postback(None)),
+            ("/postback/boost", Route::Postback(Some("boost"))),
+            ("/postback/boost/", Route::Postback(Some("boost"))),
+            ("/pixel.gif", Route::Pixel(DoorKind::Image)),
+            ("/pixel", Route::Pixel(DoorKind::Page)),
+            ("/pixel.js", Route::Pixel(DoorKind::Script)),
+            ("/pixel.png", Route::Other),
             ("/", Route::Other),
             ("/C/spring", Route::Other),
         ];

@@ -3,7 +3,8 @@
 //!
 //! In: a request with a click's id in its query or its cookie, and that click once it is found. Out: the answer; for
 //! a way to an offer a record of its own, which names the click.
-//! Keeps: the id in the offer's URL is that of the click, so that a conversion finds the whole story.
+//! Keeps: the id in the offer's URL is that of this record, so that a conversion says which offer converted; the record
+//! leads back to the click, which has the rest of the story. Where there was no room for it, the id is the click's.
 
 use std::str::FromStr;
 
@@ -58,7 +59,7 @@ pub(super) fn out(
         record(shared, hot, catalog, campaign, visit, &chosen, ClickKind::Through, found.place.packed());
     // What goes into the URL is the click as it was, with the offer of now.
     let click = Click { offer: chosen.offer.map_or("", |offer| &offer.id), ..first };
-    let made = render(hot, campaign, &chosen, &click, Some(&id.to_text()));
+    let made = render(hot, campaign, &chosen, &click, recorded.click_id.as_ref().or(Some(&id.to_text())));
     let outcome = if recorded.is_recorded { Outcome::WentThrough } else { Outcome::Unrecorded };
     match made {
         Made::Destination | Made::Fallback => {

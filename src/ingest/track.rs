@@ -78,7 +78,8 @@ pub(super) fn preflight(headers: &HeaderMap) -> Reply {
     reply
 }
 
-fn with_origin(mut reply: Reply, headers: &HeaderMap) -> Reply {
+/// Lets a page from anywhere read the answer.
+pub(super) fn with_origin(mut reply: Reply, headers: &HeaderMap) -> Reply {
     // What is not visible ASCII is no origin of any browser.
     if let Some(origin) = headers.get(ORIGIN).filter(|origin| origin.to_str().is_ok()) {
         reply.headers().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());

@@ -1,7 +1,11 @@
-//! What the placeholders of an offer's or lander's URL stand for: a click, new or found again.
+//! What the placeholders of an offer's or lander's URL stand for: a click, new or found again; and those of a pixel's: a
+//! click and its conversion.
 
 use std::cell::OnceCell;
 
+use crate::apply::claim::Claim;
+use crate::apply::ledger::Ruling;
+use crate::clock::Timestamp;
 use crate::event::click::Click;
 use crate::event::click_id::ClickIdText;
 use crate::event::template::{Known, Name, Value, Values};
@@ -74,6 +78,58 @@ impl Values for ClickValues<'_> {
         };
         Some(Value::Text(text))
     }
+}
+
+/// A conversion as a template sees it.
+#[derive(Debug)]
+pub(super) struct ConversionValues<'a> {
+    click: ClickValues<'a>,
+    claim: &'a Claim,
+    ruling: &'a Ruling,
+    time: Timestamp,
+    conversion_id: String,
+}
+
+impl<'a> ConversionValues<'a> {
+    pub(super) fn new(click: ClickValues<'a>, claim: &'a Claim, ruling: &'a Ruling, time: Timestamp) -> Self {
+        Self { click, claim, ruling, time, conversion_id: hex(&ruling.conversion_id) }
+    }
+}
+
+impl Values for ConversionValues<'_> {
+    fn value(&self, name: &Name) -> Option<Value<'_>> {
+        let (claim, ruling) = (self.claim, self.ruling);
+        let text = match name {
+            Name::Postback(name) => claim.params.get_ignore_case(name)?,
+            Name::Param(_) | Name::Secret(_) => return self.click.value(name),
+            Name::Known(known) => match known {
+                Known::ClickId => &claim.click_id,
+                Known::Payout | Known::Revenue => {
+                    let payout = ruling.payout.map(|payout| payout.amount).or(claim.payout)?;
+                    return Some(Value::Decimal(payout));
+                }
+                Known::Currency => match &ruling.payout {
+                    Some(payout) => payout.currency.as_str(),
+                    None => claim.currency.as_str(),
+                },
+                Known::TransactionId => claim.transaction_id.as_deref()?,
+                Known::Event => &claim.event,
+                Known::Status => ruling.status.name(),
+                Known::OriginalStatus => &claim.original_status,
+                Known::ConversionId => &self.conversion_id,
+                Known::ConversionTime | Known::Now => return Some(Value::Time(self.time)),
+                _ => return self.click.value(name),
+            },
+        };
+        Some(Value::Text(text))
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// `en` of `en-GB,en;q=0.9`.

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::address::{unmapped, visitor};
+use super::callers::Callers;
 use super::catalog::{Campaign, Catalog};
 use super::connection::{Peer, serve, shed};
 use super::counts::{Counts, Ticket};
@@ -29,14 +30,19 @@ use super::front;
 use super::guests::Guests;
 use super::hot::Hot;
 use super::labels::{Lists, Visitors};
+use super::last_click::LastClicks;
 use super::listen::{Listener, Open};
+use super::look_up::Waiting;
+use super::network::DoorKind;
 use super::options::Options;
 use super::outcome::Outcome;
+use super::recent::Recents;
 use super::reply::Reply;
 use super::route::{Route, campaign, other_tracker, route};
 use super::timed::within;
 use super::visit::{Fields, Visit};
-use super::{click, through, track};
+use super::{click, postback, through, track};
+use crate::apply::ledger;
 use crate::clock::Clock;
 use crate::event::click_id::ClickId;
 use crate::store::clicks::{Clicks, FoundClick};
@@ -59,6 +65,13 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) guests: Guests,
     pub(super) counts: Vec<Counts>,
+    /// The owner of the books.
+    pub(super) books: ledger::Handle,
+    pub(super) callers: Callers,
+    pub(super) recents: Recents,
+    pub(super) last_clicks: LastClicks,
+    /// Look-ups of clicks that wait for the disk.
+    pub(super) look_ups: Waiting,
 }
 
 /// What all workers are told.
@@ -86,6 +99,8 @@ pub(super) enum Step {
     Find(ClickId, Wanted),
     /// Its body must be read.
     Body,
+    /// It reports a conversion, which is answered when that is on disk.
+    Conversion,
     /// There is no room for a record, and soon there will be some.
     Wait,
 }
@@ -123,6 +138,11 @@ pub(super) fn run(
         Ok(worker) => Ok(worker.hot.into_inner().writer),
         Err(_) => unreachable!("every task of this worker has been dropped"),
     }
+}
+
+/// What a conversion route does with a request. HEAD reports nothing.
+fn conversion(method: &Method, kind: DoorKind) -> Step {
+    if method == Method::HEAD { Step::Done(postback::head(kind)) } else { Step::Conversion }
 }
 
 impl Worker {
@@ -248,6 +268,12 @@ impl Worker {
             }
             Route::Favicon => {
                 return Step::Done(Reply::new(Outcome::Noise, http::StatusCode::NO_CONTENT, ""));
+            }
+            Route::Postback(_) => return conversion(method, DoorKind::Postback),
+            Route::Pixel(kind) => return conversion(method, kind),
+            // Before other trackers' clicks: a path may serve both.
+            Route::Other if postback::is_at_a_door(&catalog, &visit) => {
+                return conversion(method, DoorKind::Postback);
             }
             Route::Other => {
                 return Step::Done(match other_tracker(&catalog, visit.path(), visit.query()) {

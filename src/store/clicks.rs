@@ -165,6 +165,28 @@ impl Clicks {
             .and_then(|(position, bytes)| self.checked(bytes, position, place))
     }
 
+    /// The id of the click at a place of ours; its second is part of the id.
+    pub fn id_of(&self, place: Place) -> ClickId {
+        self.keys.encode(place)
+    }
+
+    /// Finds a click by where it lies, whatever second is in the place; may wait for the disk.
+    pub fn find_at(&self, place: Place) -> Lookup<FoundClick> {
+        let Some(lane) = self.lane_of(place) else { return Lookup::Absent };
+        self.read(lane, place.segment(), place.ordinal())
+            .and_then(|(position, bytes)| self.dated(bytes, position, place))
+    }
+
+    /// As `find_at`, unless that would have to wait for the disk.
+    pub fn try_find_at(&self, place: Place) -> Tried<Lookup<FoundClick>> {
+        match self.try_read(place) {
+            Tried::WouldBlock => Tried::WouldBlock,
+            Tried::Done(read) => {
+                Tried::Done(read.and_then(|(position, bytes)| self.dated(bytes, position, place)))
+            }
+        }
+    }
+
     /// Finds an imported click by the id that another tracker gave it; may wait for the disk.
     pub fn find_foreign(&self, foreign_id: &str) -> Lookup<FoundClick> {
         self.foreign.find(foreign_id, |at| {
@@ -197,13 +219,9 @@ impl Clicks {
 
     fn foreign_at(&self, at: ForeignPlace) -> Option<FoundClick> {
         let lane = self.lane(at.lane())?;
-        let Lookup::Found((position, bytes)) = self.read(lane, at.segment(), at.ordinal()) else {
-            return None;
-        };
-        let record = bytes.record()?;
-        let seconds = time_of(record.kind, record.schema, record.payload).ok()?.seconds();
-        let place = Place::new(self.node, at.lane(), at.segment(), at.ordinal(), seconds).ok()?;
-        match self.checked(bytes, position, place) {
+        let place = Place::new(self.node, at.lane(), at.segment(), at.ordinal(), 0).ok()?;
+        let read = self.read(lane, at.segment(), at.ordinal());
+        match read.and_then(|(position, bytes)| self.dated(bytes, position, place)) {
             Lookup::Found(found) => Some(found),
             _ => None,
         }
@@ -228,7 +246,17 @@ impl Clicks {
         let Some(place) = self.decode(id) else {
             return Tried::Done(Lookup::Absent);
         };
-        let Some(lane) = self.lane(place.lane()) else {
+        match self.try_read(place) {
+            Tried::WouldBlock => Tried::WouldBlock,
+            Tried::Done(read) => {
+                Tried::Done(read.and_then(|(position, bytes)| self.checked(bytes, position, place)))
+            }
+        }
+    }
+
+    /// The record at a place, held or copied, unless that would have to wait for the disk.
+    fn try_read(&self, place: Place) -> Tried<Lookup<(Position, Held)>> {
+        let Some(lane) = self.lane_of(place) else {
             return Tried::Done(Lookup::Absent);
         };
         let position = match lane.try_locate(place.segment(), place.ordinal()) {
@@ -241,12 +269,24 @@ impl Clicks {
         let view = lane.view();
         if let Some(open) = view.open(position.segment()) {
             let held = Held::Mapped(Arc::clone(open), position.offset());
-            return Tried::Done(self.checked(held, position, place));
+            return Tried::Done(Lookup::Found((position, held)));
         }
         match view.sealed(position.segment()).map(|sealed| Sealed::try_read(sealed, position.offset())) {
-            Some(Ok(Tried::Done(copied))) => Tried::Done(self.checked(Held::Copied(copied), position, place)),
+            Some(Ok(Tried::Done(copied))) => Tried::Done(Lookup::Found((position, Held::Copied(copied)))),
             Some(Ok(Tried::WouldBlock)) => Tried::WouldBlock,
             Some(Err(_)) | None => Tried::Done(Lookup::Unavailable),
+        }
+    }
+
+    /// Takes a record for the click of `place`, whose second is the record's.
+    fn dated(&self, bytes: Held, position: Position, place: Place) -> Lookup<FoundClick> {
+        let time = bytes.record().and_then(|record| time_of(record.kind, record.schema, record.payload).ok());
+        let dated = time.and_then(|time| {
+            Place::new(place.node(), place.lane(), place.segment(), place.ordinal(), time.seconds()).ok()
+        });
+        match dated {
+            Some(place) => self.checked(bytes, position, place),
+            None => Lookup::Unavailable,
         }
     }
 
@@ -264,6 +304,11 @@ impl Clicks {
             Ok(_another_click) => Lookup::Absent,
             Err(_unreadable) => Lookup::Unavailable,
         }
+    }
+
+    /// The lane of a place; nothing if it is another node's.
+    fn lane_of(&self, place: Place) -> Option<&Arc<Lane>> {
+        self.lane(place.lane()).filter(|_| place.node() == self.node)
     }
 
     fn lane(&self, number: u8) -> Option<&Arc<Lane>> {

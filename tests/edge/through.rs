@@ -6,7 +6,7 @@ use clicklog::ingest::Outcome;
 use crate::server::{CATALOG, Server};
 
 #[test]
-fn a_visitor_goes_through_a_lander_to_an_offer_under_one_id() {
+fn a_visitor_goes_through_a_lander_to_an_offer_under_the_id_of_that_way() {
     let server = Server::start(CATALOG);
     let landed = server.get("/c/landing?zoneid=9");
     let id = landed.cookie().unwrap();
@@ -19,11 +19,16 @@ fn a_visitor_goes_through_a_lander_to_an_offer_under_one_id() {
         server.get(&format!("/out/1?click_id={id}")),
         server.get(&format!("/out/1?cid={}", id.to_uppercase())),
     ];
+    let mut ids = vec![id.to_owned()];
     for answer in &ways {
-        assert_eq!(answer.location(), format!("https://offer.example/land?s2={id}&zone=9"));
+        let rest = answer.location().strip_prefix("https://offer.example/land?s2=").unwrap();
+        ids.push(rest.strip_suffix("&zone=9").unwrap().to_owned());
     }
     let second = server.get(&format!("/out/2?click_id={id}&from=button"));
-    assert_eq!(second.location(), format!("https://other.example/?c={id}"));
+    ids.push(second.location().strip_prefix("https://other.example/?c=").unwrap().to_owned());
+    // Each way has an id of its own, so that a conversion says which offer it was for.
+    let different: std::collections::HashSet<_> = ids.iter().collect();
+    assert_eq!((different.len(), ids.iter().all(|id| id.len() == 26)), (5, true), "{ids:?}");
     let clicks = server.clicks();
     let through: Vec<_> = clicks.iter().filter(|click| click.kind == ClickKind::Through).collect();
     assert_eq!((clicks.len(), through.len()), (5, 4));
@@ -59,7 +64,8 @@ fn a_click_is_found_again_once_its_segment_is_sealed() {
         server.get("/c/landing");
     }
     let answer = server.get(&format!("/out/1?click_id={id}"));
-    assert_eq!(answer.location(), format!("https://offer.example/land?s2={id}&zone=9"));
+    assert!(answer.location().starts_with("https://offer.example/land?s2="), "{answer:?}");
+    assert!(answer.location().ends_with("&zone=9"), "{answer:?}");
     server.stop();
 }
 
@@ -92,7 +98,7 @@ fn a_landing_page_announces_its_clicks() {
     assert!(clicks.iter().all(|click| click.kind == ClickKind::Script && click.path[0] == "landing"));
     // The announced click is the one that a conversion or a way to an offer will name.
     let out = server.get(&format!("/out/1?click_id={id}"));
-    assert_eq!(out.location(), format!("https://offer.example/land?s2={id}&zone=4"));
+    assert!(out.location().ends_with("&zone=4"), "{out:?}");
     server.stop();
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::{click_at, options, record};
 use clicklog::event::click::Click;
+use clicklog::event::click_id::Place;
 use clicklog::event::codec::Encoder;
 use clicklog::event::postback::Postback;
 use clicklog::store::clicks::ClickWriter;
@@ -34,6 +35,34 @@ fn a_click_is_found_by_its_id_before_and_after_sealing_and_restart() {
     assert!(store.report().sealed_segments > 1, "the run was long enough to roll");
     assert_eq!(store.report().recovered_segments, 0);
     finds(&store.clicks());
+}
+
+#[test]
+fn a_click_is_found_by_where_it_lies_and_gets_its_own_id_again() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    let ids: Vec<_> = (0..3_000).map(|n| record(&mut writer, n).click_id).collect();
+    let (clicks, another) = (store.clicks(), Place::new(7, 0, 0, 0, 0).unwrap());
+    for (n, id) in (0..).zip(&ids) {
+        let packed = clicks.decode(id).unwrap().packed();
+        let place = Place::from_packed(packed).unwrap();
+        let Lookup::Found(found) = clicks.find_at(place) else { panic!("click {n} is found") };
+        assert_eq!(found.click().unwrap().external_id, format!("external-{n}"));
+        assert_eq!(clicks.id_of(found.place), *id);
+        match clicks.try_find_at(place) {
+            Tried::Done(Lookup::Found(found)) => assert_eq!(clicks.id_of(found.place), *id),
+            Tried::WouldBlock => {}
+            Tried::Done(other) => panic!("click {n}: {other:?}"),
+        }
+    }
+    let beyond = Place::new(0, 9, 0, 0, 0).unwrap();
+    for place in [another, beyond] {
+        assert!(matches!(clicks.find_at(place), Lookup::Absent), "{place:?}");
+        assert!(matches!(clicks.try_find_at(place), Tried::Done(Lookup::Absent)), "{place:?}");
+    }
+    writer.close();
+    store.close().unwrap();
 }
 
 #[test]

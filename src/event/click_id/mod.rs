@@ -114,6 +114,27 @@ impl Place {
             | self.ordinal as u64
     }
 
+    /// The place that `packed` gave this number for, but for its second, which is not part of it and is 0 here; nothing for
+    /// a number that it gives for none.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "each field is masked to its width, or is as wide as its type"
+    )]
+    pub const fn from_packed(packed: u64) -> Option<Self> {
+        const LANE: u32 = SEGMENT_BITS + ORDINAL_BITS;
+        const NODE: u32 = LANE + LANE_BITS;
+        if packed >> (NODE + NODE_BITS) != 1 << (u64::BITS - 1 - NODE - NODE_BITS) {
+            return None;
+        }
+        Some(Self {
+            node: (packed >> NODE) as u16 & Self::NODE_MAX,
+            lane: (packed >> LANE) as u8 & Self::LANE_MAX,
+            segment: (packed >> ORDINAL_BITS) as u32 & Self::SEGMENT_MAX,
+            ordinal: packed as u32 & Self::ORDINAL_MAX,
+            seconds: 0,
+        })
+    }
+
     fn to_bits(self, version: u8) -> u128 {
         u128::from(version) << VERSION_SHIFT
             | u128::from(self.node) << NODE_SHIFT
@@ -169,6 +190,22 @@ const fn to_big_endian(bits: u128) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_packed_place_is_found_again_and_other_numbers_are_none() {
+        let last =
+            Place::new(Place::NODE_MAX, Place::LANE_MAX, Place::SEGMENT_MAX, Place::ORDINAL_MAX, 0).unwrap();
+        for place in
+            [Place::new(0, 0, 0, 0, 0).unwrap(), Place::new(5, 3, 70_000, 9_000_000, 0).unwrap(), last]
+        {
+            assert_eq!(Place::from_packed(place.packed()), Some(place));
+            let later = Place { seconds: 7, ..place };
+            assert_eq!(Place::from_packed(later.packed()), Some(place), "the second is not part of it");
+            assert_eq!(Place::from_packed(place.packed() & !(1 << 63)), None);
+            assert_eq!(Place::from_packed(place.packed() | 1 << 62), None);
+        }
+        assert_eq!(Place::from_packed(0), None);
+    }
 
     #[test]
     fn a_number_above_its_bits_is_refused_by_name() {

@@ -3,7 +3,7 @@
 //! | what | runs on | waits on | stops | if it fails |
 //! |---|---|---|---|---|
 //! | store | its three threads (`store::background`) | bells | last | poison |
-//! | books | one thread (`store::commit`) | its queue | after the edge: what is queued is finished | its waiters get 503 |
+//! | books | two threads (`apply::start`) | its queue; the clock | after the edge: what is queued is finished | its waiters get 503 |
 //! | edge | a thread a worker (`ingest::worker`) | connections | first: it drains | the stop says what a worker ended with |
 //! | admin | one thread | connections | before the store | requests of operators go unanswered |
 //! | signals | the caller's thread | SIGHUP, SIGTERM, SIGINT | with `run` | |
@@ -26,14 +26,14 @@ use arc_swap::ArcSwap;
 pub use signals::{Ended, run};
 
 use crate::admin::{self, Admin};
-use crate::apply::ledger::Ledger;
+use crate::apply;
+use crate::apply::start::Books;
 use crate::clock::Clock;
 use crate::config::{self, Problems, Settings};
 use crate::ingest::{self, Edge};
 use crate::store::Progress;
-use crate::store::commit::{self, Owner};
 use crate::store::recovery::Report;
-use crate::store::{self, Journal, Store};
+use crate::store::{self, Store};
 use operations::State;
 
 /// How the settings are loaded, at the start and at every reload: all flags and files are looked at again.
@@ -66,7 +66,7 @@ pub enum ServeError {
 pub struct Daemon {
     settings: Settings,
     edge: Edge,
-    books: Owner<Ledger>,
+    books: Books,
     admin: Admin,
     state: Arc<State>,
     token_file: Option<std::path::PathBuf>,
@@ -102,16 +102,13 @@ pub fn start(source: Source, clock: Clock, progress: Progress<'_>) -> Result<Dae
     let catalog = Arc::new(ArcSwap::from_pointee(catalog));
     let lists = Arc::new(ArcSwap::from_pointee(lists));
     let options = settings.edge_options(workers);
-    let journal = store.journal_writer(Journal::Postbacks);
-    let journal =
-        journal.ok_or_else(|| system("write postbacks")(io::Error::other("the journal is not free")))?;
-    let started =
-        commit::start("books", Ledger::default(), journal, commit::Limits::default(), clock.clone());
-    let (decide, books) = started.map_err(system("start the owner of the books"))?;
+    let rules = Arc::new(ingest::CatalogRules::of(&catalog));
+    let books = apply::start::start(&store, settings.store.transactions_max, rules, clock.clone())?;
     let served = (Arc::clone(&catalog), Arc::clone(&lists));
-    let edge = ingest::start(options, &store, served.0, served.1, decide, clock.clone());
+    let edge = ingest::start(options, &store, served.0, served.1, books.handle(), clock.clone());
     let edge = edge.map_err(system(format!("listen at {}", shown(&settings))))?;
-    let state = State::new(source, settings.clone(), (catalog, lists), edge.handle(), store, clock.clone());
+    let served = (catalog, lists);
+    let state = State::new(source, settings.clone(), served, edge.handle(), &books, store, clock.clone());
     let state = Arc::new(state);
     let options =
         admin::Options { address: settings.admin.listen, hosts: settings.admin.hosts.clone(), token };
@@ -185,8 +182,8 @@ impl Daemon {
             wait(&clock, settings.edge.announce_time);
         }
         let drained = edge.stop();
-        drop(books.stop());
         admin.stop();
+        books.stop();
         let poisoned = state.store().poison().cause().map(str::to_owned);
         // Whoever still answers an operator holds on to the store; then the next start seals what this one cannot.
         let closed = match Arc::into_inner(state).and_then(State::into_store) {

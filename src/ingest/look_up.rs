@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::catalog::{Campaign, Catalog};
 use crate::apply::claim::Subject;
 use crate::apply::rules::Terms;
-use crate::event::click::ClickKind;
+use crate::event::click::{Click, ClickKind};
 use crate::event::click_id::{ClickId, Place};
 use crate::store::Lookup;
 use crate::store::clicks::{Clicks, FoundClick};
@@ -153,12 +153,17 @@ pub(super) fn network<'a>(catalog: &'a Catalog, subject: &Subject) -> Option<&'a
 
 /// On which terms a conversion of this click counts.
 pub(super) fn terms(catalog: &Catalog, network: &str, subject: &Subject) -> Terms {
-    let campaign = campaign(catalog, subject);
-    let offer = match subject {
-        Subject::Click { click, .. } => click.click().map(|click| click.offer),
+    let click = match subject {
+        Subject::Click { click, .. } => click.click(),
         _ => None,
     };
-    let offer = match offer {
+    terms_of(catalog, network, click.as_ref())
+}
+
+/// As `terms`, of a click that is at hand.
+pub(super) fn terms_of(catalog: &Catalog, network: &str, click: Option<&Click<'_>>) -> Terms {
+    let campaign = click.and_then(|click| catalog.campaign(click.campaign));
+    let offer = match click.map(|click| click.offer) {
         None => None,
         Some("") => campaign.and_then(|campaign| {
             // A click on a lander has no offer yet: where it could only have been one, it was that.

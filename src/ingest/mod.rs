@@ -41,6 +41,7 @@ mod rate;
 mod recent;
 mod reply;
 mod route;
+mod rulebook;
 mod signature;
 mod through;
 mod timed;
@@ -74,6 +75,7 @@ pub use network::{
 pub use options::{BODY_BYTES_MAX, HEAD_BYTES_MAX, Options};
 pub use outcome::{Class, Outcome};
 pub use recent::Recent;
+pub use rulebook::CatalogRules;
 pub use timed::Timeouts;
 
 use crate::apply::ledger;

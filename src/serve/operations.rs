@@ -12,6 +12,9 @@ use arc_swap::ArcSwap;
 
 use super::Source;
 use crate::admin::{Check, Health, Operations};
+use crate::apply::claim::Request;
+use crate::apply::ledger;
+use crate::apply::start::{Books, Numbers};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Problems, Settings};
 use crate::ingest::{Catalog, Handle, Lists};
@@ -31,6 +34,8 @@ pub(super) struct State {
     catalog: Arc<ArcSwap<Catalog>>,
     lists: Arc<ArcSwap<Lists>>,
     edge: Handle,
+    books: ledger::Handle,
+    numbers: Numbers,
     store: Arc<Store>,
     clock: Clock,
     started: Timestamp,
@@ -54,6 +59,7 @@ impl State {
         settings: Settings,
         (catalog, lists): (Arc<ArcSwap<Catalog>>, Arc<ArcSwap<Lists>>),
         edge: Handle,
+        books: &Books,
         store: Arc<Store>,
         clock: Clock,
     ) -> Self {
@@ -63,6 +69,8 @@ impl State {
             catalog,
             lists,
             edge,
+            books: books.handle(),
+            numbers: books.numbers(),
             store,
             started: clock.now(),
             clock,
@@ -159,6 +167,7 @@ impl Operations for State {
         let was_taken = !self.last_reload_was_refused.load(Ordering::Relaxed);
         page.sample(&metrics::RELOAD_OK, &[], u64::from(was_taken));
         self.store.write_metrics(page);
+        self.numbers.write_metrics(page);
         page.sample(&metrics::PROCESS_START, &[], u64::from(self.started.seconds()));
         process::write(page);
     }
@@ -200,6 +209,8 @@ impl Operations for State {
 
     fn roll(&self) -> String {
         self.edge.roll();
+        // A queue that is full is being worked off, and the journal rolls by itself.
+        let _asked = self.books.submit(Request::Roll);
         "every lane that holds records begins a new segment".to_owned()
     }
 

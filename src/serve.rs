@@ -13,6 +13,7 @@
 //! given up, synced and sealed. A second signal ends the process where it stands, which costs a recovery, not a click.
 
 mod operations;
+mod replay;
 mod signals;
 mod token;
 

@@ -163,9 +163,10 @@ impl Ledger {
         }
         self.past.check_room(4)?;
         let is_dry = submission.effect != Effect::Counts;
-        if let Some(told) = told {
-            self.withdraw(told, postback, submission, assumed.filter(|_| is_dry), journal)?;
-        }
+        let withdrawn = match told {
+            Some(told) => self.withdraw(told, postback, submission, assumed.filter(|_| is_dry), journal)?,
+            None => Micros::new(0),
+        };
         let before = match assumed.filter(|_| is_dry) {
             Some(assumed) => assumed.with(self, &keys, |chain| chain.before(&keys)),
             None => self.before(&keys),
@@ -178,10 +179,12 @@ impl Ledger {
         if let (Some(assumed), true, true) = (assumed, is_dry, counts) {
             assumed.with(self, &keys, |chain| chain.assume(&decided, &keys, postback, submission));
         }
-        self.decide_and_keep(&draft(before), Reason::Reapplied, journal)
+        let ruling = self.decide_and_keep(&draft(before), Reason::Reapplied, journal)?;
+        // What changes is both together.
+        Ok(Ruling { entry: Micros::new(ruling.entry.get() + withdrawn.get()), ..ruling })
     }
 
-    /// Takes back what a postback has told.
+    /// Takes back what a postback has told; what that adds to the books.
     fn withdraw(
         &mut self,
         told: &Step,
@@ -189,15 +192,16 @@ impl Ledger {
         submission: &Submission,
         assumed: Option<&Assumed>,
         journal: &mut LaneWriter,
-    ) -> Result<(), Error> {
+    ) -> Result<Micros, Error> {
         if let Some(assumed) = assumed {
-            assumed.with(self, &told.keys, |chain| {
+            return Ok(assumed.with(self, &told.keys, |chain| {
+                let before = chain.standing.net();
                 chain.without(postback.to_u64(), submission.network.mode);
-            });
-            return Ok(());
+                Micros::new(chain.standing.net().get() - before.get())
+            }));
         }
         let mut chain = self.chain(&told.keys);
-        let Some(newest) = chain.newest else { return Ok(()) };
+        let Some(newest) = chain.newest else { return Ok(Micros::new(0)) };
         let before = newest.standing;
         chain.without(postback.to_u64(), submission.network.mode);
         let entry = Micros::new(chain.standing.net().get() - before.net().get());
@@ -217,7 +221,7 @@ impl Ledger {
             (withdrawn.part_key, withdrawn.part) = (&told.keys.part, part);
             self.append_decision(&withdrawn, journal)
         });
-        appended.map_or(Ok(()), |appended| appended.map(|_position| ()))
+        appended.map_or(Ok(Micros::new(0)), |appended| appended.map(|_position| entry))
     }
 
     fn chain(&self, keys: &Keys) -> Chain {

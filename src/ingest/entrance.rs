@@ -39,22 +39,26 @@ pub(super) struct Entered<'a> {
 }
 
 /// What a request says, where it says it.
-struct Said {
+pub(super) struct Said {
     query: Params,
     body: Params,
     bad: Option<BadBody>,
 }
 
 impl Said {
-    fn of(visit: &Visit<'_>, body: &[u8]) -> Self {
-        let query = Params::parse(visit.query().as_bytes(), Source::Query);
+    pub(super) fn of(query: &str, content_type: &str, body: &[u8]) -> Self {
+        let query = Params::parse(query.as_bytes(), Source::Query);
         let mut in_body = Params::default();
-        let bad = body::parse_into(&mut in_body, &content_type(visit), body).err();
+        let bad = body::parse_into(&mut in_body, content_type, body).err();
         Self { query, body: in_body, bad }
     }
 
+    pub(super) fn is_bad(&self) -> bool {
+        self.bad.is_some()
+    }
+
     /// All of it, the one that counts first.
-    fn merged(&self, query_first: bool) -> Params {
+    pub(super) fn merged(&self, query_first: bool) -> Params {
         let (first, second) = if query_first { (&self.query, &self.body) } else { (&self.body, &self.query) };
         let mut merged = first.clone();
         for (name, value) in second.iter() {
@@ -76,7 +80,7 @@ pub(super) fn enter<'a>(
     body: &[u8],
     preferred: Option<&str>,
 ) -> Entered<'a> {
-    let said = Said::of(visit, body);
+    let said = Said::of(visit.query(), &content_type(visit), body);
     let both = [&said.query, &said.body];
     let is_shown = |doorway: &Doorway<'_>| {
         let shown = Shown { params: &both, headers: visit.headers(), segment: doorway.secret };

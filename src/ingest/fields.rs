@@ -71,6 +71,9 @@ fn check(network: &Network, reading: &Reading<'_>, params: &Params, is_found: bo
     if params.dropped() > 0 {
         return Err(Refusal::TooLong.into());
     }
+    if reading.is_ignored {
+        return Err(Refusal::IgnoredStatus.into());
+    }
     let missing: Vec<Role> =
         Role::ALL.into_iter().filter(|role| is_missing(network, reading, params, is_found, *role)).collect();
     if let Some(first) = missing.first() {

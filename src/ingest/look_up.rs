@@ -104,7 +104,8 @@ fn try_subject(clicks: &Clicks, click_id: &str) -> Option<Subject> {
     Some(Subject::Click { click: Box::new(click), parent: parent.map(Box::new) })
 }
 
-fn subject(clicks: &Clicks, click_id: &str) -> Subject {
+/// As `look_up`, on a thread that may wait for the disk.
+pub(super) fn subject(clicks: &Clicks, click_id: &str) -> Subject {
     let found = match own(clicks, click_id) {
         Some((id, place)) => match clicks.find(&id) {
             Lookup::Found(click) => click,

@@ -11,6 +11,7 @@
 
 mod access;
 mod address;
+mod again;
 mod answer;
 mod body;
 mod callers;
@@ -78,8 +79,10 @@ pub use recent::Recent;
 pub use rulebook::CatalogRules;
 pub use timed::Timeouts;
 
+use crate::apply::claim::{Refusal, Submission};
 use crate::apply::ledger;
 use crate::clock::Clock;
+use crate::event::postback::Postback;
 use crate::metrics::{self, Page};
 use crate::store::Store;
 use crate::store::clicks::ClickWriter;
@@ -218,6 +221,15 @@ impl Handle {
     /// Has every lane begin a new segment, so that what it holds can be sealed; a lane without records is left alone.
     pub fn roll(&self) {
         self.word.send_modify(|word| word.rolls += 1);
+    }
+
+    /// Reads a postback of the journal once more, by the catalog in use; waits for the disk where its click is cold.
+    /// `known` is the click that it was found to be about before, for one that does not say.
+    ///
+    /// # Errors
+    /// Why it would be refused.
+    pub fn read_again(&self, postback: &Postback<'_>, known: Option<&str>) -> Result<Submission, Refusal> {
+        again::read_again(&self.shared.catalog.load(), &self.shared.clicks, postback, known)
     }
 
     /// Writes the edge's numbers on a page.

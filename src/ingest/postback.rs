@@ -342,6 +342,10 @@ fn told(subject: &Subject) -> String {
 }
 
 fn decided(ruling: &Ruling) -> String {
-    let reason = if ruling.reason.name().is_empty() { "nothing to explain" } else { ruling.reason.name() };
-    format!("{}: {reason}", ruling.verdict.name())
+    let (verdict, reason) = ruling.would.unwrap_or((ruling.verdict, ruling.reason));
+    let reason = if reason.name().is_empty() { "nothing to explain" } else { reason.name() };
+    let adds = ruling.payout.map_or_else(String::new, |payout| {
+        format!(", would add {} {} to the books", ruling.entry, payout.currency)
+    });
+    format!("{}: {reason}{adds}", verdict.name())
 }

@@ -1,0 +1,60 @@
+//! A postback of the journal, read once more by the catalog in use.
+//!
+//! In: the record. Out: what it says today, ready to be decided on; or why it would be refused.
+//! Keeps: who called was checked when it came, and is not asked again; what was masked then stays so.
+
+use std::sync::Arc;
+
+use super::catalog::Catalog;
+use super::entrance::Said;
+use super::fields;
+use super::look_up;
+use crate::apply::claim::{Effect, Evidence, Refusal, Submission};
+use crate::event::postback::Postback;
+use crate::store::clicks::Clicks;
+
+/// Reads a postback of this network once more; waits for the disk where its click is cold. `known` is the click that it
+/// was found to be about before, for one that does not say.
+///
+/// # Errors
+/// Why it would be refused.
+pub(super) fn read_again(
+    catalog: &Catalog,
+    clicks: &Clicks,
+    postback: &Postback<'_>,
+    known: Option<&str>,
+) -> Result<Submission, Refusal> {
+    let network = catalog.network(postback.network).ok_or(Refusal::UnknownNetwork)?;
+    let said = Said::of(postback.query, postback.content_type, postback.body);
+    if said.is_bad() {
+        return Err(Refusal::BadBody);
+    }
+    let params = said.merged(network.query_first);
+    let places = catalog.masks().of(Some(network));
+    let claim = fields::read(network, places, &params, known).claim.map_err(|fault| fault.refusal)?;
+    let subject = look_up::subject(clicks, &claim.click_id);
+    Ok(Submission {
+        evidence: evidence(postback, catalog.version()),
+        claim,
+        network: Arc::clone(&network.rules),
+        terms: look_up::terms(catalog, &network.rules.id, &subject),
+        subject,
+        effect: Effect::Counts,
+    })
+}
+
+fn evidence(postback: &Postback<'_>, version: u64) -> Evidence {
+    Evidence {
+        time: postback.time,
+        config_version: version,
+        address: postback.address,
+        network: postback.network.to_owned(),
+        method: postback.method.to_owned(),
+        host: postback.host.to_owned(),
+        path: postback.path.to_owned(),
+        query: postback.query.to_owned(),
+        content_type: postback.content_type.to_owned(),
+        headers: postback.headers.to_owned(),
+        body: postback.body.to_vec(),
+    }
+}

@@ -87,3 +87,32 @@ pub(crate) fn ask(stream: &mut TcpStream, request: &str) -> Option<String> {
     }
     Some(String::from_utf8(head).unwrap())
 }
+
+/// As `ask`, with the body, of an answer that says how long it is.
+pub(crate) fn ask_whole(stream: &mut TcpStream, request: &str) -> Option<(String, String)> {
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut bytes = Vec::new();
+    let head_end = loop {
+        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at + 4;
+        }
+        read_more(stream, &mut bytes)?;
+    };
+    let head = String::from_utf8(bytes[..head_end].to_vec()).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    while bytes.len() < head_end + length.unwrap_or(0) {
+        read_more(stream, &mut bytes)?;
+    }
+    Some((head, String::from_utf8(bytes.split_off(head_end)).unwrap()))
+}
+
+fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
+    let mut more = [0; 4096];
+    match stream.read(&mut more) {
+        Ok(0) | Err(_) => None,
+        Ok(read) => {
+            bytes.extend_from_slice(&more[..read]);
+            Some(())
+        }
+    }
+}

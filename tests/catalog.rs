@@ -13,7 +13,7 @@ use proptest::prelude::*;
 const NOBODY: &dyn Fn(&str) -> Option<String> = &|_| None;
 
 fn parse(text: &str) -> Result<Catalog, Problems> {
-    catalog::parse("c.toml", text, 7, &|name| (name == "REVBOOST").then(|| "hush".to_owned()))
+    catalog::parse("c.toml", text, 7, &|name| (name == "REVBOOST").then(|| "hush-hush".to_owned()))
 }
 
 fn wrong(text: &str) -> String {

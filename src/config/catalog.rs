@@ -13,18 +13,22 @@ use super::blocks::{Block, Kind, cut};
 use super::checks::Checks;
 pub use super::checks::ID_BYTES_MAX;
 use super::file::{self, File, Text};
+use super::networks;
 use super::problem::{Problem, Problems, Source};
+use super::profiles::{self, Profile};
 use super::secret::Environment;
-use super::value::Value;
-use crate::event::money::{Currency, Micros, Money};
+use crate::event::conversion::Status;
+use crate::event::money::{Currency, Money};
 use crate::event::template::{Missing, Names, Target, Template};
 use crate::ingest;
-use crate::ingest::{AddressPolicy, ClickPath, Cost, Redirect, Rotation};
+use crate::ingest::{AddressPolicy, ClickPath, Cost, Pixel, PixelKind, Redirect, Rotation};
 
 /// Bytes of all files of a catalog together.
 pub const CATALOG_BYTES_MAX: u64 = 1 << 30;
 /// Bytes of an alias.
 pub const ALIAS_BYTES_MAX: usize = 128;
+/// Third parties' pixels of a campaign.
+pub const PIXELS_MAX: usize = 16;
 /// How long a click of a visitor counts as the same again, unless a campaign says otherwise: what the field takes.
 pub const DUPLICATE_WINDOW_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 /// How long after its click a conversion counts, unless a campaign says otherwise.
@@ -123,15 +127,18 @@ fn compile(
 struct Compiler<'a> {
     files: Vec<(Source, Parts)>,
     environment: Environment<'a>,
+    profiles: &'static [Profile],
     problems: Problems,
     /// Something could not be read.
     is_broken: bool,
     ids: Ids,
     /// For each name of a campaign, its id.
     campaign_names: HashMap<Box<str>, Box<str>>,
+    /// For each domain of a network, the network's id.
+    domains: HashMap<Box<str>, Box<str>>,
     params: BTreeSet<String>,
     secrets: BTreeSet<String>,
-    /// What the URL of an offer or a lander may use.
+    /// What a URL that visitors see may use: no secrets.
     public: Rc<Names>,
     /// What a postback may use.
     names: Rc<Names>,
@@ -181,10 +188,12 @@ impl<'a> Compiler<'a> {
         problems.unless_any(Self {
             files,
             environment,
+            profiles: profiles::built_in()?,
             problems: Problems::default(),
             is_broken: false,
             ids: Ids::default(),
             campaign_names: HashMap::new(),
+            domains: HashMap::new(),
             params: BTreeSet::new(),
             secrets: BTreeSet::new(),
             public: Rc::default(),
@@ -300,59 +309,18 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Checks the networks; who takes conversions compiles them.
     fn networks(&mut self, source: &Source, file: &File) {
         for item in &file.network {
             self.note(source, &item.id, "networks", |ids| &mut ids.networks);
-            self.network(source, item);
-        }
-    }
-
-    fn network(&mut self, source: &Source, item: &file::Network) {
-        if let Some(secret) = &item.secret {
-            let references = match secret.get_ref() {
-                file::Secrets::One(reference) => std::slice::from_ref(reference),
-                file::Secrets::Several(references) => references,
-            };
-            if !(1..=2).contains(&references.len()) {
-                self.wrong(source, secret.span(), "a network has one secret, or two while they change");
-            }
-            for reference in references {
-                if let Err(error) = reference.fetch(self.environment) {
-                    self.wrong(source, secret.span(), error.to_string());
+            let mut checks = Checks { source, problems: &mut self.problems };
+            let made = networks::network(&mut checks, item, self.profiles, self.environment);
+            for (domain, text) in made.domains.iter().zip(&item.domains) {
+                if let Some(other) = self.domains.insert(domain.clone(), boxed(&item.id)) {
+                    self.wrong(source, text.span(), format!("network \"{other}\" has this domain already"));
                 }
             }
+            self.made.networks.push(made);
         }
-        for net in &item.allow_ips {
-            if ipnet::IpNet::from_text(net.get_ref()).is_none() {
-                self.wrong(source, net.span(), format!("must be {}", ipnet::IpNet::WHAT));
-            }
-        }
-        if let Some(profile) = &item.profile
-            && profile.get_ref() != "generic"
-        {
-            let problem = source.problem(profile.span(), format!("no profile \"{}\"", profile.get_ref()));
-            self.problems.add(problem.with_choice(profile.get_ref(), &["generic"]));
-        }
-        if item.params.values().any(|names| names.iter().all(String::is_empty)) {
-            self.wrong(source, item.id.span(), "params: each needs at least one name");
-        }
-        if let Some(limits) = &item.payout {
-            self.checks(source).money(limits.min.as_ref());
-            self.checks(source).money(limits.max.as_ref());
-            if let Some(tolerance) = &limits.tolerance
-                && percent(tolerance.get_ref()).is_none()
-            {
-                self.wrong(source, tolerance.span(), "must be a share like \"20%\", up to 100%");
-            }
-        }
-        if let Some(limit) = &item.rate_limit {
-            let numbers = [Some(&limit.per_second), limit.burst.as_ref()];
-            for number in numbers.into_iter().flatten().filter(|number| *number.get_ref() == 0) {
-                self.wrong(source, number.span(), "must be at least 1");
-            }
-        }
-        self.checks(source).currency(item.currency.as_ref());
     }
 
     fn campaigns(&mut self, source: &Source, file: &File) {
@@ -420,8 +388,25 @@ impl<'a> Compiler<'a> {
             },
             duplicate_window,
             window: conversion_window,
-            pixels: Vec::new(),
+            pixels: self.pixels(source, item),
         })
+    }
+
+    fn pixels(&mut self, source: &Source, item: &file::Campaign) -> Vec<Pixel> {
+        if item.pixel.len() > PIXELS_MAX {
+            self.wrong(source, item.id.span(), format!("a campaign has at most {PIXELS_MAX} pixels"));
+        }
+        let mut pixels = Vec::with_capacity(item.pixel.len());
+        for pixel in &item.pixel {
+            let kind = match pixel.kind {
+                file::PixelKind::Image => PixelKind::Image,
+                file::PixelKind::Page => PixelKind::Page,
+                file::PixelKind::Script => PixelKind::Script,
+            };
+            let on = pixel.on.iter().copied().map(Status::from).collect();
+            pixels.extend(self.url(source, &pixel.url, pixel.missing).map(|url| Pixel { kind, url, on }));
+        }
+        pixels
     }
 
     fn cost(&mut self, source: &Source, item: &file::Campaign) -> Cost {
@@ -478,7 +463,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The URL of an offer or a lander.
+    /// A URL that visitors see: of an offer, a lander or a pixel.
     fn url(&mut self, source: &Source, text: &Text, how: file::Missing) -> Option<Template> {
         let names = Rc::clone(&self.public);
         self.checks(source).template(text, Target::Url, &names, missing(how))
@@ -522,11 +507,4 @@ fn redirect(redirect: file::Redirect) -> Redirect {
         file::Redirect::Meta => Redirect::Meta,
         file::Redirect::DoubleMeta => Redirect::DoubleMeta,
     }
-}
-
-/// A share in hundredths of a percent, of `20%` or `2.5%`.
-fn percent(text: &str) -> Option<u32> {
-    let parsed = Micros::parse(text.trim().strip_suffix('%')?).ok()?;
-    let basis_points = u32::try_from(parsed.amount.get() / 10_000).ok()?;
-    (basis_points <= 10_000).then_some(basis_points)
 }

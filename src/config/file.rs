@@ -3,8 +3,11 @@
 //! Keeps: every text that can be wrong knows where it stands.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::secret::SecretRef;
@@ -26,7 +29,7 @@ pub(super) struct File {
     pub(super) click_path: Vec<ClickPath>,
 }
 
-/// A network: where conversions come from.
+/// A network: where conversions come from. The built-in profiles are written the same way.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Network {
@@ -36,21 +39,51 @@ pub(super) struct Network {
     #[serde(default)]
     pub(super) secret: Option<Spanned<Secrets>>,
     #[serde(default)]
+    pub(super) secret_params: Option<Vec<Text>>,
+    #[serde(default)]
+    pub(super) secret_headers: Option<Vec<Text>>,
+    #[serde(default)]
+    pub(super) signature: Option<Spanned<Signature>>,
+    #[serde(default)]
     pub(super) allow_ips: Vec<Text>,
     #[serde(default)]
-    pub(super) params: BTreeMap<Role, Vec<String>>,
-    #[serde(default, rename = "status_map")]
-    pub(super) _status_map: BTreeMap<String, Status>,
-    #[serde(default, rename = "default_status")]
-    pub(super) _default_status: Option<Status>,
-    #[serde(default, rename = "dedupe")]
-    pub(super) _dedupe: Option<Dedupe>,
+    pub(super) require_https: bool,
+    #[serde(default)]
+    pub(super) rate_limit: Option<RateLimit>,
+    #[serde(default)]
+    pub(super) pixels: Option<bool>,
+    #[serde(default)]
+    pub(super) address_window: Option<Text>,
+    #[serde(default)]
+    pub(super) paths: Vec<Spanned<Door>>,
+    #[serde(default)]
+    pub(super) domains: Vec<Text>,
+    #[serde(default, rename = "match")]
+    pub(super) matches: BTreeMap<Text, Text>,
+    #[serde(default)]
+    pub(super) params: BTreeMap<Role, Vec<Text>>,
+    #[serde(default)]
+    pub(super) query_first: Option<bool>,
+    #[serde(default)]
+    pub(super) required: Option<Spanned<Vec<Role>>>,
+    #[serde(default)]
+    pub(super) status_map: BTreeMap<Text, Status>,
+    #[serde(default)]
+    pub(super) status_params: BTreeMap<Meaning, Vec<Text>>,
+    #[serde(default)]
+    pub(super) default_status: Option<Status>,
+    #[serde(default)]
+    pub(super) dedupe: Dedupe,
     #[serde(default)]
     pub(super) payout: Option<PayoutLimits>,
     #[serde(default)]
     pub(super) currency: Option<Text>,
     #[serde(default)]
-    pub(super) rate_limit: Option<RateLimit>,
+    pub(super) park: Option<Text>,
+    #[serde(default)]
+    pub(super) answers: BTreeMap<Text, Answer>,
+    #[serde(default)]
+    pub(super) echo: Option<Text>,
 }
 
 /// One secret, or two while one takes the place of the other.
@@ -72,13 +105,103 @@ pub(super) enum Status {
     Reversed,
 }
 
+/// What a word of a network's means, where a request says so itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Meaning {
+    Ignored,
+    Approved,
+    Pending,
+    Reversed,
+}
+
+/// A signature that requests must have.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Signature {
+    pub(super) secret: Spanned<Secrets>,
+    #[serde(default)]
+    pub(super) param: Option<Text>,
+    #[serde(default)]
+    pub(super) header: Option<Text>,
+    pub(super) time: Text,
+    #[serde(default)]
+    pub(super) tolerance: Option<Text>,
+}
+
+/// A path at which a network calls: the path alone, or with how and when.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) path: String,
+    pub(super) kind: DoorKind,
+    /// Parameters that must be there, each with its value; `*` is any.
+    pub(super) when: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum DoorKind {
+    #[default]
+    Postback,
+    Image,
+    Page,
+    Script,
+}
+
+/// Not `untagged`: that one forgets what is wrong with a table.
+impl<'de> Deserialize<'de> for Door {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Door;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path like \"/pb.php\" or { path = \"…\", kind = \"image\", when = { key = \"value\" } }")
+            }
+
+            fn visit_str<E>(self, path: &str) -> Result<Door, E> {
+                Ok(Door { path: path.to_owned(), kind: DoorKind::default(), when: BTreeMap::new() })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Door, A::Error> {
+                let DoorTable { path, kind, when } = DoorTable::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Door { path, kind, when })
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DoorTable {
+    path: String,
+    #[serde(default)]
+    kind: DoorKind,
+    #[serde(default)]
+    when: BTreeMap<String, String>,
+}
+
+/// What a network is answered.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer {
+    #[serde(default)]
+    pub(super) status: Option<Spanned<u16>>,
+    #[serde(default, rename = "type")]
+    pub(super) content_type: Option<Text>,
+    #[serde(default)]
+    pub(super) body: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Dedupe {
-    #[serde(default, rename = "mode")]
-    pub(super) _mode: Option<Mode>,
-    #[serde(default, rename = "scope")]
-    pub(super) _scope: Option<Scope>,
+    #[serde(default)]
+    pub(super) mode: Option<Mode>,
+    #[serde(default)]
+    pub(super) scope: Option<Scope>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -174,6 +297,30 @@ pub(super) struct Campaign {
     pub(super) fallback_url: Option<Text>,
     #[serde(default)]
     pub(super) postback: Vec<Postback>,
+    #[serde(default)]
+    pub(super) pixel: Vec<Pixel>,
+}
+
+/// A third party's pixel.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pixel {
+    #[serde(default)]
+    pub(super) kind: PixelKind,
+    pub(super) url: Text,
+    #[serde(default)]
+    pub(super) missing: Missing,
+    #[serde(default)]
+    pub(super) on: Vec<Status>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum PixelKind {
+    #[default]
+    Image,
+    Page,
+    Script,
 }
 
 fn yes() -> bool {

@@ -1,7 +1,10 @@
 //! What is allowed and yet looks like a mistake.
 
 use crate::event::template::Known;
-use crate::ingest::{Catalog, Offer};
+use crate::ingest::{Catalog, Offer, Secret};
+
+/// Bytes of a secret that is not told to be longer.
+const SECRET_BYTES_ENOUGH: usize = 8;
 
 /// What an operator should look at, a sentence each; at most `max` of them, and then how many more there are.
 pub fn warnings(catalog: &Catalog, max: usize) -> Vec<String> {
@@ -16,7 +19,16 @@ pub fn warnings(catalog: &Catalog, max: usize) -> Vec<String> {
             )
         })
     });
-    let mut all: Vec<String> = offers.chain(campaigns).collect();
+    let networks = catalog.networks().iter().filter_map(|network| {
+        let shortest = network.access.secrets.iter().map(Secret::bytes).min()?;
+        (shortest < SECRET_BYTES_ENOUGH).then(|| {
+            let id = &network.rules.id;
+            format!(
+                "network \"{id}\" has a secret of {shortest} bytes: fewer than {SECRET_BYTES_ENOUGH} can be guessed"
+            )
+        })
+    });
+    let mut all: Vec<String> = offers.chain(campaigns).chain(networks).collect();
     let more = all.len().saturating_sub(max);
     if more > 0 {
         all.truncate(max);

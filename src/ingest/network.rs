@@ -88,6 +88,11 @@ impl Secret {
         Self(text.into())
     }
 
+    /// How long it is.
+    pub fn bytes(&self) -> usize {
+        self.reveal().len()
+    }
+
     /// The secret itself, to be compared or to be masked.
     pub(super) fn reveal(&self) -> &str {
         &self.0

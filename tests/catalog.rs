@@ -284,6 +284,9 @@ proptest! {
             Just("id = \"a\"\n"), Just("id = \"é{\"\n"), Just("url = \"https://a.example/?x={click_id}\"\n"),
             Just("url = \"https://{{\"\n"), Just("offers = [{ id = \"a\" }]\n"), Just("cost = { model = \"cpc\" }\n"),
             Just("window = \"99999999999999d\"\n"), Just("= \n"), Just("\u{feff}"), Just("# ünd\r\n"),
+            Just("[[network]]\n"), Just("[[campaign.pixel]]\n"), Just("profile = \"tune\"\n"),
+            Just("paths = [\"/a\", { path = \"/é\", when = { a = \"*\" } }]\n"), Just("status_map = { é = \"pending\" }\n"),
+            Just("answers = { ok = { body = \"é{é}{x}{\" } }\n"), Just("params = { payout = [] }\n"),
             Just("url = \"\"\"\nhttps://a.example/\\\n  {nope}\"\"\"\n"), Just("url = \"https://a\\u00e9/{nope}\"\n"),
         ], 0..12)
     ) {

@@ -387,6 +387,8 @@ secret = "hush" => 3:10: expected { env = "NAME" } => ^
 secret = [] => 3:10: a network has one secret, or two => ^^
 secret = { env = "NOT_THERE" } => 3:10: the environment variable NOT_THERE is not set => ^
 secret_params = [""] => 3:18: a name has 1 to 256 bytes => ^^
+secret_headers = ["X Pass"] => 3:19: must be a header's name like "X-Secret" => ^^^^^^^^
+signature = { secret = { env = "A" }, header = "S", time = "a time" } => must be a header's name => ^
 signature = { secret = { env = "A" }, param = "s" } => 3:13: missing field `time` => ^
 signature = { secret = { env = "A" }, time = "t" } => 3:13: a signature is in a param or in a header => ^
 signature = { secret = { env = "A" }, param = "s", header = "S", time = "t" } => in a param or in a header => ^

@@ -49,6 +49,7 @@ pub(super) fn network(
     for door in own_paths.filter(|_| access.secrets.is_empty()) {
         checks.wrong(door.span(), "a {secret} stands in it, and the network has none");
     }
+    bound(checks, &item.id, "match", item.matches.len());
     let rules = rules(checks, item, &profile);
     ingest::Network {
         rules: Arc::new(rules),

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 const NOBODY: &dyn Fn(&str) -> Option<String> = &|_| None;
 
 fn parse(text: &str) -> Result<Catalog, Problems> {
-    catalog::parse("c.toml", text, 7, &|name| (name == "REVBOOST").then(|| "hush".to_owned()))
+    catalog::parse("c.toml", text, 7, &|name| (name == "REVBOOST").then(|| "hush-hush".to_owned()))
 }
 
 fn wrong(text: &str) -> String {
@@ -284,6 +284,9 @@ proptest! {
             Just("id = \"a\"\n"), Just("id = \"é{\"\n"), Just("url = \"https://a.example/?x={click_id}\"\n"),
             Just("url = \"https://{{\"\n"), Just("offers = [{ id = \"a\" }]\n"), Just("cost = { model = \"cpc\" }\n"),
             Just("window = \"99999999999999d\"\n"), Just("= \n"), Just("\u{feff}"), Just("# ünd\r\n"),
+            Just("[[network]]\n"), Just("[[campaign.pixel]]\n"), Just("profile = \"tune\"\n"),
+            Just("paths = [\"/a\", { path = \"/é\", when = { a = \"*\" } }]\n"), Just("status_map = { é = \"pending\" }\n"),
+            Just("answers = { ok = { body = \"é{é}{x}{\" } }\n"), Just("params = { payout = [] }\n"),
             Just("url = \"\"\"\nhttps://a.example/\\\n  {nope}\"\"\"\n"), Just("url = \"https://a\\u00e9/{nope}\"\n"),
         ], 0..12)
     ) {

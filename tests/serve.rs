@@ -216,6 +216,8 @@ fn settings_and_links_are_shown_to_whoever_asks() {
         "https://trk.example/c/demo-lander?visitor_id={visitor_id}&cost={cost}",
         "https://trk.example/out/2   demo-offer-b",
         "<script src=\"https://trk.example/t.js\" data-campaign=\"demo-lander\" async></script>",
+        "https://trk.example/postback/demo-network?click_id={click_id}&payout={payout}",
+        "<img src=\"https://trk.example/pixel.gif?network=demo-network&amp;payout=OPTIONAL",
     ] {
         assert!(links.contains(line), "{line} in\n{links}");
     }

@@ -1,14 +1,28 @@
 //! `clicklog links`: what to paste where, for one campaign.
+//!
+//! Keeps: a secret is never shown; where one belongs stands `SECRET`.
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Failure, settings};
+use crate::apply::reading::Role;
 use crate::config;
 use crate::event::nearest::nearest;
-use crate::ingest::{Campaign, Catalog};
+use crate::ingest::{Campaign, Catalog, Door, DoorKind, Network, SignaturePlace};
+
+/// Where a path has its secret.
+const SECRET_SEGMENT: &str = "{secret}";
+/// What stands in a query as it is.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// What a network is asked to send, if its profile has a name for it.
+const ROLES: [Role; 4] = [Role::ClickId, Role::Payout, Role::TransactionId, Role::Status];
+/// What a pixel may carry. Left as it is, it counts as absent.
+const PIXEL_ROLES: [Role; 2] = [Role::Payout, Role::TransactionId];
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -54,11 +68,151 @@ fn write(out: &mut dyn Write, base: &str, catalog: &Catalog, campaign: &Campaign
     }
     writeln!(out, "\nscript, for a landing page that visitors reach without the click URL")?;
     writeln!(out, "  <script src=\"{base}/t.js\" data-campaign=\"{id}\" async></script>")?;
+    for network in networks(catalog, campaign) {
+        write_network(out, base, catalog, network)?;
+    }
     let offers = campaign.offers.iter().filter_map(|offer| catalog.offer(*offer));
     for warning in offers.filter_map(config::offer_warning) {
         writeln!(out, "\nwarning: {warning}")?;
     }
     Ok(())
+}
+
+/// The networks that the campaign's offers name, each once.
+fn networks<'a>(catalog: &'a Catalog, campaign: &Campaign) -> Vec<&'a Network> {
+    let mut found: Vec<&Network> = Vec::new();
+    for offer in campaign.offers.iter().filter_map(|offer| catalog.offer(*offer)) {
+        if let Some(network) = catalog.network(&offer.network)
+            && !found.iter().any(|other| other.rules.id == network.rules.id)
+        {
+            found.push(network);
+        }
+    }
+    found
+}
+
+fn write_network(
+    out: &mut dyn Write,
+    base: &str,
+    catalog: &Catalog,
+    network: &Network,
+) -> Result<(), Failure> {
+    let id = &network.rules.id;
+    writeln!(out, "\npostback URL, for the network {id} (in place of each {{…}} its own token)")?;
+    let (url, header) = postback(base, catalog, network);
+    writeln!(out, "  {url}")?;
+    if let Some(header) = header {
+        writeln!(out, "  with the header {header}")?;
+    }
+    if network.access.takes_pixels {
+        writeln!(
+            out,
+            "\npixels, for the page behind a conversion of {id}: image, frame or script; each finds"
+        )?;
+        writeln!(
+            out,
+            "the click by its cookie (in place of OPTIONAL the order's amount and number, if there are any)"
+        )?;
+        let query = pixel_query(network);
+        writeln!(
+            out,
+            "  <img src=\"{base}/pixel.gif?{query}\" width=\"1\" height=\"1\" alt=\"\">\n  \
+             <iframe src=\"{base}/pixel?{query}\" width=\"1\" height=\"1\" style=\"display:none\"></iframe>\n  \
+             <script src=\"{base}/pixel.js?{query}\" async></script>"
+        )?;
+    }
+    Ok(())
+}
+
+/// Where a network calls, and the header that it must send, if any.
+fn postback(base: &str, catalog: &Catalog, network: &Network) -> (String, Option<String>) {
+    let id = &network.rules.id;
+    // Every network may call at `/postback`, and is known there by its id; a path segment that nobody compares says nothing.
+    let has_secret = !network.access.secrets.is_empty();
+    let is_telling =
+        |door: &&Door| *door.path != *"/postback" && (has_secret || !door.path.contains(SECRET_SEGMENT));
+    let door = network.doors.iter().find(|door| door.kind == DoorKind::Postback).filter(is_telling);
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let path = match door {
+        None => format!("/postback/{id}"),
+        Some(door) => {
+            pairs.extend(conditions(network, door));
+            if is_shared(catalog, network, door) {
+                pairs.push(("network".to_owned(), id.to_string()));
+            }
+            door.path.replace(SECRET_SEGMENT, "SECRET")
+        }
+    };
+    let asked = network.rules.required.iter().filter(|role| !ROLES.contains(role));
+    for role in ROLES.iter().chain(asked).copied() {
+        if let Some(name) = network.rules.mapping.names(role).first() {
+            pairs.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+            pairs.push((name.to_string(), format!("{{{}}}", role.name())));
+        }
+    }
+    let header = shown_secret(network, &path, &mut pairs);
+    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={value}", encoded(name))).collect();
+    (format!("{base}{path}?{}", pairs.join("&")), header)
+}
+
+/// What the request must have for the door to be that one, and the network to be this.
+fn conditions(network: &Network, door: &Door) -> Vec<(String, String)> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let own = network.matches.iter().map(|(name, value)| (name, Some(value)));
+    let when = door.when.iter().map(|(name, value)| (name, value.as_ref()));
+    for (name, value) in own.chain(when) {
+        if !pairs.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            pairs.push((name.to_string(), value.map_or(format!("{{{name}}}"), |value| encoded(value))));
+        }
+    }
+    pairs
+}
+
+/// Whether another network has the same path, and nothing in this one's URL tells it apart.
+fn is_shared(catalog: &Catalog, network: &Network, door: &Door) -> bool {
+    let is_other = |other: &&Arc<Network>| other.rules.id != network.rules.id;
+    let mut others = catalog.networks().iter().filter(is_other);
+    network.matches.is_empty() && others.any(|other| other.doors.iter().any(|its| its.path == door.path))
+}
+
+/// Puts in where the secret and the signature go, and gives the header that one of them goes into.
+fn shown_secret(network: &Network, path: &str, pairs: &mut Vec<(String, String)>) -> Option<String> {
+    let access = &network.access;
+    let mut headers = Vec::new();
+    if !access.secrets.is_empty() && !path.split('/').any(|segment| segment == "SECRET") {
+        match (access.secret_params.first(), access.secret_headers.first()) {
+            (Some(param), _) => pairs.push((param.to_string(), "SECRET".to_owned())),
+            (None, Some(header)) => headers.push(format!("{header}: SECRET")),
+            (None, None) => {}
+        }
+    }
+    if let Some(signature) = &access.signature {
+        match &signature.place {
+            SignaturePlace::Param(name) => {
+                pairs.push((signature.time.to_string(), "UNIX_SECONDS".to_owned()));
+                pairs.push((name.to_string(), "SIGNATURE".to_owned()));
+            }
+            SignaturePlace::Header(name) => {
+                headers.push(format!("{}: UNIX_SECONDS", signature.time));
+                headers.push(format!("{name}: SIGNATURE"));
+            }
+        }
+    }
+    (!headers.is_empty()).then(|| headers.join(", "))
+}
+
+/// For an attribute of a page.
+fn pixel_query(network: &Network) -> String {
+    let mut query = format!("network={}", network.rules.id);
+    let names = PIXEL_ROLES.iter().filter_map(|role| network.rules.mapping.names(*role).first());
+    for name in names {
+        query.push_str(&format!("&amp;{}=OPTIONAL", encoded(name)));
+    }
+    query
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN).to_string()
 }
 
 /// The parameters that the campaign's source can fill.
@@ -69,4 +223,104 @@ fn query(catalog: &Catalog, campaign: &Campaign) -> String {
     let pairs: Vec<String> =
         picked.into_iter().flatten().chain(renamed).map(|name| format!("{name}={{{name}}}")).collect();
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is printed for a campaign whose offers name a network each.
+    fn links(networks: &[(&str, &str)]) -> String {
+        let mut text = "[[campaign]]\nid = \"c\"\noffers = [".to_owned();
+        text.extend(networks.iter().map(|(id, _)| format!("{{ id = \"{id}\" }}, ")));
+        text.push_str("]\n");
+        for (id, lines) in networks {
+            text.push_str(&format!("[[network]]\nid = \"{id}\"\n{lines}\n"));
+            text.push_str(&format!(
+                "[[offer]]\nid = \"{id}\"\nnetwork = \"{id}\"\nurl = \"https://o.example/{{click_id}}\"\n"
+            ));
+        }
+        let catalog = config::catalog::parse("c.toml", &text, 1, &|_| Some("hush-hush".to_owned()));
+        let catalog = catalog.unwrap_or_else(|problems| panic!("{problems}"));
+        let mut out = Vec::new();
+        write(&mut out, "https://t.example", &catalog, catalog.campaign("c").unwrap()).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(!out.contains("hush-hush"), "{out}");
+        out
+    }
+
+    #[test]
+    fn each_network_is_given_the_url_that_its_platform_calls() {
+        let secret = "secret = { env = \"S\" }";
+        let of = |profile: &str, more: &str| format!("profile = \"{profile}\"\n{more}");
+        let tail = "payout={payout}&transaction_id={transaction_id}&status={status}";
+        for (lines, url) in [
+            (String::new(), format!("/postback/n?click_id={{click_id}}&{tail}")),
+            (secret.to_owned(), format!("/postback/n?click_id={{click_id}}&{tail}&secret=SECRET")),
+            (
+                "required = [\"event\", \"payout\"]\nparams = { event = [\"a b\"] }".to_owned(),
+                format!("/postback/n?click_id={{click_id}}&{tail}&a%20b={{event}}"),
+            ),
+            (of("affise", ""), "/postback/n?clickid={click_id}&sum={payout}&action_id=".to_owned()),
+            (of("keitaro", secret), "/SECRET/postback?subid={click_id}&payout={payout}&tid=".to_owned()),
+            (of("keitaro", ""), "/postback/n?subid={click_id}&payout={payout}&tid=".to_owned()),
+            (
+                of("tune", secret),
+                "/aff_lsr?transaction_id={click_id}&amount={payout}&status={status}&security_token=SECRET\n"
+                    .to_owned(),
+            ),
+            (
+                of("everflow", "match = { nid = \"1&2\" }"),
+                "/?nid=1%262&transaction_id={click_id}&amount={payout}&order_id={transaction_id}\n"
+                    .to_owned(),
+            ),
+            (of("cake", ""), "/p.ashx?f=pb&r={click_id}&p={payout}&t={transaction_id}\n".to_owned()),
+            (
+                of("binom", ""),
+                "/click.php?cnv_id={click_id}&payout={payout}&cnv_status={status}\n".to_owned(),
+            ),
+            (of("cpvlab", "paths = [\"/own\"]"), "/own?subid={click_id}&revenue={payout}\n".to_owned()),
+            (
+                format!("{secret}\nsecret_params = []"),
+                format!("{tail}\n  with the header X-Secret: SECRET\n"),
+            ),
+            (
+                "signature = { secret = { env = \"S\" }, param = \"sig\", time = \"ts\" }".to_owned(),
+                format!("{tail}&ts=UNIX_SECONDS&sig=SIGNATURE\n"),
+            ),
+            (
+                "signature = { secret = { env = \"S\" }, header = \"X-Sig\", time = \"X-Time\" }".to_owned(),
+                format!("{tail}\n  with the header X-Time: UNIX_SECONDS, X-Sig: SIGNATURE\n"),
+            ),
+        ] {
+            let shown = links(&[("n", &lines)]);
+            assert!(shown.contains(&url), "{lines}\n{url}\n{shown}");
+        }
+    }
+
+    #[test]
+    fn networks_on_one_path_are_told_apart_and_each_stands_there_once() {
+        let tune = "profile = \"tune\"";
+        let shown = links(&[("a", tune), ("b", tune), ("c", &format!("{tune}\nmatch = {{ adv = \"7\" }}"))]);
+        for url in
+            ["/aff_lsr?network=a&transaction_id=", "/aff_lsr?network=b&", "/aff_lsr?adv=7&transaction_id="]
+        {
+            assert_eq!(shown.matches(url).count(), 1, "{url}\n{shown}");
+        }
+    }
+
+    #[test]
+    fn pixels_are_shown_for_networks_that_take_them() {
+        let shown = links(&[("n", "params = { transaction_id = [\"txid\"], payout = [\"\\\"p\"] }")]);
+        let query = "network=n&amp;%22p=OPTIONAL&amp;txid=OPTIONAL\"";
+        for start in [
+            format!("<img src=\"https://t.example/pixel.gif?{query} width=\"1\""),
+            format!("<iframe src=\"https://t.example/pixel?{query} width=\"1\""),
+            format!("<script src=\"https://t.example/pixel.js?{query} async></script>"),
+        ] {
+            assert!(shown.contains(&start), "{start}\n{shown}");
+        }
+        let shown = links(&[("n", "secret = { env = \"S\" }")]);
+        assert!(shown.contains("secret=SECRET") && !shown.contains("pixel"), "{shown}");
+    }
 }

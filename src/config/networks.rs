@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use super::checks::Checks;
 use super::file;
-use super::profiles::{self, Profile, SECRET_SEGMENT, bound, name};
+use super::profiles::{self, Profile, SECRET_SEGMENT, bound, header, name};
 use super::secret::{Environment, SecretRef};
 use super::value::Value;
 use crate::apply::reading::Role;
@@ -49,6 +49,7 @@ pub(super) fn network(
     for door in own_paths.filter(|_| access.secrets.is_empty()) {
         checks.wrong(door.span(), "a {secret} stands in it, and the network has none");
     }
+    bound(checks, &item.id, "match", item.matches.len());
     let rules = rules(checks, item, &profile);
     ingest::Network {
         rules: Arc::new(rules),
@@ -163,17 +164,17 @@ fn signature(
     given: &Spanned<file::Signature>,
     environment: Environment<'_>,
 ) -> Option<Signature> {
-    let file::Signature { secret, param, header, time, tolerance } = given.get_ref();
+    let file::Signature { secret, param, header: in_header, time, tolerance } = given.get_ref();
     let keys = secrets(checks, secret, environment);
-    let place = match (param, header) {
+    let place = match (param, in_header) {
         (Some(param), None) => name(checks, param).map(SignaturePlace::Param),
-        (None, Some(header)) => name(checks, header).map(SignaturePlace::Header),
+        (None, Some(place)) => header(checks, place).map(SignaturePlace::Header),
         _ => {
             checks.wrong(given.span(), "a signature is in a param or in a header: name one of them");
             None
         }
     };
-    let time = name(checks, time);
+    let time = if in_header.is_some() { header(checks, time) } else { name(checks, time) };
     let tolerance = match tolerance {
         Some(text) => checks.duration(text, TOLERANCE_MAX, "1d"),
         None => Some(TOLERANCE_DEFAULT),

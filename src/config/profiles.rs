@@ -132,12 +132,12 @@ impl Profile {
         bound(checks, &item.id, "paths", doors.len());
         doors.append(&mut self.doors);
         self.doors = doors;
-        for (given, kept) in
-            [(&item.secret_params, &mut self.secret_params), (&item.secret_headers, &mut self.secret_headers)]
-        {
-            if let Some(given) = given {
-                *kept = names(checks, given);
-            }
+        if let Some(given) = &item.secret_params {
+            self.secret_params = names(checks, given);
+        }
+        if let Some(given) = &item.secret_headers {
+            bound(checks, &item.id, "secret_headers", given.len());
+            self.secret_headers = given.iter().filter_map(|given| header(checks, given)).collect();
         }
         self.mode = item.dedupe.mode.unwrap_or(self.mode);
         self.scope = item.dedupe.scope.unwrap_or(self.scope);
@@ -262,7 +262,7 @@ pub(super) fn bound(checks: &mut Checks<'_>, id: &Text, key: &str, len: usize) {
     }
 }
 
-/// Names of parameters or headers.
+/// Names of parameters.
 fn names(checks: &mut Checks<'_>, given: &[Text]) -> Vec<Box<str>> {
     if let Some(over) = given.get(LIST_MAX) {
         checks.wrong(over.span(), format!("there are at most {LIST_MAX} names"));
@@ -270,7 +270,7 @@ fn names(checks: &mut Checks<'_>, given: &[Text]) -> Vec<Box<str>> {
     given.iter().filter_map(|given| name(checks, given)).collect()
 }
 
-/// A name of a parameter or header.
+/// A name of a parameter.
 pub(super) fn name(checks: &mut Checks<'_>, given: &Text) -> Option<Box<str>> {
     let text = given.get_ref();
     let is_name = (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
@@ -278,6 +278,17 @@ pub(super) fn name(checks: &mut Checks<'_>, given: &Text) -> Option<Box<str>> {
         checks.wrong(given.span(), format!("a name has 1 to {NAME_BYTES_MAX} bytes that can be seen"));
     }
     is_name.then(|| text.as_str().into())
+}
+
+/// A name of a header.
+pub(super) fn header(checks: &mut Checks<'_>, given: &Text) -> Option<Box<str>> {
+    let text = given.get_ref();
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_header = (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_token);
+    if !is_header {
+        checks.wrong(given.span(), "must be a header's name like \"X-Secret\"");
+    }
+    is_header.then(|| text.as_str().into())
 }
 
 fn door(checks: &mut Checks<'_>, given: &Spanned<file::Door>) -> Option<Door> {

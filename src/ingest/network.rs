@@ -106,7 +106,7 @@ impl Secret {
 
     /// How long it is.
     pub fn bytes(&self) -> usize {
-        self.0.len()
+        self.reveal().len()
     }
 
     /// The secret itself, to be compared or to be masked.

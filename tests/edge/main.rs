@@ -1,7 +1,9 @@
 //! The daemon from outside: a whole one in this process, on real sockets and files, with a clock that a test moves.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod access;
 mod admin;
+mod bare;
 mod books;
 mod clicks;
 mod client;
@@ -9,6 +11,8 @@ mod client;
 mod geo;
 mod labels;
 mod limits;
+mod pixels;
+mod postbacks;
 mod reload;
 mod server;
 mod slow;

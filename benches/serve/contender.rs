@@ -116,18 +116,20 @@ impl Contender {
         plan
     }
 
+    /// Clicks, which are answered with redirects.
     pub(crate) fn run(&self, plan: &Plan) -> Cost {
+        self.run_for(plan, 3)
+    }
+
+    /// Requests that are all answered with this class of statuses.
+    pub(crate) fn run_for(&self, plan: &Plan, class: u16) -> Cost {
         let before = self.cpu_ns();
         let report = clicklog::load::run(plan, &Clock::System, &Shutdown::default()).unwrap();
         // The warm-up costs the server too, and is not in the report's count: it is as long a part of the time.
         let cpu_ns = self.cpu_ns() - before;
         let counted = report.elapsed.as_secs_f64() / (report.elapsed + plan.warm_up).as_secs_f64();
         let cpu_us = cpu_ns * counted / 1e3 / report.sent.max(1) as f64;
-        assert_eq!(
-            report.class(3),
-            report.sent,
-            "not every request was answered with a redirect: {report:?}"
-        );
+        assert_eq!(report.class(class), report.sent, "not all were answered with {class}xx: {report:?}");
         Cost { report, cpu_us }
     }
 

@@ -6,7 +6,8 @@
 //! Units: requests per second, µs. Machine: say it beside any figure taken from here.
 //! Data lies under `target/bench-data`, on the disk that the checkout is on.
 //!
-//! `cargo bench --bench serve [-- SECTION...]`, sections: keepalive close steady listeners memory catalog labels.
+//! `cargo bench --bench serve [-- SECTION...]`, sections: keepalive close steady listeners postbacks
+//! memory catalog labels.
 #![expect(clippy::print_stdout, reason = "a bench prints, people judge")]
 #![expect(clippy::unwrap_used, reason = "a bench that fails ends")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
@@ -17,6 +18,7 @@ mod contender;
 mod labels;
 mod listeners;
 mod memory;
+mod postbacks;
 mod steady;
 mod throughput;
 
@@ -25,11 +27,12 @@ fn main() {
     if words.first().is_some_and(|word| word == bare::COMMAND) {
         return bare::run(&words[1..]);
     }
-    let sections: [(&str, fn()); 7] = [
+    let sections: [(&str, fn()); 8] = [
         ("keepalive", throughput::keepalive),
         ("close", throughput::close),
         ("steady", steady::run),
         ("listeners", listeners::run),
+        ("postbacks", postbacks::run),
         ("memory", memory::run),
         ("catalog", catalog::run),
         ("labels", labels::run),

@@ -114,6 +114,24 @@ impl Place {
             | self.ordinal as u64
     }
 
+    /// What `packed` gave, with the second that it leaves out; nothing for a number that it does not give.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "each field is masked to its width, or is as wide as its type"
+    )]
+    pub const fn from_packed(packed: u64, seconds: u32) -> Option<Self> {
+        if packed >> (NODE_BITS + LANE_BITS + SEGMENT_BITS + ORDINAL_BITS) != 1 << 1 {
+            return None;
+        }
+        Some(Self {
+            node: (packed >> (LANE_BITS + SEGMENT_BITS + ORDINAL_BITS)) as u16 & Self::NODE_MAX,
+            lane: (packed >> (SEGMENT_BITS + ORDINAL_BITS)) as u8 & Self::LANE_MAX,
+            segment: (packed >> ORDINAL_BITS) as u32 & Self::SEGMENT_MAX,
+            ordinal: packed as u32 & Self::ORDINAL_MAX,
+            seconds,
+        })
+    }
+
     fn to_bits(self, version: u8) -> u128 {
         u128::from(version) << VERSION_SHIFT
             | u128::from(self.node) << NODE_SHIFT
@@ -169,6 +187,20 @@ const fn to_big_endian(bits: u128) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_packed_place_is_unpacked_and_nothing_else_is_one() {
+        for place in [
+            Place::new(0, 0, 0, 0, 9).unwrap(),
+            Place::new(1, 2, 3, 4, 9).unwrap(),
+            Place::new(Place::NODE_MAX, Place::LANE_MAX, Place::SEGMENT_MAX, Place::ORDINAL_MAX, 9).unwrap(),
+        ] {
+            assert_eq!(Place::from_packed(place.packed(), 9), Some(place));
+        }
+        for number in [0, 1, u64::MAX, 1 << 62, 3 << 62] {
+            assert_eq!(Place::from_packed(number, 9), None, "{number:x}");
+        }
+    }
 
     #[test]
     fn a_number_above_its_bits_is_refused_by_name() {

@@ -5,4 +5,5 @@
 //! Not here: the command line and how results are shown (`cli`), who may ask over HTTP (`admin`).
 
 pub mod held;
+pub mod import;
 pub mod lookup;

@@ -287,7 +287,7 @@ mod tests {
                     assert_eq!((answered.status, &*answered.body), (status, body), "{answer}");
                 }
                 (Err(failure), Err(part)) => {
-                    assert!(failure.text.contains(part), "{answer}: {}", failure.text)
+                    assert!(failure.text.contains(part), "{answer}: {}", failure.text);
                 }
                 (answered, _) => panic!("{answer}: {answered:?}"),
             }

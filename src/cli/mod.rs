@@ -7,6 +7,7 @@ mod check_config;
 mod client;
 mod config;
 mod held;
+mod import;
 mod inspect;
 mod links;
 mod load;
@@ -44,6 +45,9 @@ enum Command {
     Links(links::Arguments),
     /// Show the whole life of one click: record, postbacks, decisions, deliveries; exit 1 if nothing is known of it
     Lookup(lookup::Arguments),
+    /// Bring over what another tracker knows
+    #[command(subcommand)]
+    Import(import::Command),
     /// Payouts that wait for a person
     #[command(subcommand)]
     Held(held::Command),
@@ -108,6 +112,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Config(command) => config::run(&command, &mut out),
         Command::Links(arguments) => links::run(&arguments, &mut out),
         Command::Lookup(arguments) => lookup::run(&arguments, &mut out),
+        Command::Import(command) => import::run(&command, &mut out),
         Command::Held(command) => held::run(&command, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),

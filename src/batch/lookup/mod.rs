@@ -201,9 +201,7 @@ impl<'a> Search<'a> {
             }
             by_transaction |= said.transaction_id == text;
             by_name |= said.click_id == text;
-            places.extend(
-                decision.click_time.and_then(|time| Place::from_packed(decision.click, time.seconds())),
-            );
+            places.extend(Place::from_packed(decision.click));
             found.push((position, DecisionRow::of(position, decision), said.click_id.to_owned()));
         })?;
         self.found_as = match (by_transaction, by_name) {
@@ -371,7 +369,7 @@ impl<'a> Search<'a> {
                 (place, click.parent, click.time, ClickRow::of(click, place, id_of))
             })?;
         let (read, parent, time, mut row) = match found {
-            Lookup::Found(Some(found)) if found.0 == place => found,
+            Lookup::Found(Some(found)) if is_same(found.0, place) => found,
             // Another click stands there: the store is older than the id.
             Lookup::Found(Some(_)) | Lookup::Absent => return Ok(Lookup::Absent),
             Lookup::Found(None) | Lookup::Unavailable => return Ok(Lookup::Unavailable),
@@ -382,7 +380,7 @@ impl<'a> Search<'a> {
         if !row.foreign_id.is_empty() {
             self.names.insert(row.foreign_id.clone());
         }
-        if let Some(parent) = Place::from_packed(parent, 0) {
+        if let Some(parent) = Place::from_packed(parent) {
             let at = (parent.lane(), parent.segment(), parent.ordinal());
             let first = self.read_click(at, |place, click, id_of| {
                 (place, click.time, ClickRow::of(click, place, id_of))
@@ -471,6 +469,11 @@ fn event<'a>(record: &Record<'a>) -> Option<Event<'a>> {
 fn place_of(node: u16, lane: u8, position: Position, record: &Record<'_>) -> Option<Place> {
     let time = time_of(record.kind, record.schema, record.payload).ok()?;
     Place::new(node, lane, position.segment(), record.ordinal, time.seconds()).ok()
+}
+
+/// Whether a record is the one that was meant; a reference from another record does not say its second.
+fn is_same(read: Place, meant: Place) -> bool {
+    read == meant || (meant.seconds() == 0 && read.packed() == meant.packed())
 }
 
 /// Whether two texts name one click: ours are the same in any case and with look-alikes.

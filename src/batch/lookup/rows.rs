@@ -240,7 +240,7 @@ impl Amount {
 impl ClickRow {
     /// `id_of` makes the id of another click.
     pub(super) fn of(click: &Click<'_>, place: Place, id_of: impl Fn(Place) -> String) -> Self {
-        let parent = Place::from_packed(click.parent, 0);
+        let parent = Place::from_packed(click.parent);
         Self {
             click_id: id_of(place),
             kind: kind_name(click.kind),

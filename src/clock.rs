@@ -5,6 +5,7 @@
 //! Not here: ordering. A clock never orders or fences records; positions do.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -89,6 +90,111 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// A text that is no moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimestampError {
+    /// Something else than digits in their places.
+    #[error("not a date and a time, as 2026-11-20T07:00:00Z")]
+    Form,
+    /// Digits in their places that no calendar or clock shows.
+    #[error("there is no such date or time")]
+    Range,
+    /// It does not say how far it is from UTC.
+    #[error("it has no offset from UTC: add Z or +00:00")]
+    NoOffset,
+}
+
+/// RFC 3339, with `T`, `t` or a blank between date and time. Digits after the sixth decimal place are cut off.
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        Self::parse(text, None)
+    }
+}
+
+impl Timestamp {
+    /// As `FromStr`, but a text without an offset, a date alone too, is taken as `offset` seconds ahead of UTC.
+    ///
+    /// # Errors
+    /// It is no moment.
+    pub fn parse(text: &str, offset: Option<i32>) -> Result<Self, TimestampError> {
+        let mut rest = text.as_bytes();
+        let date = [number(&mut rest, 4)?, mark(&mut rest, b"-", 2)?, mark(&mut rest, b"-", 2)?];
+        let (mut time, mut micros, mut said) = ([0; 3], 0, None);
+        if !rest.is_empty() {
+            time = [mark(&mut rest, b"Tt ", 2)?, mark(&mut rest, b":", 2)?, mark(&mut rest, b":", 2)?];
+            micros = fraction(&mut rest)?;
+            said = offset_of(rest)?;
+        }
+        let offset = said.or(offset.map(i64::from)).ok_or(TimestampError::NoOffset)?;
+        let [year, month, day] = date;
+        let days = days_of(year, month, day);
+        // A leap second is the first one of the next minute.
+        if civil(days) != (year, month, day) || time[0] > 23 || time[1] > 59 || time[2] > 60 {
+            return Err(TimestampError::Range);
+        }
+        let seconds = days * 86_400 + time[0] * 3600 + time[1] * 60 + time[2] - offset;
+        Ok(Self(seconds * MICROS + micros))
+    }
+}
+
+/// Takes a number of exactly so many digits.
+fn number(rest: &mut &[u8], digits: usize) -> Result<i64, TimestampError> {
+    let (taken, after) = rest.split_at_checked(digits).ok_or(TimestampError::Form)?;
+    if !taken.iter().all(u8::is_ascii_digit) {
+        return Err(TimestampError::Form);
+    }
+    *rest = after;
+    Ok(taken.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
+}
+
+/// Takes one of these characters, and a number behind it.
+fn mark(rest: &mut &[u8], marks: &[u8], digits: usize) -> Result<i64, TimestampError> {
+    match rest.split_first() {
+        Some((first, after)) if marks.contains(first) => *rest = after,
+        _ => return Err(TimestampError::Form),
+    }
+    number(rest, digits)
+}
+
+/// Takes decimal places, if there are any, as millionths.
+fn fraction(rest: &mut &[u8]) -> Result<i64, TimestampError> {
+    let Some((b'.' | b',', after)) = rest.split_first() else { return Ok(0) };
+    let digits = after.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (taken, after) = after.split_at(digits);
+    *rest = after;
+    let places = taken.iter().map(|digit| i64::from(digit - b'0')).chain([0; 6]).take(6);
+    if digits == 0 { Err(TimestampError::Form) } else { Ok(places.fold(0, |sum, place| sum * 10 + place)) }
+}
+
+/// How many seconds ahead of UTC that is; nothing if it does not say.
+fn offset_of(mut rest: &[u8]) -> Result<Option<i64>, TimestampError> {
+    let sign = match rest {
+        [] => return Ok(None),
+        [b'Z' | b'z'] => return Ok(Some(0)),
+        [b'+', ..] => 1,
+        [b'-', ..] => -1,
+        _ => return Err(TimestampError::Form),
+    };
+    let (hours, minutes) = (mark(&mut rest, b"+-", 2)?, mark(&mut rest, b":", 2)?);
+    match (rest, hours, minutes) {
+        ([], 0..24, 0..60) => Ok(Some(sign * (hours * 3600 + minutes * 60))),
+        ([], ..) => Err(TimestampError::Range),
+        _ => Err(TimestampError::Form),
+    }
+}
+
+/// The day of a date, counted from the epoch: `civil` the other way round. Any numbers give some day.
+fn days_of(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let month_index = (month + 9) % 12;
+    let day_of_year = (153 * month_index + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 /// Where the time comes from. Cheap to clone; clones tell the same time.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
@@ -170,6 +276,54 @@ mod tests {
         ];
         for (micros, text) in cases {
             assert_eq!(Timestamp::from_micros(micros).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_moment_is_read_in_each_form_it_is_written_in() {
+        let cases = [
+            ("1970-01-01T00:00:00Z", Ok(0)),
+            ("2000-02-29 00:00:00.000001z", Ok(951_782_400_000_001)),
+            ("2026-11-20t07:00:00.5Z", Ok(1_795_158_000_500_000)),
+            ("2026-11-20T09:00:00.5000009+02:00", Ok(1_795_158_000_500_000)),
+            ("2026-11-20T01:30:00.5-05:30", Ok(1_795_158_000_500_000)),
+            ("1969-12-31T23:59:59.999999Z", Ok(-1)),
+            ("2016-12-31T23:59:60Z", Ok(1_483_228_800_000_000)),
+            ("2026-11-20T07:00:00", Err(TimestampError::NoOffset)),
+            ("2026-11-20", Err(TimestampError::NoOffset)),
+            ("2026-02-29T00:00:00Z", Err(TimestampError::Range)),
+            ("2026-13-01T00:00:00Z", Err(TimestampError::Range)),
+            ("2026-00-01T00:00:00Z", Err(TimestampError::Range)),
+            ("2026-01-00T00:00:00Z", Err(TimestampError::Range)),
+            ("2026-01-01T24:00:00Z", Err(TimestampError::Range)),
+            ("2026-01-01T00:00:00+24:00", Err(TimestampError::Range)),
+            ("2026-01-01T00:00:00+0200", Err(TimestampError::Form)),
+            ("2026-01-01T00:00:00.Z", Err(TimestampError::Form)),
+            ("2026-1-1T00:00:00Z", Err(TimestampError::Form)),
+            ("2026-01-01T00:00Z", Err(TimestampError::Form)),
+            ("+026-01-01T00:00:00Z", Err(TimestampError::Form)),
+            ("", Err(TimestampError::Form)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text.parse().map(Timestamp::micros), expected, "{text}");
+        }
+        for (text, hour) in [("2026-11-20 09:00:00", 7), ("2026-11-20", -2), ("2026-11-20T07:00:00Z", 7)] {
+            let expected = 1_795_132_800 + hour * 3600;
+            assert_eq!(
+                Timestamp::parse(text, Some(7200)).map(|at| at.micros()),
+                Ok(expected * MICROS),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        // Every 11th day and some odd time in it, from the year 0 to 9999.
+        for day in (-719_528..2_932_897).step_by(11) {
+            let moment =
+                Timestamp::from_micros(day * 86_400 * MICROS + (day * 7_919).rem_euclid(86_400) * MICROS + 7);
+            assert_eq!(moment.to_string().parse(), Ok(moment), "day {day}");
         }
     }
 

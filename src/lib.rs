@@ -23,6 +23,9 @@ pub mod ingest;
 pub mod load;
 
 #[cfg(feature = "daemon")]
+pub mod batch;
+
+#[cfg(feature = "daemon")]
 pub mod admin;
 
 #[cfg(feature = "daemon")]

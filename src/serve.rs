@@ -25,6 +25,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 pub use signals::{Ended, run};
+pub use token::FILE as TOKEN_FILE;
 
 use crate::admin::{self, Admin};
 use crate::apply;

@@ -5,6 +5,7 @@
 //! a page of a stranger, in an operator's browser, cannot; all of it runs on one thread that no visitor waits for.
 //! Knows nothing about: clicks, settings.
 
+mod api;
 mod guard;
 mod route;
 
@@ -21,9 +22,11 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
+pub use api::{ApiError, ApiResult, CHUNK_BYTES_MAX, PostbackTest, Replay};
 pub use guard::Token;
 
 use crate::metrics::Page;
+use crate::store::Position;
 use route::Door;
 
 /// Connections at a time; further ones wait to be accepted.
@@ -81,6 +84,31 @@ pub trait Operations: Send + Sync + 'static {
     fn roll(&self) -> String;
     /// Says from now on that requests should go elsewhere, and goes on taking them. What was done.
     fn drain(&self) -> String;
+    /// The last requests of a network, newest first, as JSON; those that named none under the empty name.
+    ///
+    /// # Errors
+    /// There is no such network.
+    fn postbacks(&self, network: &str) -> ApiResult;
+    /// Lets a held payout count, or throws it away.
+    ///
+    /// # Errors
+    /// It is not held.
+    fn settle(&self, held: Position, is_release: bool) -> ApiResult;
+    /// Stores a chunk of clicks of another tracker: `query` says which chunk, `rows` are JSON, one a line.
+    ///
+    /// # Errors
+    /// It is no chunk, or there is no room.
+    fn import_clicks(&self, query: &str, rows: &[u8]) -> ApiResult;
+    /// Takes a made-up postback through everything, and explains each step.
+    ///
+    /// # Errors
+    /// There is no such network.
+    fn test_postback(&self, test: &PostbackTest) -> ApiResult;
+    /// Decides once more on postbacks that are in the journal.
+    ///
+    /// # Errors
+    /// There is no such network.
+    fn replay(&self, replay: &Replay) -> ApiResult;
 }
 
 /// An open door. Dropped, it closes by itself and nobody waits for it.

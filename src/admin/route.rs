@@ -8,6 +8,14 @@
 //! | `POST /-/reload` | loads catalog and lists again; 400 and why if nothing has changed |
 //! | `POST /-/roll` | ends the segments that are written to |
 //! | `POST /-/drain` | not ready from now on, while requests are still taken |
+//! | `GET /api/postbacks?network=N` | the last requests of a network |
+//! | `POST /api/held/release`, `/api/held/drop` | lets a held payout count, or throws it away |
+//! | `POST /api/import/clicks` | stores a chunk of clicks of another tracker |
+//! | `POST /api/postback/test` | takes a made-up postback through everything |
+//! | `POST /api/replay` | decides once more on postbacks that are in the journal |
+//!
+//! What `/api/` answers is JSON, `{"error": "..."}` where it is refused. Reading it needs no token where only this machine can
+//! ask; elsewhere it does, because requests of networks are about people.
 //!
 //! Keeps: each request ends in exactly one `Verdict`, which is counted; nothing is cached or framed by anybody.
 
@@ -20,6 +28,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use super::api::{self, ApiResult, Body};
 use super::guard::is_ours;
 use super::{Check, Health, Operations, Options};
 use crate::metrics::{self, Counter, Page};
@@ -37,15 +46,18 @@ pub(super) enum Verdict {
     NotFound,
     /// Not a method of this path: 405.
     Method,
+    /// The body is too long, too slow or broken off: 413, 408, 400.
+    Body,
 }
 
 impl Verdict {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Answered, "answered"),
         (Self::Unauthorised, "unauthorised"),
         (Self::Misdirected, "misdirected"),
         (Self::NotFound, "not_found"),
         (Self::Method, "method"),
+        (Self::Body, "body"),
     ];
 }
 
@@ -64,6 +76,12 @@ enum Route {
     Reload,
     Roll,
     Drain,
+    Postbacks,
+    Release,
+    Drop,
+    Import,
+    Test,
+    Replay,
 }
 
 impl Route {
@@ -75,12 +93,36 @@ impl Route {
             "/-/reload" => Self::Reload,
             "/-/roll" => Self::Roll,
             "/-/drain" => Self::Drain,
+            "/api/postbacks" => Self::Postbacks,
+            "/api/held/release" => Self::Release,
+            "/api/held/drop" => Self::Drop,
+            "/api/import/clicks" => Self::Import,
+            "/api/postback/test" => Self::Test,
+            "/api/replay" => Self::Replay,
             _ => return None,
         })
     }
 
     fn changes_something(self) -> bool {
-        matches!(self, Self::Reload | Self::Roll | Self::Drain)
+        match self {
+            Self::Metrics | Self::Health | Self::Ready | Self::Postbacks => false,
+            Self::Reload | Self::Roll | Self::Drain => true,
+            Self::Release | Self::Drop | Self::Import | Self::Test | Self::Replay => true,
+        }
+    }
+
+    /// Whether what it tells is about people.
+    fn is_private(self) -> bool {
+        matches!(self, Self::Postbacks)
+    }
+
+    /// How long a body it takes; what is sent to the others is not read.
+    fn body_bytes_max(self) -> usize {
+        match self {
+            Self::Import => api::CHUNK_BYTES_MAX,
+            Self::Release | Self::Drop | Self::Test | Self::Replay => api::BODY_BYTES_MAX,
+            _ => 0,
+        }
     }
 }
 
@@ -92,20 +134,31 @@ impl Door {
     pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (verdict, mut response) = match self.admit(&request) {
             Err((verdict, status)) => (verdict, refusal(verdict, status, request.uri().path())),
-            Ok(route) => {
-                let is_verbose = request.uri().query().is_some_and(|query| query.contains("verbose"));
-                let door = Arc::clone(&self);
-                // It may take a lock, read a file, compile a catalog.
-                let done = tokio::task::spawn_blocking(move || door.perform(route, is_verbose)).await;
-                let failed = |_| text(StatusCode::INTERNAL_SERVER_ERROR, "it panicked\n".to_owned());
-                (Verdict::Answered, done.unwrap_or_else(failed))
-            }
+            Ok(route) => self.take(route, request).await,
         };
         self.counts[verdict as usize].increment();
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
+    }
+
+    async fn take(
+        self: &Arc<Self>,
+        route: Route,
+        request: Request<Incoming>,
+    ) -> (Verdict, Response<Full<Bytes>>) {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let path = request.uri().path().to_owned();
+        let body = match api::body(request.into_body(), route.body_bytes_max()).await {
+            Body::Whole(body) => body,
+            Body::Refused(status) => return (Verdict::Body, refusal(Verdict::Body, status, &path)),
+        };
+        let door = Arc::clone(self);
+        // It may take a lock, read a file, compile a catalog.
+        let done = tokio::task::spawn_blocking(move || door.perform(route, &query, &body)).await;
+        let failed = |_| text(StatusCode::INTERNAL_SERVER_ERROR, "it panicked\n".to_owned());
+        (Verdict::Answered, done.unwrap_or_else(failed))
     }
 
     fn admit(&self, request: &Request<Incoming>) -> Result<Route, (Verdict, StatusCode)> {
@@ -121,23 +174,32 @@ impl Door {
         if !fits {
             return Err((Verdict::Method, StatusCode::METHOD_NOT_ALLOWED));
         }
-        if route.changes_something() && !self.options.token.is_shown(request.headers()) {
+        let is_open = !route.is_private() || self.options.address.ip().is_loopback();
+        let needs_token = route.changes_something() || !is_open;
+        if needs_token && !self.options.token.is_shown(request.headers()) {
             return Err((Verdict::Unauthorised, StatusCode::UNAUTHORIZED));
         }
         Ok(route)
     }
 
-    fn perform(&self, route: Route, is_verbose: bool) -> Response<Full<Bytes>> {
+    fn perform(&self, route: Route, query: &str, body: &[u8]) -> Response<Full<Bytes>> {
+        let does = &*self.operations;
         match route {
             Route::Metrics => self.metrics(),
             Route::Health => text(StatusCode::OK, "ok\n".to_owned()),
-            Route::Ready => ready(&self.operations.checks(), is_verbose),
-            Route::Reload => match self.operations.reload() {
+            Route::Ready => ready(&does.checks(), query.contains("verbose")),
+            Route::Reload => match does.reload() {
                 Ok(done) => text(StatusCode::OK, done + "\n"),
                 Err(why) => text(StatusCode::BAD_REQUEST, why + "\n"),
             },
-            Route::Roll => text(StatusCode::OK, self.operations.roll() + "\n"),
-            Route::Drain => text(StatusCode::OK, self.operations.drain() + "\n"),
+            Route::Roll => text(StatusCode::OK, does.roll() + "\n"),
+            Route::Drain => text(StatusCode::OK, does.drain() + "\n"),
+            Route::Postbacks => json(does.postbacks(&api::network(query))),
+            Route::Release => json(api::held(body).and_then(|held| does.settle(held, true))),
+            Route::Drop => json(api::held(body).and_then(|held| does.settle(held, false))),
+            Route::Import => json(does.import_clicks(query, body)),
+            Route::Test => json(api::parse(body).and_then(|test| does.test_postback(&test))),
+            Route::Replay => json(api::parse(body).and_then(|replay| does.replay(&replay))),
         }
     }
 
@@ -184,6 +246,16 @@ fn refusal(verdict: Verdict, status: StatusCode, path: &str) -> Response<Full<By
         }
         _ => {}
     }
+    response
+}
+
+fn json(done: ApiResult) -> Response<Full<Bytes>> {
+    let (status, body) = match done {
+        Ok(body) => (StatusCode::OK, body),
+        Err(error) => (error.status(), error.to_json()),
+    };
+    let mut response = text(status, body + "\n");
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

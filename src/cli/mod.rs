@@ -4,10 +4,15 @@
 //! Exit codes: 0 done, 1 failed, 2 usage (clap's own), 78 bad configuration.
 
 mod check_config;
+mod client;
 mod config;
+mod held;
+mod import;
 mod inspect;
 mod links;
 mod load;
+mod lookup;
+mod progress;
 mod serve;
 mod settings;
 mod verify;
@@ -38,6 +43,14 @@ enum Command {
     Config(config::Command),
     /// Print what to paste where, for one campaign
     Links(links::Arguments),
+    /// Show the whole life of one click: record, postbacks, decisions, deliveries; exit 1 if nothing is known of it
+    Lookup(lookup::Arguments),
+    /// Bring over what another tracker knows
+    #[command(subcommand)]
+    Import(import::Command),
+    /// Payouts that wait for a person
+    #[command(subcommand)]
+    Held(held::Command),
     /// Check every record of a data folder; exit 1 if something is damaged
     Verify(verify::Arguments),
     /// Print the records of a data folder, one a line
@@ -98,6 +111,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::CheckConfig(arguments) => check_config::run(&arguments, &mut out),
         Command::Config(command) => config::run(&command, &mut out),
         Command::Links(arguments) => links::run(&arguments, &mut out),
+        Command::Lookup(arguments) => lookup::run(&arguments, &mut out),
+        Command::Import(command) => import::run(&command, &mut out),
+        Command::Held(command) => held::run(&command, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
         Command::Load(arguments) => load::run(&arguments, &mut out),

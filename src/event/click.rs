@@ -123,7 +123,7 @@ pub struct Click<'a> {
     pub time: Timestamp,
     /// How it came.
     pub kind: ClickKind,
-    /// Version of the catalog that decided where it went.
+    /// Version of the catalog that decided where it went; for `Imported` the chunk of the import that brought it.
     pub config_version: u64,
     /// For `Through`: where the record of the first click lies (`click_id::Place`, packed); else 0.
     pub parent: u64,

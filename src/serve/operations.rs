@@ -11,20 +11,24 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::Source;
-use crate::admin::{Check, Health, Operations};
+use crate::admin::{self, ApiError, ApiResult, Check, Health, Operations, PostbackTest, Replay};
 use crate::apply::claim::Request;
 use crate::apply::ledger;
 use crate::apply::start::{Books, Numbers};
+use crate::batch::import::{self, ImportError, Importer};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Problems, Settings};
+use crate::event::params::{Params, Source as ParamSource};
 use crate::ingest::{Catalog, Handle, Lists};
 use crate::metrics::{self, Page, process};
-use crate::store::Store;
 use crate::store::space::Room;
+use crate::store::{Position, Store};
 
 /// How long a reload waits for requests that still look at the old catalog, before it leaves it to them.
 const RETIRE_TRIES: u32 = 100;
 const RETIRE_PAUSE: Duration = Duration::from_millis(5);
+
+const _: () = assert!(import::CHUNK_BYTES_MAX <= admin::CHUNK_BYTES_MAX, "a chunk fits a request");
 
 /// What the actors share, seen from above.
 pub(super) struct State {
@@ -45,6 +49,8 @@ pub(super) struct State {
     reloads: AtomicU64,
     refused_reloads: AtomicU64,
     last_reload_was_refused: AtomicBool,
+    /// Taken from the store when the first chunk comes.
+    importer: Mutex<Option<Importer>>,
 }
 
 impl fmt::Debug for State {
@@ -79,6 +85,7 @@ impl State {
             reloads: AtomicU64::new(0),
             refused_reloads: AtomicU64::new(0),
             last_reload_was_refused: AtomicBool::new(false),
+            importer: Mutex::new(None),
         }
     }
 
@@ -88,6 +95,8 @@ impl State {
 
     /// The store, if nobody else holds it any more.
     pub(super) fn into_store(self) -> Option<Store> {
+        let importer = self.importer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        importer.into_iter().for_each(Importer::close);
         Arc::into_inner(self.store)
     }
 
@@ -211,6 +220,8 @@ impl Operations for State {
         self.edge.roll();
         // A queue that is full is being worked off, and the journal rolls by itself.
         let _asked = self.books.submit(Request::Roll);
+        let mut importer = self.importer.lock().unwrap_or_else(PoisonError::into_inner);
+        importer.iter_mut().for_each(Importer::roll);
         "every lane that holds records begins a new segment".to_owned()
     }
 
@@ -218,6 +229,45 @@ impl Operations for State {
         self.announce();
         tracing::info!("not ready any more, as an operator asked for");
         "not ready any more; requests are still taken until the process is stopped".to_owned()
+    }
+
+    fn postbacks(&self, _network: &str) -> ApiResult {
+        Err(ApiError::NotHere)
+    }
+
+    fn settle(&self, _held: Position, _is_release: bool) -> ApiResult {
+        Err(ApiError::NotHere)
+    }
+
+    fn import_clicks(&self, query: &str, rows: &[u8]) -> ApiResult {
+        if self.store.room() == Room::Critical {
+            return Err(ApiError::Unavailable("there is hardly any room on the disk".to_owned()));
+        }
+        let params = Params::parse(query.as_bytes(), ParamSource::Query);
+        let mark = params.get("chunk").and_then(|text| text.parse().ok());
+        let mark = mark.ok_or_else(|| ApiError::Bad("?chunk= is the number of the chunk".to_owned()))?;
+        let mut importer = self.importer.lock().unwrap_or_else(PoisonError::into_inner);
+        if importer.is_none() {
+            *importer = Importer::new(&self.store, self.clock.clone());
+        }
+        let why = "all lanes are the workers': import while the daemon is stopped, or with fewer workers";
+        let importer = importer.as_mut().ok_or_else(|| ApiError::Conflict(why.to_owned()))?;
+        let taken = importer.take_json(mark, rows).map_err(|error| match error {
+            ImportError::Chunk { .. } => ApiError::Bad(error.to_string()),
+            error => ApiError::Unavailable(error.to_string()),
+        })?;
+        if params.get("last").is_some() {
+            importer.roll();
+        }
+        serde_json::to_string(&taken).map_err(|error| ApiError::Unavailable(error.to_string()))
+    }
+
+    fn test_postback(&self, _test: &PostbackTest) -> ApiResult {
+        Err(ApiError::NotHere)
+    }
+
+    fn replay(&self, _replay: &Replay) -> ApiResult {
+        Err(ApiError::NotHere)
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::admin::Token;
 
 /// Its name in the data folder.
-pub(super) const FILE: &str = "admin-token";
+pub const FILE: &str = "admin-token";
 /// 128 bits cannot be guessed.
 const BYTES: usize = 16;
 

@@ -96,7 +96,8 @@ impl Shared {
         let mut roomy = Roomy::Yes;
         for lane in &self.lanes {
             // Each is tried: a lane of shorter segments may find room where another does not.
-            if !lane.has_next()
+            if lane.is_wanted()
+                && !lane.has_next()
                 && self.poison.cause().is_none()
                 && self.judge(self.prepare_one(lane)) == Roomy::No
             {

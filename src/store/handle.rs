@@ -60,8 +60,12 @@ impl Store {
     /// # Errors
     /// As `open`.
     pub fn open_with(options: Options, progress: Progress<'_>) -> Result<Self> {
-        let Opened { directory, lock, manifest, views, open_files, report, is_new } =
+        let Opened { directory, lock, manifest, mut views, open_files, report, is_new } =
             open(&options, progress)?;
+        let import_lane = options.import_lane().map(|number| (Journal::Clicks, number));
+        if let Some(key) = import_lane.filter(|key| views.iter().all(|(known, _)| known != key)) {
+            views.push((key, View::default()));
+        }
         let keys = Arc::new(keys::click_id_keys(&directory, is_new)?);
         let dedupe_key = keys::dedupe_key(&directory)?;
         let (poison, bells) = (Poison::default(), Bells::default());
@@ -78,16 +82,21 @@ impl Store {
         let secret = keys::random(directory.root())?;
         let foreign = ForeignIds::restore(of_clicks.clone().map(|lane| &**lane), &secret)?;
         let clicks = Clicks::new(of_clicks.cloned().collect(), keys, Arc::new(foreign), options.node);
-        let writers = lanes
-            .iter()
-            .filter(|lane| lane.journal() != Journal::Clicks || lane.number() < options.lanes)
-            .map(|lane| LaneWriter::new(Arc::clone(lane), options.writer_limits(lane.journal())))
-            .collect();
-        let written = |lane: &&Arc<Lane>| lane.journal() != Journal::Clicks || lane.number() < options.lanes;
+        let of_imports = |lane: &Lane| Some((lane.journal(), lane.number())) == import_lane;
+        let written = |lane: &&Arc<Lane>| {
+            lane.journal() != Journal::Clicks || lane.number() < options.lanes || of_imports(lane)
+        };
+        lanes.iter().filter(|lane| of_imports(lane)).for_each(|lane| lane.want(false));
+        let writer = |lane: &Arc<Lane>| {
+            let limits = options.writer_limits(lane.journal(), !of_imports(lane));
+            LaneWriter::new(Arc::clone(lane), limits)
+        };
+        let writers = lanes.iter().filter(written).map(writer).collect();
+        let lanes_written = lanes.iter().filter(written).cloned().collect();
         let shared = Arc::new(Shared {
             directory,
-            all_lanes: lanes.clone(),
-            lanes: lanes.iter().filter(written).cloned().collect(),
+            all_lanes: lanes,
+            lanes: lanes_written,
             manifest: Mutex::new(manifest),
             poison,
             bells,
@@ -132,7 +141,16 @@ impl Store {
 
     /// The right to append clicks to this lane; nothing if it was given out, or there is no such lane.
     pub fn click_writer(&self, lane: u8) -> Option<ClickWriter> {
-        let writer = self.take_writer(Journal::Clicks, lane)?;
+        let is_of_a_worker = lane < self.shared.options.lanes;
+        let writer = is_of_a_worker.then(|| self.take_writer(Journal::Clicks, lane))??;
+        Some(ClickWriter::new(writer, self.clicks()))
+    }
+
+    /// The right to append clicks of another tracker, to a lane of their own; nothing if it was given out, or if the workers
+    /// have all lanes. Its first segment is made from now on: until then an append says `NoRoom`.
+    pub fn import_writer(&self) -> Option<ClickWriter> {
+        let writer = self.take_writer(Journal::Clicks, self.shared.options.import_lane()?)?;
+        writer.lane().want(true);
         Some(ClickWriter::new(writer, self.clicks()))
     }
 
@@ -190,7 +208,9 @@ impl Store {
     pub fn write_metrics(&self, page: &mut Page) {
         let (lanes, counters) = (&self.shared.all_lanes, &self.shared.counters);
         let mut per_lane = |metric: &Metric, count: fn(&View) -> usize| {
-            for lane in lanes {
+            // A lane that nobody ever wrote to is not worth a line.
+            let is_shown = |lane: &&Arc<Lane>| lane.is_wanted() || !lane.view().is_empty();
+            for lane in lanes.iter().filter(is_shown) {
                 let number = lane.number().to_string();
                 let labels = [("journal", lane.journal().name()), ("lane", &number)];
                 page.sample(metric, &labels, count(&lane.view()) as u64);

@@ -24,15 +24,8 @@ const KEY_BYTES: usize = 16;
 /// # Errors
 /// `Key` if a file does not hold a key.
 pub fn click_id_keys(directory: &Directory, is_new: bool) -> Result<Keys> {
-    let folder = directory.keys();
-    make_folder(&folder)?;
-    let mut keys = Vec::new();
-    for version in 0..=Keys::VERSION_MAX {
-        let path = key_path(directory, version);
-        if let Some(key) = read_key(&path)? {
-            keys.push((version, key));
-        }
-    }
+    make_folder(&directory.keys())?;
+    let mut keys = read_keys(directory)?;
     if keys.is_empty() {
         let path = key_path(directory, 0);
         if !is_new {
@@ -40,9 +33,33 @@ pub fn click_id_keys(directory: &Directory, is_new: bool) -> Result<Keys> {
         }
         keys.push((0, make_key(&path)?));
     }
+    of_versions(directory, keys)
+}
+
+/// Reads the click-id keys and makes nothing: for who reads a store from outside. Nothing if there are none.
+///
+/// # Errors
+/// `Key` if a file does not hold a key.
+pub fn read_click_id_keys(directory: &Directory) -> Result<Option<Keys>> {
+    let keys = read_keys(directory)?;
+    if keys.is_empty() { Ok(None) } else { of_versions(directory, keys).map(Some) }
+}
+
+fn read_keys(directory: &Directory) -> Result<Vec<(u8, [u8; KEY_BYTES])>> {
+    let mut keys = Vec::new();
+    for version in 0..=Keys::VERSION_MAX {
+        if let Some(key) = read_key(&key_path(directory, version))? {
+            keys.push((version, key));
+        }
+    }
+    Ok(keys)
+}
+
+/// The last version is current.
+fn of_versions(directory: &Directory, keys: Vec<(u8, [u8; KEY_BYTES])>) -> Result<Keys> {
     let current = keys.last().map_or(0, |(version, _)| *version);
-    Keys::new(current, keys)
-        .map_err(|_| Error::Key { path: folder, what: "the versions do not fit together" })
+    let what = "the versions do not fit together";
+    Keys::new(current, keys).map_err(|_| Error::Key { path: directory.keys(), what })
 }
 
 /// The versions whose key files are there, whatever they hold.
@@ -116,12 +133,15 @@ mod tests {
     fn keys_are_made_once_privately_and_kept() {
         let root = tempfile::tempdir().unwrap();
         let directory = Directory::new(root.path());
+        assert!(read_click_id_keys(&directory).unwrap().is_none());
+        assert!(!directory.keys().exists(), "who only reads makes nothing");
         let made = click_id_keys(&directory, true).unwrap();
         let path = root.path().join("keys/click-id-00.key");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let place = crate::event::click_id::Place::new(1, 2, 3, 4, 5).unwrap();
         let id = made.encode(place);
         assert_eq!(rotate_click_id_key(&directory).unwrap(), 1);
+        assert_eq!(read_click_id_keys(&directory).unwrap().unwrap().decode(&id), Some(place));
         let rotated = click_id_keys(&directory, false).unwrap();
         assert_eq!(rotated.current(), 1);
         assert_eq!(rotated.decode(&id), Some(place), "ids of the old key live on");

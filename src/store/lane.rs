@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ pub struct Lane {
     bells: Bells,
     /// How far, in the current segment, pages are known to be present.
     populated: AtomicU32,
+    /// Whether anybody will write to it: one that nobody does gets no segment made.
+    is_wanted: AtomicBool,
 }
 
 /// Pages that are faulted in at once, and the pause after them. A kernel without preemption does not let go of the
@@ -143,6 +145,7 @@ impl Lane {
             poison,
             bells,
             populated: AtomicU32::new(0),
+            is_wanted: AtomicBool::new(true),
         })
     }
 
@@ -260,6 +263,16 @@ impl Lane {
 
     // ---- for the threads in the background ----
 
+    /// Whether segments are to be made for it.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Acquire)
+    }
+
+    pub(super) fn want(&self, is_wanted: bool) {
+        self.is_wanted.store(is_wanted, Ordering::Release);
+        self.bells.prepare.nudge();
+    }
+
     /// Whether a prepared segment is waiting to be used.
     pub(super) fn has_next(&self) -> bool {
         self.next.is_full()
@@ -373,6 +386,11 @@ impl View {
         open.max(sealed).max(self.unreadable.last().copied())
     }
 
+    /// Whether there is no segment at all.
+    pub fn is_empty(&self) -> bool {
+        self.newest().is_none()
+    }
+
     /// The open segment with this number.
     pub fn open(&self, segment: u32) -> Option<&Arc<Segment>> {
         self.open.iter().find(|open| open.number() == segment)
@@ -418,6 +436,9 @@ pub struct WriterLimits {
     pub populate_low_bytes: u32,
     /// The longest payload that the lane takes.
     pub payload_bytes_max: u32,
+    /// Whether a segment ends with its hour, by the time of its records. Clicks of another tracker come in no order of
+    /// time, and with months of them each hour would get a segment.
+    pub rolls_hourly: bool,
 }
 
 /// Where an append went. Only an append makes one, so an answer that needs one cannot be given before it.
@@ -517,7 +538,9 @@ impl LaneWriter {
     }
 
     fn hour_is_over(&self, now: Timestamp) -> bool {
-        now.hour() > self.hour && self.current.as_ref().is_some_and(|current| current.records() > 0)
+        self.limits.rolls_hourly
+            && now.hour() > self.hour
+            && self.current.as_ref().is_some_and(|current| current.records() > 0)
     }
 
     /// Moves on to the prepared segment, if there is one. If not, the preparer is at it: it was rung for when the

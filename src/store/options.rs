@@ -102,11 +102,17 @@ impl Options {
         }
     }
 
-    pub(super) fn writer_limits(&self, journal: Journal) -> WriterLimits {
+    /// The lane of clicks that come from other trackers, behind those of the workers; nothing if they have all of them.
+    pub(super) fn import_lane(&self) -> Option<u8> {
+        (self.lanes <= Place::LANE_MAX).then_some(self.lanes)
+    }
+
+    pub(super) fn writer_limits(&self, journal: Journal, rolls_hourly: bool) -> WriterLimits {
         WriterLimits {
             sync_bytes: self.click_sync_bytes,
             populate_low_bytes: self.populate_ahead(journal) / 2,
             payload_bytes_max: payload_bytes_max(self.segment_bytes(journal)),
+            rolls_hourly,
         }
     }
 

@@ -5,6 +5,7 @@
 //! Not here: which journal and which lane; whoever holds a position knows.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// A place in one journal lane: `offset` bytes into segment `segment`.
 ///
@@ -63,6 +64,26 @@ impl fmt::Display for Position {
     }
 }
 
+/// A text that is no position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a position: it is two numbers with a colon, the second a multiple of 16")]
+pub struct PositionError;
+
+/// As it is displayed.
+impl FromStr for Position {
+    type Err = PositionError;
+
+    fn from_str(text: &str) -> Result<Self, PositionError> {
+        let (segment, offset) = text.split_once(':').ok_or(PositionError)?;
+        let number = |text: &str| -> Option<u32> {
+            // `parse` takes a sign too.
+            text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+        };
+        let (segment, offset) = (number(segment).ok_or(PositionError)?, number(offset).ok_or(PositionError)?);
+        Self::from_u64(u64::from(segment) << 32 | u64::from(offset)).ok_or(PositionError)
+    }
+}
+
 impl fmt::Debug for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -74,6 +95,16 @@ mod tests {
     use super::*;
 
     const LAST: Position = Position::new(u32::MAX, u32::MAX - 15);
+
+    #[test]
+    fn a_position_is_read_as_it_is_displayed_and_nothing_else_is_one() {
+        for position in [Position::START, Position::new(7, 4096), LAST] {
+            assert_eq!(position.to_string().parse(), Ok(position));
+        }
+        for text in ["", "1", "1:", ":16", "1:8", "1:+16", "-1:16", "4294967296:0", "1:16:0", "1: 16"] {
+            assert_eq!(text.parse::<Position>(), Err(PositionError), "{text}");
+        }
+    }
 
     #[test]
     fn a_position_survives_being_a_number() {

@@ -5,7 +5,7 @@
 //! Keeps: it takes no lock and writes nothing. Sealed segments are mapped and read in place; a segment that is
 //! still written is copied, checked, and never mapped, because its writer may be gone tomorrow and its file
 //! shorter.
-//! Not here: what a record means (`event::codec::decode`), look-ups by click id (`Clicks`).
+//! Not here: what a record means (`event::codec::decode`), look-ups as often as requests come (`Clicks`).
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;
@@ -24,6 +24,8 @@
 //! }
 //! # Ok::<(), clicklog::store::Error>(())
 //! ```
+
+mod find;
 
 use std::fs::File;
 use std::ops::ControlFlow;

@@ -136,3 +136,48 @@ fn changes_show_the_token_and_everybody_asks_by_a_name_of_ours() {
     assert_eq!(ask(&server, "GET", "/readyz", "").status, 200, "nothing of this drained it");
     server.stop();
 }
+
+#[test]
+fn the_api_takes_changes_only_with_the_token_and_within_its_bounds() {
+    let server = Server::start(CATALOG);
+    let changes = ["held/release", "held/drop", "import/clicks", "postback/test", "replay"];
+    for route in changes {
+        let target = format!("/api/{route}");
+        assert_eq!(ask(&server, "POST", &target, "").status, 401, "{target}");
+        assert_eq!(ask(&server, "GET", &target, "").status, 405, "{target}");
+        let empty = with_token(&server, &target);
+        assert_eq!((empty.status, empty.header("content-type")), (400, Some("application/json")), "{target}");
+        assert!(empty.text().starts_with("{\"error\":\""), "{target}: {}", empty.text());
+    }
+    assert_eq!(ask(&server, "POST", "/api/postbacks", "").status, 405);
+    let post = |target: &str, body: &str| {
+        let token = std::fs::read_to_string(server.data().join("admin-token")).unwrap();
+        let (token, len) = (token.trim(), body.len());
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: {len}\r\n\r\n{body}"
+        );
+        Connection::open(server.daemon().admin_address()).send(request).receive().unwrap()
+    };
+    let row = "{\"id\":\"w1\",\"time\":1795158000000000}\n";
+    let taken = post("/api/import/clicks?chunk=1", row);
+    assert_eq!((taken.status, taken.text()), (200, "{\"imported\":1,\"known\":0,\"refused\":[]}\n"));
+    let again = post("/api/import/clicks?chunk=1", row);
+    assert_eq!(again.text(), taken.text(), "the same chunk again");
+    let later = post("/api/import/clicks?chunk=2&last=1", row);
+    assert_eq!(later.text(), "{\"imported\":0,\"known\":1,\"refused\":[]}\n");
+    for (target, body, status, part) in [
+        ("/api/import/clicks?chunk=3", "{}\nno json\n", 400, "row 2 of the chunk"),
+        ("/api/import/clicks?chunk=3", "{\"id\":\"\"}", 200, "it has no id"),
+        ("/api/import/clicks", row, 400, "?chunk="),
+        ("/api/held/drop", "{\"decision\":\"1:8\"}", 400, "not a position"),
+    ] {
+        let answer = post(target, body);
+        assert_eq!(answer.status, status, "{target} {body}: {}", answer.text());
+        assert!(answer.text().contains(part), "{target} {body}: {}", answer.text());
+    }
+    let head = format!("Authorization: Bearer x\r\nContent-Length: {}\r\n", 2 * 1024 * 1024);
+    assert_eq!(ask(&server, "POST", "/api/import/clicks", &head).status, 401, "its body is not waited for");
+    assert_eq!(post("/api/replay", &" ".repeat(65 * 1024)).status, 413);
+    assert!(ask(&server, "GET", "/metrics", "").text().contains("_requests_total{result=\"body\"} 1\n"));
+    server.stop();
+}

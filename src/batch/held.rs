@@ -1,0 +1,233 @@
+//! Payouts that wait for a person.
+//!
+//! In: the postbacks journal. Out: for each conversion whose newest decision holds a payout, that one.
+//! Keeps: it takes no lock; in memory is only what is held at a time.
+//! Not here: letting one count or throwing it away: the daemon's owner of the books does.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+
+use super::lookup::{Amount, Window, hex, reason_name};
+use crate::apply::reason::Reason;
+use crate::event::codec::{Event, Kind, decode};
+use crate::event::conversion::Standing;
+use crate::event::decision::{Decision, Verdict};
+use crate::event::money::Money;
+use crate::store::layout::Summary;
+use crate::store::reader::Reader;
+use crate::store::{Error, Journal, Position, Progress};
+
+/// A payout that waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldRow {
+    /// Where the decision that holds it lies: what it is released or dropped by.
+    pub decision: String,
+    /// When that was made.
+    pub time: String,
+    /// The conversion.
+    pub conversion_id: String,
+    /// Network id.
+    pub network: String,
+    /// The network's own id of the conversion.
+    pub transaction_id: String,
+    /// The click id as it came.
+    pub click_id: String,
+    /// Why it is held.
+    pub reason: String,
+    /// What it would pay.
+    pub payout: Option<Amount>,
+    /// Campaign of the click.
+    pub campaign: String,
+    /// Offer of the click.
+    pub offer: String,
+}
+
+/// All that is held, oldest first.
+///
+/// # Errors
+/// What reading the store says.
+pub fn list(reader: &Reader, window: Window, progress: Progress<'_>) -> Result<Vec<HeldRow>, Error> {
+    let mut held = Held::default();
+    let wanted = |summary: &Summary| window.overlaps(summary);
+    reader.scan((Journal::Postbacks, 0), wanted, progress, |position, record| {
+        if record.kind == Kind::Decision.code()
+            && let Ok(Event::Decision(decision)) = decode(record.kind, record.schema, record.payload)
+            && window.contains(decision.time)
+        {
+            held.take(position, &decision);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(held.into_rows())
+}
+
+/// What is held, after the decisions so far.
+#[derive(Debug, Default)]
+pub struct Held {
+    by_conversion: BTreeMap<([u8; 16], u64), (Position, HeldRow)>,
+}
+
+impl Held {
+    /// Takes in the next decision of the journal.
+    pub fn take(&mut self, position: Position, decision: &Decision<'_>) {
+        // A conversion that has no id is its postback's own.
+        let own = if decision.conversion_id == [0; 16] { decision.postback } else { 0 };
+        let key = (decision.conversion_id, own);
+        match says(decision) {
+            Says::Nothing => {}
+            Says::Holds => {
+                self.by_conversion.insert(key, (position, HeldRow::of(position, decision)));
+            }
+            Says::StillHolds => {
+                self.by_conversion.entry(key).or_insert_with(|| (position, HeldRow::of(position, decision)));
+            }
+            Says::HoldsNothing => {
+                self.by_conversion.remove(&key);
+            }
+        }
+    }
+
+    fn into_rows(self) -> Vec<HeldRow> {
+        let mut rows: Vec<_> = self.by_conversion.into_values().collect();
+        rows.sort_by_key(|(position, _)| *position);
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+}
+
+/// What a decision says of whether a payout of its conversion waits.
+enum Says {
+    Holds,
+    StillHolds,
+    HoldsNothing,
+    Nothing,
+}
+
+fn says(decision: &Decision<'_>) -> Says {
+    let is_known = decision.standing != Standing::default();
+    match decision.verdict {
+        Verdict::Test | Verdict::Unmatched | Verdict::Orphan | Verdict::Late => return Says::Nothing,
+        Verdict::Held => return Says::Holds,
+        // Version 1 of a decision does not say how its conversion stands; a repeat changes nothing about it.
+        Verdict::Duplicate if !is_known => return Says::Nothing,
+        Verdict::Accepted | Verdict::Updated | Verdict::Duplicate | Verdict::Rejected => {}
+    }
+    match decision.standing.held {
+        Some(_) => Says::StillHolds,
+        None if decision.reason == Reason::NotHeld.code() && !is_known => Says::Nothing,
+        None => Says::HoldsNothing,
+    }
+}
+
+impl HeldRow {
+    fn of(position: Position, decision: &Decision<'_>) -> Self {
+        let said = &decision.conversion;
+        let standing = &decision.standing;
+        let waits = standing.held.zip(standing.currency).map(|(amount, currency)| Money { amount, currency });
+        Self {
+            decision: position.to_string(),
+            time: decision.time.to_string(),
+            conversion_id: hex(&decision.conversion_id),
+            network: said.network.to_owned(),
+            transaction_id: said.transaction_id.to_owned(),
+            click_id: said.click_id.to_owned(),
+            reason: reason_name(decision.reason),
+            payout: said.payout.or(waits).map(Amount::of),
+            campaign: decision.campaign.to_owned(),
+            offer: decision.offer.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::conversion::Conversion;
+    use crate::event::money::Micros;
+
+    const ID: [u8; 16] = [7; 16];
+
+    /// One conversion's decisions, and whether the last of them leaves something held, and by which decision.
+    #[test]
+    fn held_is_what_the_newest_counted_decision_leaves_waiting() {
+        let held = Standing { was_told: true, held: Some(Micros::new(9)), ..Standing::default() };
+        let counted = Standing { was_told: true, approved: Some(Micros::new(9)), ..Standing::default() };
+        let (none, no_reason) = (Standing::default(), Reason::None);
+        type Step = (Verdict, Reason, Standing);
+        let above = Reason::PayoutAboveMax;
+        let cases: &[(&str, &[Step], Option<u32>)] = &[
+            ("held", &[(Verdict::Held, above, held)], Some(0)),
+            ("held, version 1", &[(Verdict::Held, above, none)], Some(0)),
+            ("accepted", &[(Verdict::Accepted, no_reason, counted)], None),
+            (
+                "released",
+                &[(Verdict::Held, above, held), (Verdict::Updated, Reason::Released, counted)],
+                None,
+            ),
+            ("dropped", &[(Verdict::Held, above, held), (Verdict::Rejected, Reason::Dropped, none)], None),
+            (
+                "held, then pending is told",
+                &[(Verdict::Held, above, held), (Verdict::Updated, no_reason, held)],
+                Some(0),
+            ),
+            (
+                "told again",
+                &[(Verdict::Held, above, held), (Verdict::Duplicate, Reason::AlreadyTold, held)],
+                Some(0),
+            ),
+            (
+                "told again, version 1",
+                &[(Verdict::Held, above, none), (Verdict::Duplicate, no_reason, none)],
+                Some(0),
+            ),
+            (
+                "released, then told again",
+                &[
+                    (Verdict::Held, above, held),
+                    (Verdict::Updated, Reason::Released, counted),
+                    (Verdict::Duplicate, Reason::AlreadyTold, counted),
+                ],
+                None,
+            ),
+            ("a test", &[(Verdict::Held, above, held), (Verdict::Test, Reason::Test, none)], Some(0)),
+            ("held twice", &[(Verdict::Held, above, held), (Verdict::Held, above, held)], Some(1)),
+            ("withdrawn", &[(Verdict::Held, above, held), (Verdict::Updated, Reason::Withdrawn, none)], None),
+            (
+                "held after it counted",
+                &[(Verdict::Accepted, no_reason, counted), (Verdict::Held, above, held)],
+                Some(1),
+            ),
+        ];
+        for (name, steps, expected) in cases {
+            let mut all = Held::default();
+            for (n, (verdict, reason, standing)) in (0u32..).zip(*steps) {
+                let decision = Decision {
+                    verdict: *verdict,
+                    reason: reason.code(),
+                    standing: *standing,
+                    conversion_id: ID,
+                    conversion: Conversion { network: "boost", transaction_id: "t", ..Conversion::default() },
+                    ..Decision::default()
+                };
+                all.take(Position::new(1, 16 * n), &decision);
+            }
+            let rows = all.into_rows();
+            let found: Vec<_> = rows.iter().map(|row| row.decision.clone()).collect();
+            let expected: Vec<_> = expected.iter().map(|n| Position::new(1, 16 * n).to_string()).collect();
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn conversions_without_an_id_are_told_apart_by_their_postbacks() {
+        let mut all = Held::default();
+        for n in 0..3u32 {
+            let postback = Position::new(1, 64 * n).to_u64();
+            let decision = Decision { verdict: Verdict::Held, postback, ..Decision::default() };
+            all.take(Position::new(1, 64 * n + 16), &decision);
+        }
+        let rows = all.into_rows();
+        assert_eq!(rows.iter().map(|row| &*row.decision).collect::<Vec<_>>(), ["1:16", "1:80", "1:144"]);
+    }
+}

@@ -1,0 +1,208 @@
+//! The file of another tracker, line by line.
+//!
+//! In: CSV with a first line of names. Out: rows, or what is wrong with a line; and where a later run can go on.
+//! Keeps: a line that cannot be understood stops nothing.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
+
+use super::columns::{Field, Use, assign};
+use super::row::Row;
+use super::state::Place;
+use super::time::parse;
+use super::{ImportError, LINE_BYTES_MAX, Offset, Options};
+use crate::event::money::{Currency, Micros};
+
+/// The two columns that a file of bad lines has more; no parameters are made of them.
+pub(super) const LINE_COLUMN: &str = "import_line";
+pub(super) const REASON_COLUMN: &str = "import_reason";
+
+/// Bytes at the front of a file by which it is known again, and by which its delimiter is told.
+const HEAD_BYTES: u64 = 4096;
+/// What fields may have between them, unless it is said.
+const DELIMITERS: [u8; 4] = [b',', b';', 0x09, b'|'];
+
+/// One line as it was.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) number: u64,
+    pub(super) fields: ByteRecord,
+}
+
+/// A line, and what it says or what is wrong with it.
+pub(super) type Understood = (Line, Result<Row, String>);
+
+/// See the module.
+pub(super) struct Lines {
+    path: PathBuf,
+    reader: Reader<File>,
+    head: ByteRecord,
+    uses: Vec<Use>,
+    front: Vec<u8>,
+    bytes: u64,
+    delimiter: u8,
+    offset: Offset,
+    currency: Currency,
+}
+
+impl Lines {
+    pub(super) fn open(options: &Options) -> Result<Self, ImportError> {
+        let path = &options.file;
+        let mut file = File::open(path).map_err(ImportError::file("open", path))?;
+        let mut front = Vec::new();
+        let mut look = |file: &mut File| {
+            file.take(HEAD_BYTES).read_to_end(&mut front)?;
+            file.seek(SeekFrom::Start(0))?;
+            file.metadata().map(|found| found.len())
+        };
+        let bytes = look(&mut file).map_err(ImportError::file("read", path))?;
+        let delimiter = options.delimiter.unwrap_or_else(|| delimiter_of(&front));
+        let mut reader =
+            ReaderBuilder::new().delimiter(delimiter).flexible(true).trim(Trim::Headers).from_reader(file);
+        let head = reader.byte_headers().map_err(|error| unreadable(path, error))?.clone();
+        let names: Vec<String> = head.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        let own = [LINE_COLUMN, REASON_COLUMN];
+        let uses = assign(&names, &options.renames, &options.skipped, &own)?;
+        let (offset, currency) = (options.offset, options.currency);
+        Ok(Self { path: path.clone(), reader, head, uses, front, bytes, delimiter, offset, currency })
+    }
+
+    /// Goes on behind what an earlier run has done.
+    pub(super) fn go_on(&mut self, place: Place) -> Result<(), ImportError> {
+        let mut position = csv::Position::new();
+        position.set_byte(place.byte).set_line(place.line);
+        // A reader that stands behind the names takes the next line for a record.
+        let sought = position.set_record(place.record).clone();
+        self.reader.seek(sought).map_err(|error| unreadable(&self.path, error))
+    }
+
+    /// The next line, and what it says or what is wrong with it.
+    pub(super) fn next_line(&mut self) -> Result<Option<Understood>, ImportError> {
+        let mut fields = ByteRecord::new();
+        let is_there =
+            self.reader.read_byte_record(&mut fields).map_err(|error| unreadable(&self.path, error))?;
+        if !is_there {
+            return Ok(None);
+        }
+        let number = fields.position().map_or(0, csv::Position::line);
+        let row = self.row(&fields);
+        Ok(Some((Line { number, fields }, row)))
+    }
+
+    fn row(&self, fields: &ByteRecord) -> Result<Row, String> {
+        if fields.as_slice().len() > LINE_BYTES_MAX {
+            return Err(format!("it is longer than {LINE_BYTES_MAX} bytes; perhaps a quote is not closed"));
+        }
+        let own = [LINE_COLUMN, REASON_COLUMN].map(str::as_bytes);
+        let expected = self.head.len();
+        let spare = self.head.iter().filter(|name| own.contains(name)).count();
+        if fields.len() != expected && fields.len() + spare != expected {
+            return Err(format!("it has {} fields, and the first line has {expected}", fields.len()));
+        }
+        let mut row = Row::default();
+        for (value, used) in fields.iter().zip(&self.uses) {
+            let text = str::from_utf8(value).map_err(|_| "it is not UTF-8".to_owned())?.trim();
+            if !text.is_empty() {
+                self.put(&mut row, used, text)?;
+            }
+        }
+        if row.id.is_empty() {
+            return Err("it has no id".to_owned());
+        }
+        if row.time == i64::default() {
+            return Err("it has no time".to_owned());
+        }
+        if row.cost.is_some() && row.currency.is_empty() {
+            row.currency = self.currency.to_string();
+        }
+        Ok(row)
+    }
+
+    fn put(&self, row: &mut Row, used: &Use, text: &str) -> Result<(), String> {
+        let field = match used {
+            Use::Skipped => return Ok(()),
+            Use::Param(name) => {
+                row.params.push((name.clone(), text.to_owned()));
+                return Ok(());
+            }
+            Use::Field(field) => field,
+        };
+        let place = match field {
+            Field::Time => {
+                let time = parse(text, self.offset).map_err(|error| format!("its time {text:?}: {error}"))?;
+                row.time = time.micros();
+                return Ok(());
+            }
+            Field::Cost => {
+                let cost = Micros::parse(text).map_err(|error| format!("its cost {text:?}: {error}"))?;
+                row.cost = Some(cost.amount.get());
+                return Ok(());
+            }
+            Field::Currency => {
+                let currency: Currency = text.parse().map_err(|_| format!("{text:?} is no currency"))?;
+                row.currency = currency.to_string();
+                return Ok(());
+            }
+            // A name in full, say, is no code: it is kept, as what it is.
+            Field::Country if text.len() != 2 => {
+                row.params.push(("country".to_owned(), text.to_owned()));
+                return Ok(());
+            }
+            Field::Id => &mut row.id,
+            Field::Campaign => &mut row.campaign,
+            Field::Source => &mut row.source,
+            Field::Offer => &mut row.offer,
+            Field::ExternalId => &mut row.external_id,
+            Field::Referrer => &mut row.referrer,
+            Field::UserAgent => &mut row.user_agent,
+            Field::Country => &mut row.country,
+        };
+        text.clone_into(place);
+        Ok(())
+    }
+
+    /// Where the next line begins.
+    pub(super) fn place(&self) -> Place {
+        self.reader.position().into()
+    }
+
+    /// How long the file is.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The names.
+    pub(super) fn head(&self) -> &ByteRecord {
+        &self.head
+    }
+
+    /// The first bytes of the file.
+    pub(super) fn front(&self) -> &[u8] {
+        &self.front
+    }
+
+    pub(super) fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+
+    /// Each column, and what it is taken for.
+    pub(super) fn columns(&self) -> Vec<(String, String)> {
+        let names = self.head.iter().map(|name| String::from_utf8_lossy(name).into_owned());
+        names.zip(self.uses.iter().map(Use::name)).collect()
+    }
+}
+
+/// What is there most often in the first line.
+fn delimiter_of(front: &[u8]) -> u8 {
+    let first = front.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let count = |delimiter: u8| first.iter().filter(|byte| **byte == delimiter).count();
+    // Of several the first: `max_by_key` gives the last.
+    DELIMITERS.into_iter().rev().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',')
+}
+
+fn unreadable(path: &std::path::Path, error: csv::Error) -> ImportError {
+    ImportError::file("read", path)(error.into())
+}

@@ -1,0 +1,198 @@
+//! `clicklog import clicks`: live clicks of another tracker, so that their conversions still attribute.
+//!
+//! The store has one owner: a daemon that runs is sent the clicks, else this process opens the store itself.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::lookup::open;
+use super::progress::Progress;
+use super::{Failure, Format, client};
+use crate::batch::import::{
+    CHUNK_BYTES_MAX, Counts, DryRun, ImportError, Importer, Offset, Options, Rename, Report, Row, Sink,
+    Taken, run as run_import,
+};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::event::money::Currency;
+use crate::store::{self, Store};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Clicks from a CSV file with a first line of names; run it again after an interruption and it goes on. Exit 1 if
+    /// nothing was imported
+    Clicks(Clicks),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Clicks {
+    /// The file
+    file: PathBuf,
+    /// What a column holds that is not called so: id, time, campaign, source, offer, external_id, cost, currency, referrer,
+    /// user_agent, country, or the name of a parameter. Every other column becomes a parameter under its own name
+    #[arg(long = "map", value_name = "OUR=COLUMN")]
+    renames: Vec<Rename>,
+    /// Leave this column out; addresses are left out unless they are mapped
+    #[arg(long = "skip", value_name = "COLUMN")]
+    skipped: Vec<String>,
+    /// What stands between fields; `tab` for a tab [default: told from the first line]
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    delimiter: Option<u8>,
+    /// How far ahead of UTC times are that do not say, as +02:00
+    #[arg(long, value_name = "OFFSET", default_value = "Z", allow_hyphen_values = true)]
+    time_zone: Offset,
+    /// Currency of costs that do not say
+    #[arg(long, value_name = "CODE", default_value = "USD")]
+    currency: Currency,
+    /// Write lines that cannot be understood to this file, with number and reason, so that they can be mended and imported
+    #[arg(long, value_name = "FILE")]
+    bad: Option<PathBuf>,
+    /// Exit 1 if any line could not be understood; the others are imported all the same
+    #[arg(long)]
+    strict: bool,
+    /// Read everything and import nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    daemon: client::Given,
+    /// How to print the report
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let Command::Clicks(clicks) = command;
+    let report = clicks.import()?;
+    match clicks.format {
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *out, &report)?;
+            writeln!(out)?;
+        }
+        Format::Text => write_text(out, &report, clicks)?,
+    }
+    let Counts { imported, known, bad } = report.counts;
+    let failed = imported + known == 0 || (clicks.strict && bad > 0);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+impl Clicks {
+    fn options(&self) -> Options {
+        Options {
+            file: self.file.clone(),
+            renames: self.renames.clone(),
+            skipped: self.skipped.clone(),
+            delimiter: self.delimiter,
+            offset: self.time_zone,
+            currency: self.currency,
+            bad_file: self.bad.clone(),
+        }
+    }
+
+    fn import(&self) -> Result<Report, Failure> {
+        if self.dry_run {
+            return self.import_into(&mut DryRun, None);
+        }
+        // What is wrong with the file is told before a store is opened.
+        let settings = self.daemon.settings()?;
+        let data = settings.store.data.clone();
+        std::fs::metadata(&self.file)
+            .map_err(|error| Failure::new(format!("cannot read {}: {error}", self.file.display())))?;
+        // A new store made in a wrong place would never be asked for these clicks.
+        open(&data)?;
+        match Store::open(store_options(&settings)) {
+            Ok(store) => {
+                let Some(mut importer) = Importer::new(&store, Clock::System) else {
+                    return Err(Failure::new("the store has no lane for imports"));
+                };
+                let imported = self.import_into(&mut importer, Some(data));
+                importer.close();
+                store.close()?;
+                imported
+            }
+            Err(store::Error::Locked { .. }) => {
+                let mut remote = Remote { client: self.daemon.client(&settings)?, mark: 0 };
+                self.import_into(&mut remote, Some(data))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn import_into(&self, sink: &mut dyn Sink, folder: Option<PathBuf>) -> Result<Report, Failure> {
+        let mut progress = Progress::new("importing");
+        let mut tell = |done: u64, of: u64, counts: &Counts| {
+            let Counts { imported, known, bad } = counts;
+            progress.tick(done, of, &format!("{imported} imported, {known} known, {bad} bad"));
+        };
+        let report = run_import(&self.options(), folder.as_deref(), sink, &mut tell);
+        progress.end();
+        Ok(report?)
+    }
+}
+
+/// The store is opened for one lane of its own: those of the workers stay as they are.
+fn store_options(settings: &Settings) -> store::Options {
+    settings.store_options(1, Clock::System)
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
+        _ if text == "tab" || text == "\\t" => Ok(b'\t'),
+        _ => Err("it is one character, or `tab`".to_owned()),
+    }
+}
+
+/// A daemon that has the store.
+struct Remote {
+    client: client::Client,
+    /// Of the last chunk.
+    mark: u64,
+}
+
+impl Remote {
+    fn send(&self, target: &str, body: &[u8]) -> Result<Taken, ImportError> {
+        let told =
+            self.client.expect("POST", target, body).map_err(|failure| ImportError::Daemon(failure.text))?;
+        let strange = |error| ImportError::Daemon(format!("the daemon's answer cannot be read: {error}"));
+        serde_json::from_str(&told).map_err(strange)
+    }
+}
+
+impl Sink for Remote {
+    fn take(&mut self, mark: u64, rows: &[Row]) -> Result<Taken, ImportError> {
+        let mut body = Vec::new();
+        for row in rows {
+            serde_json::to_writer(&mut body, row)
+                .map_err(|error| ImportError::Daemon(format!("a row cannot be sent: {error}")))?;
+            body.push(b'\n');
+        }
+        assert!(body.len() <= CHUNK_BYTES_MAX, "a chunk fits a request");
+        self.mark = mark;
+        self.send(&format!("/api/import/clicks?chunk={mark}"), &body)
+    }
+
+    fn end(&mut self) -> Result<(), ImportError> {
+        // A chunk of nothing, after which what was imported is sealed.
+        self.send(&format!("/api/import/clicks?chunk={}&last=1", self.mark), &[]).map(|_| ())
+    }
+}
+
+fn write_text(out: &mut dyn Write, report: &Report, clicks: &Clicks) -> std::io::Result<()> {
+    if let Some(line) = report.resumed_at_line {
+        writeln!(out, "went on at line {line}, where an earlier run had stopped")?;
+    }
+    if clicks.dry_run {
+        for (column, used) in &report.columns {
+            writeln!(out, "column {column:?}: {used}")?;
+        }
+    }
+    for bad in &report.shown {
+        writeln!(out, "line {}: {}", bad.line, bad.reason)?;
+    }
+    let Counts { imported, known, bad } = report.counts;
+    let what = if clicks.dry_run { "could be imported" } else { "imported" };
+    writeln!(out, "{imported} {what}, {known} known already, {bad} bad")
+}

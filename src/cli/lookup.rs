@@ -1,0 +1,225 @@
+//! `clicklog lookup`: the whole life of one click, beside a running daemon or without one.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::progress::Progress;
+use super::{Failure, Format};
+use crate::batch::lookup::{
+    Amount, ClickRow, DecisionRow, DeliveryRow, FoundAs, Life, PostbackRow, StandingRow, Window, look_up,
+};
+use crate::clock::Timestamp;
+use crate::store::reader::Reader;
+
+/// Columns before a value.
+const NAME_WIDTH: usize = 16;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// A click id, a network's transaction id, or the id that another tracker gave a click
+    id: String,
+    /// The data folder
+    #[arg(long, value_name = "DIR", default_value = "clicklog-data")]
+    data: PathBuf,
+    #[command(flatten)]
+    window: Times,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Which time a command reads.
+#[derive(Debug, Args)]
+pub(super) struct Times {
+    /// Look at nothing before this, as 2026-11-20T07:00:00Z
+    #[arg(long, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// Look at nothing after this
+    #[arg(long, value_name = "TIME")]
+    to: Option<Timestamp>,
+}
+
+impl Times {
+    pub(super) fn window(&self) -> Window {
+        Window { from: self.from, to: self.to }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let reader = open(&arguments.data)?;
+    let mut progress = Progress::new("looking");
+    let life = look_up(&reader, &arguments.id, arguments.window.window(), &mut |done, of| {
+        progress.tick(done, of, "");
+    });
+    progress.end();
+    let life = life?;
+    match arguments.format {
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *out, &life)?;
+            writeln!(out)?;
+        }
+        Format::Text => write_text(out, &life)?,
+    }
+    Ok(if life.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A reader of a folder that holds a store.
+pub(super) fn open(data: &std::path::Path) -> Result<Reader, Failure> {
+    let reader = Reader::open(data);
+    match reader.node()? {
+        Some(_) => Ok(reader),
+        None => Err(Failure::new(format!("there is no store in {}", data.display()))),
+    }
+}
+
+fn write_text(out: &mut dyn Write, life: &Life) -> io::Result<()> {
+    let what = match life.found_as {
+        FoundAs::Nothing => return writeln!(out, "nothing is known of {:?}", life.query),
+        FoundAs::ClickId => "a click id of ours",
+        FoundAs::TransactionId => "a transaction id",
+        FoundAs::ForeignId => "a click id of another tracker",
+    };
+    writeln!(out, "{:?} is {what}", life.query)?;
+    life.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+    life.clicks.iter().try_for_each(|click| write_click(out, click))?;
+    life.postbacks.iter().try_for_each(|postback| write_postback(out, postback))?;
+    life.decisions.iter().try_for_each(|decision| write_decision(out, decision))?;
+    life.deliveries.iter().try_for_each(|delivery| write_delivery(out, delivery))
+}
+
+/// One line for a field, none for an empty one.
+fn field(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()> {
+    if value.is_empty() {
+        return Ok(());
+    }
+    // What visitors and networks send may hold anything; on a terminal it is to do nothing.
+    let shown: String = value.chars().flat_map(plain).collect();
+    writeln!(out, "  {name:NAME_WIDTH$}{shown}")
+}
+
+/// A character as it is, or, for one that a terminal would act on, its escape.
+fn plain(character: char) -> Box<dyn Iterator<Item = char>> {
+    if character.is_control() {
+        Box::new(character.escape_default())
+    } else {
+        Box::new(std::iter::once(character))
+    }
+}
+
+fn write_click(out: &mut dyn Write, click: &ClickRow) -> io::Result<()> {
+    writeln!(out, "\nclick {}", click.click_id)?;
+    field(out, "time", &click.time)?;
+    field(out, "kind", click.kind)?;
+    let place = click.place;
+    let place = format!(
+        "node {}, lane {}, segment {}, number {}",
+        place.node, place.lane, place.segment, place.ordinal
+    );
+    for (name, value) in [
+        ("first click", &*click.parent),
+        ("foreign id", &click.foreign_id),
+        ("campaign", &click.campaign),
+        ("source", &click.source),
+        ("offer", &click.offer),
+        ("lander", &click.lander),
+        ("external id", &click.external_id),
+        ("cost", &money(click.cost.as_ref())),
+        ("labels", &click.labels.join(", ")),
+        ("address", &click.address),
+        ("country", &click.country),
+        ("host", &click.host),
+        ("referrer", &click.referrer),
+        ("user agent", &click.user_agent),
+        ("language", &click.language),
+    ] {
+        field(out, name, value)?;
+    }
+    click
+        .params
+        .iter()
+        .try_for_each(|(name, value)| field(out, "parameter", &format!("{name} = {value}")))?;
+    field(out, "place", &place)
+}
+
+fn write_postback(out: &mut dyn Write, postback: &PostbackRow) -> io::Result<()> {
+    writeln!(out, "\npostback {}", postback.position)?;
+    let mark = if postback.query.is_empty() { "" } else { "?" };
+    let request = format!("{} {}{mark}{}", postback.method, postback.path, postback.query);
+    for (name, value) in [
+        ("time", &*postback.time),
+        ("network", &postback.network),
+        ("refused", &postback.refused),
+        ("request", &request),
+        ("host", &postback.host),
+        ("from", &postback.address),
+        ("content type", &postback.content_type),
+        ("body", &postback.body),
+    ] {
+        field(out, name, value)?;
+    }
+    postback.headers.lines().try_for_each(|header| field(out, "header", header))
+}
+
+fn write_decision(out: &mut dyn Write, decision: &DecisionRow) -> io::Result<()> {
+    let reason = if decision.reason.is_empty() { String::new() } else { format!(" ({})", decision.reason) };
+    writeln!(out, "\ndecision {} {}{reason}", decision.position, decision.verdict)?;
+    let word = match &*decision.original_status {
+        "" => decision.status.to_owned(),
+        original => format!("{} (said as {original:?})", decision.status),
+    };
+    let conversion = format!("{}, decision {}", decision.conversion_id, decision.sequence + 1);
+    for (name, value) in [
+        ("time", &*decision.time),
+        ("postback", &decision.postback),
+        ("conversion", &conversion),
+        ("network", &decision.network),
+        ("transaction", &decision.transaction_id),
+        ("click id", &decision.click_id),
+        ("event", &decision.event),
+        ("status", &word),
+        ("payout", &money(decision.payout.as_ref())),
+        ("entry", &decision.entry),
+        ("stands at", &decision.standing.as_ref().map_or_else(String::new, standing)),
+        ("campaign", &decision.campaign),
+        ("offer", &decision.offer),
+    ] {
+        field(out, name, value)?;
+    }
+    Ok(())
+}
+
+fn write_delivery(out: &mut dyn Write, delivery: &DeliveryRow) -> io::Result<()> {
+    writeln!(out, "\ndelivery {} to {}", delivery.position, delivery.destination)?;
+    let end = if delivery.is_final { ", the last one" } else { "" };
+    let attempt = format!("{}{end}", delivery.attempt);
+    let took = format!("{} ms", delivery.duration_micros / 1000);
+    let status = if delivery.http_status == 0 { String::new() } else { delivery.http_status.to_string() };
+    for (name, value) in [
+        ("time", &*delivery.time),
+        ("decision", &delivery.decision),
+        ("attempt", &attempt),
+        ("result", delivery.result),
+        ("status", &status),
+        ("took", &took),
+        ("next attempt", delivery.next_attempt.as_deref().unwrap_or_default()),
+        ("answer", &delivery.detail),
+    ] {
+        field(out, name, value)?;
+    }
+    Ok(())
+}
+
+/// An amount and its currency; empty for none.
+pub(super) fn money(amount: Option<&Amount>) -> String {
+    amount.map_or_else(String::new, |money| {
+        format!("{} {}", money.amount, money.currency).trim_end().to_owned()
+    })
+}
+
+fn standing(standing: &StandingRow) -> String {
+    let held = standing.held.as_ref().map_or_else(String::new, |held| format!(", {held} held"));
+    format!("{}, {} {}", standing.status, standing.net, standing.currency).trim_end().to_owned() + &held
+}

@@ -1,0 +1,446 @@
+//! Clicks of another tracker: every form of a file, what is wrong with lines, interruptions, and a daemon that has the store.
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+#[expect(dead_code, reason = "other test files use the rest of it")]
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use clicklog::batch::import::{Counts, DryRun, Importer, Options, Report, run};
+use clicklog::clock::{Clock, ManualClock, Timestamp};
+use clicklog::event::click::ClickKind;
+use clicklog::event::codec::{Event, decode};
+use clicklog::store::reader::{Cursor, Reader};
+use clicklog::store::{Journal, Lookup, Store};
+use rustix::process::{Pid, Signal, kill_process};
+use support::options;
+
+/// 2026-11-20T07:00:00Z, and a while.
+const NOW: u32 = 1_795_158_000 + 100_000;
+
+/// A store and a folder beside it for files.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self { folder: tempfile::tempdir().unwrap() };
+        place.open().close().unwrap();
+        place
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn open(&self) -> Store {
+        Store::open(options(&self.data())).unwrap()
+    }
+
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Imports by way of the library, into the store itself.
+    fn import(&self, given: &Options) -> Result<Report, String> {
+        let store = self.open();
+        let clock = Clock::Manual(ManualClock::at(Timestamp::from_seconds(NOW)));
+        let mut importer = Importer::new(&store, clock).unwrap();
+        let report = run(given, Some(&self.data()), &mut importer, &mut |_, _, _| {});
+        importer.close();
+        store.close().unwrap();
+        report.map_err(|error| error.to_string())
+    }
+
+    fn states(&self) -> usize {
+        let names = std::fs::read_dir(self.data()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().ends_with(".state")).count()
+    }
+}
+
+fn given(file: &Path) -> Options {
+    Options {
+        file: file.to_owned(),
+        renames: Vec::new(),
+        skipped: Vec::new(),
+        delimiter: None,
+        offset: "Z".parse().unwrap(),
+        currency: "USD".parse().unwrap(),
+        bad_file: None,
+    }
+}
+
+fn counts(imported: u64, known: u64, bad: u64) -> Counts {
+    Counts { imported, known, bad }
+}
+
+/// Foreign ids of all imported clicks on disk, in their order.
+fn imported(data: &Path) -> Vec<String> {
+    let reader = Reader::open(data);
+    let mut ids = Vec::new();
+    for lane in reader.lanes(Journal::Clicks).unwrap() {
+        let each = |_, record: &clicklog::store::record::Record<'_>| {
+            if let Ok(Event::Click(click)) = decode(record.kind, record.schema, record.payload)
+                && click.kind == ClickKind::Imported
+            {
+                ids.push(click.foreign_id.to_owned());
+            }
+            ControlFlow::Continue(())
+        };
+        reader.read(Journal::Clicks, lane, Cursor::default(), each).unwrap();
+    }
+    ids
+}
+
+#[test]
+fn every_column_is_kept_as_what_it_is() {
+    let place = Place::new();
+    let file = place.file(
+        "voluum.csv",
+        "\u{feff}Click ID;Visit timestamp;Campaign ID;Traffic source;Offer;External ID;Cost;Currency;Country;\
+         User agent;Referrer;ip;Placement;Custom 2\n\
+         w1;2026-11-20 09:00:00;spring;propeller;diet;v-1;0,012;eur;de;Mozilla/5.0 (X11);https://a.example/;\
+         192.0.2.1;\"top; left\";\n",
+    );
+    let mut given = given(&file);
+    given.renames = vec!["sub1=Placement".parse().unwrap()];
+    given.offset = "+02:00".parse().unwrap();
+    let report = place.import(&given).unwrap();
+    assert_eq!((report.counts, report.shown.len()), (counts(1, 0, 0), 0), "{report:?}");
+    assert!(report.columns.contains(&("ip".to_owned(), "left out".to_owned())));
+    let store = place.open();
+    let Lookup::Found(found) = store.clicks().find_foreign("w1") else { panic!("it is not found") };
+    let click = found.click().unwrap();
+    assert_eq!((click.kind, click.time), (ClickKind::Imported, Timestamp::from_seconds(1_795_158_000)));
+    assert_eq!((click.campaign, click.source, click.offer), ("spring", "propeller", "diet"));
+    assert_eq!((click.external_id, click.cost.unwrap().to_string()), ("v-1", "0.012 EUR".to_owned()));
+    assert_eq!((click.country, click.user_agent), (*b"DE", "Mozilla/5.0 (X11)"));
+    assert_eq!((click.referrer, click.address), ("https://a.example/", None));
+    assert_eq!(click.params.iter().collect::<Vec<_>>(), [("sub1", "top; left")]);
+}
+
+#[test]
+fn each_bad_line_is_passed_by_told_and_can_be_mended() {
+    let place = Place::new();
+    let long = "x".repeat(5_000);
+    let lines = [
+        ("a1,1795158000,0.1,de,x", ""),
+        (",1795158000,,,", "it has no id"),
+        ("a2,,,,", "it has no time"),
+        ("a3,yesterday,,,", "its time \"yesterday\": not a date and a time"),
+        ("a4,1795158000,a lot,,", "its cost \"a lot\": amount has"),
+        ("a5,1795158000", "it has 2 fields, and the first line has 5"),
+        ("a6,2031-01-01T00:00:00Z,,,", "is not in the past"),
+        ("a7,1795158000,,1x,", "its country is no code"),
+        (&format!("a8,1795158000,,,{long}"), "than a click can keep"),
+        (&format!("{long},1795158000,,,"), "its id is longer than 256 bytes"),
+        ("a9,1795158000000,,Germany,y", ""),
+    ];
+    let mut text = "id,time,cost,country,sub1\n".as_bytes().to_vec();
+    for (line, _) in lines {
+        text.extend(line.as_bytes());
+        text.push(b'\n');
+    }
+    text.extend(b"b1,1795158000,,,\xff\xfe\n");
+    let mut given = given(&place.file("clicks.csv", text));
+    let bad_file = place.folder.path().join("bad.csv");
+    given.bad_file = Some(bad_file.clone());
+    let report = place.import(&given).unwrap();
+    assert_eq!(report.counts, counts(2, 0, 10), "{report:?}");
+    let expected = (2..).zip(lines).filter(|(_, (_, why))| !why.is_empty());
+    for ((line, (_, why)), shown) in expected.zip(&report.shown) {
+        assert_eq!(shown.line, line, "{shown:?}");
+        assert!(shown.reason.contains(why), "line {line}: {} for {why}", shown.reason);
+    }
+    assert_eq!(report.shown.last().unwrap().reason, "it is not UTF-8");
+    let bad = std::fs::read(&bad_file).unwrap();
+    let bad = String::from_utf8_lossy(&bad);
+    assert!(
+        bad.starts_with(
+            "id,time,cost,country,sub1,import_line,import_reason\n,1795158000,,,,3,it has no id\n"
+        ),
+        "{bad}"
+    );
+    // What was mended there is imported, the rest is as bad as it was. `b1` is text by now.
+    let mended = place.file("mended.csv", bad.replace("a3,yesterday", "a3,1795158001"));
+    let report = place.import(&Options { bad_file: None, file: mended, ..given }).unwrap();
+    assert_eq!(report.counts.imported, 2, "{report:?}");
+    let mut ids = imported(&place.data());
+    ids.sort();
+    assert_eq!(ids, ["a1", "a3", "a9", "b1"]);
+}
+
+#[test]
+fn an_id_is_imported_once_however_often_it_comes() {
+    let place = Place::new();
+    let mut given = given(&place.file("a.csv", "id,time\na,1795158000\nb,1795158001\na,1795158002\n"));
+    assert_eq!(place.import(&given).unwrap().counts, counts(2, 1, 0));
+    assert_eq!(place.import(&given).unwrap().counts, counts(0, 3, 0), "all of it again");
+    given.file = place.file("b.csv", "subid|timestamp\nb|1795158000\nc|1795158000\n");
+    assert_eq!(place.import(&given).unwrap().counts, counts(1, 1, 0), "from another file");
+    assert_eq!(imported(&place.data()), ["a", "b", "c"]);
+    assert_eq!(place.states(), 0, "nothing is left to go on with");
+}
+
+/// Months of clicks, in order: a segment each hour would be thousands.
+#[test]
+fn old_clicks_do_not_get_a_segment_for_each_hour_and_a_store_without_any_gets_no_lane() {
+    let place = Place::new();
+    assert!(!place.data().join("clicks/lane-01").exists());
+    let lines: String = (0..300u32).map(|n| format!("c{n},{}\n", 1_790_000_000 + n * 3_700)).collect();
+    let given = given(&place.file("a.csv", format!("id,time\n{lines}")));
+    assert_eq!(place.import(&given).unwrap().counts, counts(300, 0, 0));
+    let files = Reader::open(place.data()).directory().segments(Journal::Clicks, 1).unwrap();
+    assert!(files.len() <= 2, "{files:?}");
+}
+
+#[test]
+fn a_dry_run_counts_and_stores_nothing() {
+    let place = Place::new();
+    let file = place.file("a.csv", "id,time\na,1795158000\n,1\n");
+    let report = run(&given(&file), None, &mut DryRun, &mut |_, _, _| {}).unwrap();
+    assert_eq!(report.counts, counts(1, 0, 1));
+    assert!(imported(&place.data()).is_empty());
+}
+
+/// Killed at any moment and run again until it ends, the report counts each line once, and each id is there once.
+#[test]
+fn killed_again_and_again_an_import_neither_loses_nor_doubles() {
+    let seed = Clock::System.now().micros().unsigned_abs() | 1;
+    let mut state = seed;
+    let mut random = |below: u64| {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let place = Place::new();
+    let (ids, mut lines) = (60_000u64, String::from("id,time,sub1\n"));
+    let (mut doubled, mut bad) = (0, 0);
+    for n in 0..ids {
+        lines.push_str(&format!("id-{n},{},{}\n", 1_795_000_000 + n, n * 7));
+        if random(50) == 0 {
+            doubled += 1;
+            lines.push_str(&format!("id-{},{},again\n", random(n + 1), 1_795_000_000));
+        }
+        if random(80) == 0 {
+            bad += 1;
+            lines.push_str(&format!("bad-{n},never,\n"));
+        }
+    }
+    let file = place.file("clicks.csv", &lines);
+    let bad_file = place.folder.path().join("bad.csv");
+    let arguments = [
+        "--format",
+        "json",
+        "--bad",
+        bad_file.to_str().unwrap(),
+        "--data",
+        place.folder.path().join("data").to_str().unwrap(),
+    ]
+    .map(str::to_owned);
+    let mut kills = 0;
+    let report = loop {
+        let mut child = import_command(&file, &arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let pause = Duration::from_millis(random(400));
+        std::thread::sleep(pause);
+        let is_over = child.try_wait().unwrap().is_some();
+        if !is_over && kills < 12 {
+            kills += 1;
+            // It may have ended just now.
+            let _gone = child.kill();
+        }
+        let output = child.wait_with_output().unwrap();
+        if output.status.code().is_some() {
+            assert!(output.status.success(), "seed {seed}: {output:?}");
+            break String::from_utf8(output.stdout).unwrap();
+        }
+    };
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let counted = ["imported", "known", "bad"].map(|name| report[name].as_u64().unwrap());
+    assert_eq!(counted, [ids, doubled, bad], "seed {seed}, {kills} kills: {report}");
+    let mut found = imported(&place.data());
+    found.sort();
+    found.dedup();
+    assert_eq!(
+        (found.len() as u64, imported(&place.data()).len() as u64),
+        (ids, ids),
+        "seed {seed}, {kills} kills"
+    );
+    let written = std::fs::read_to_string(&bad_file).unwrap().lines().count() as u64;
+    assert_eq!(written, bad + 1, "seed {seed}: each bad line is written once");
+    assert_eq!(place.states(), 0, "seed {seed}");
+    eprintln!("seed {seed}: {kills} kills");
+}
+
+/// Answers as a store does, and forgets to after some chunks: the process was killed between the two.
+#[test]
+fn a_chunk_that_was_stored_and_not_written_down_is_counted_as_imported() {
+    struct Forgetful(Importer, u32);
+    impl clicklog::batch::import::Sink for Forgetful {
+        fn take(
+            &mut self,
+            mark: u64,
+            rows: &[clicklog::batch::import::Row],
+        ) -> Result<clicklog::batch::import::Taken, clicklog::batch::import::ImportError> {
+            let taken = self.0.take(mark, rows)?;
+            self.1 -= 1;
+            if self.1 == 0 {
+                return Err(clicklog::batch::import::ImportError::Daemon("it is gone".to_owned()));
+            }
+            Ok(taken)
+        }
+
+        fn end(&mut self) -> Result<(), clicklog::batch::import::ImportError> {
+            self.0.end()
+        }
+    }
+    let place = Place::new();
+    let lines: String = (0..25_000).map(|n| format!("c{n},1795158000\nc{n},1795158000\n")).collect();
+    let given = given(&place.file("a.csv", format!("id,time\n{lines}")));
+    for chunk in 1..=3 {
+        let store = place.open();
+        let mut sink = Forgetful(Importer::new(&store, Clock::System).unwrap(), chunk);
+        run(&given, Some(&place.data()), &mut sink, &mut |_, _, _| {}).unwrap_err();
+        sink.0.close();
+        store.close().unwrap();
+    }
+    let report = place.import(&given).unwrap();
+    assert_eq!(report.counts, counts(25_000, 25_000, 0));
+    assert!(report.resumed_at_line.is_some());
+    assert_eq!(imported(&place.data()).len(), 25_000);
+}
+
+/// A daemon in a process of its own.
+struct Daemon {
+    child: Child,
+    operators: SocketAddr,
+}
+
+impl Daemon {
+    fn start(folder: &Path) -> Self {
+        let mut child = settings(&mut Command::new(env!("CARGO_BIN_EXE_clicklog")))
+            .current_dir(folder)
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", "data"])
+            .env("CLICKLOG_EDGE__WORKERS", "1")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let operators = lines
+            .map(Result::unwrap)
+            .find_map(|line| line.trim().strip_prefix("operators").map(|url| url.trim().to_owned()))
+            .unwrap();
+        let operators = operators.strip_prefix("http://").unwrap().parse().unwrap();
+        Self { child, operators }
+    }
+
+    fn stop(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Of a test that has failed; otherwise it is gone already.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn settings(command: &mut Command) -> &mut Command {
+    command
+        .env("CLICKLOG_STORE__CLICK_SEGMENT", "1MiB")
+        .env("CLICKLOG_STORE__LOW_FREE", "0B")
+        .env("CLICKLOG_STORE__CRITICAL_FREE", "0B")
+        .env("CLICKLOG_STORE__RESERVE", "0B")
+        .env_remove("CLICKLOG_ADMIN_TOKEN")
+        .env_remove("CLICKLOG_CONFIG")
+}
+
+fn import_command(file: &Path, arguments: &[String]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+    settings(&mut command).args(["import", "clicks"]).arg(file).args(arguments);
+    command
+}
+
+fn output(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn beside_a_running_daemon_clicks_go_through_it_and_are_found() {
+    let place = Place::new();
+    let daemon = Daemon::start(place.folder.path());
+    let lines: String = (0..30_000).map(|n| format!("c{n},{},\u{e9}\"\"{n}\n", 1_795_000_000 + n)).collect();
+    let file = place.file("a.csv", format!("id,time,sub1\n{lines},1\n"));
+    let data = place.data().to_str().unwrap().to_owned();
+    let arguments = ["--data".to_owned(), data.clone(), "--admin".to_owned(), daemon.operators.to_string()];
+    let (code, said, error) = output(&mut import_command(&file, &arguments));
+    assert_eq!(code, Some(0), "{said}{error}");
+    assert!(said.ends_with("30000 imported, 0 known already, 1 bad\n"), "{said}");
+    let (_, said, error) = output(&mut import_command(&file, &arguments));
+    assert!(said.ends_with("0 imported, 30000 known already, 1 bad\n"), "{said}{error}");
+    // A look-up beside the daemon that has just stored it.
+    let (code, life, _) =
+        output(Command::new(env!("CARGO_BIN_EXE_clicklog")).args(["lookup", "c777", "--data", &data]));
+    assert_eq!(code, Some(0), "{life}");
+    assert!(life.contains("a click id of another tracker"), "{life}");
+    let token = place.file("token", "not-this-one");
+    let held = ["held", "release", "0:4096", "--token-file", token.to_str().unwrap()];
+    let (code, _, error) = output(Command::new(env!("CARGO_BIN_EXE_clicklog")).args(held).args(&arguments));
+    assert_eq!(code, Some(1));
+    assert!(error.contains("does not take this token"), "{error}");
+    daemon.stop();
+    let store = place.open();
+    assert!(store.report().was_clean);
+    for id in ["c0", "c14999", "c29999"] {
+        assert!(matches!(store.clicks().find_foreign(id), Lookup::Found(_)), "{id}");
+    }
+    assert_eq!(imported(&place.data()).len(), 30_000);
+}
+
+#[test]
+fn what_keeps_an_import_from_beginning_is_said() {
+    let place = Place::new();
+    let data = |data: &Path| ["--data".to_owned(), data.to_str().unwrap().to_owned()];
+    let good = place.file("good.csv", "id,time\na,1795158000\n");
+    let bad = place.file("bad.csv", "id,time\na,never\n");
+    let mixed = place.file("mixed.csv", "id,time\nm,1795158000\na,never\n");
+    let strange = place.file("strange.csv", "name,when\na,1795158000\n");
+    let empty = place.folder.path().join("empty");
+    let with = |more: &[&str]| {
+        let more = more.iter().map(|text| (*text).to_owned());
+        data(&place.data()).into_iter().chain(more).collect::<Vec<_>>()
+    };
+    for (file, arguments, code, part) in [
+        (&bad, with(&[]), 1, "0 imported, 0 known already, 1 bad"),
+        (&mixed, with(&["--strict"]), 1, "1 imported, 0 known already, 1 bad"),
+        (&mixed, with(&[]), 0, "0 imported, 1 known already, 1 bad"),
+        (&strange, with(&[]), 1, "--map id=COLUMN: there are name, when"),
+        (&strange, with(&["--map", "id=name", "--map", "time=when", "--dry-run"]), 0, "1 could be imported"),
+        (&good, data(&empty).to_vec(), 1, "there is no store in"),
+        (&empty, with(&[]), 1, "cannot read"),
+        (&good, with(&["--delimiter", "ab"]), 2, "one character"),
+        (&good, with(&["--time-zone", "CET"]), 2, "not an offset"),
+        (&good, with(&["--time-zone", "-05:30", "--delimiter", "tab"]), 1, "no column"),
+    ] {
+        let (found, said, error) = output(&mut import_command(file, &arguments));
+        let said = said + &error;
+        assert_eq!(found, Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(part), "{arguments:?}: {part} in {said}");
+    }
+    assert!(!empty.exists());
+}

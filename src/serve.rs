@@ -12,6 +12,7 @@
 //! A stop: not ready, announced for `edge.announce_time`; no new connections; those that are there drain; the lanes are
 //! given up, synced and sealed. A second signal ends the process where it stands, which costs a recovery, not a click.
 
+mod made_up;
 mod operations;
 mod replay;
 mod signals;

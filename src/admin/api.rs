@@ -41,9 +41,6 @@ pub enum ApiError {
     /// It cannot be done now: 503.
     #[error("{0}")]
     Unavailable(String),
-    /// This build cannot do it: 501.
-    #[error("not here yet")]
-    NotHere,
 }
 
 impl ApiError {
@@ -53,7 +50,6 @@ impl ApiError {
             Self::Unknown(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NotHere => StatusCode::NOT_IMPLEMENTED,
         }
     }
 

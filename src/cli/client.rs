@@ -126,6 +126,11 @@ impl Client {
         Ok(Self { address, token, timeout: TIMEOUT, clock: Clock::System })
     }
 
+    /// The same, with more or less patience.
+    pub(super) fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
     /// Asks, and takes any answer.
     pub(super) fn ask(&self, method: &str, target: &str, body: &[u8]) -> Result<Answer, Failure> {
         self.exchange(method, target, body).map_err(|problem| {

@@ -12,7 +12,9 @@ mod inspect;
 mod links;
 mod load;
 mod lookup;
+mod postback;
 mod progress;
+mod replay;
 mod serve;
 mod settings;
 mod verify;
@@ -51,6 +53,11 @@ enum Command {
     /// Payouts that wait for a person
     #[command(subcommand)]
     Held(held::Command),
+    /// Try a network's postback
+    #[command(subcommand)]
+    Postback(postback::Command),
+    /// Decide on raw postbacks once more, by the catalog in use; the daemon must run
+    Replay(replay::Arguments),
     /// Check every record of a data folder; exit 1 if something is damaged
     Verify(verify::Arguments),
     /// Print the records of a data folder, one a line
@@ -114,6 +121,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Lookup(arguments) => lookup::run(&arguments, &mut out),
         Command::Import(command) => import::run(&command, &mut out),
         Command::Held(command) => held::run(&command, &mut out),
+        Command::Postback(command) => postback::run(&command, &mut out),
+        Command::Replay(arguments) => replay::run(&arguments, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
         Command::Load(arguments) => load::run(&arguments, &mut out),

@@ -32,6 +32,7 @@ const MASK: &str = "***";
 const FORWARDING: [&str; 4] = ["x-forwarded-for", "x-real-ip", "cf-connecting-ip", "true-client-ip"];
 
 /// The secrets of all networks, and where they may be.
+#[derive(Default)]
 pub(super) struct Masks {
     secrets: Option<AhoCorasick>,
     /// Of all networks, in lower case.
@@ -43,12 +44,6 @@ pub(super) struct Masks {
 impl fmt::Debug for Masks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Masks").field("params", &self.params).finish_non_exhaustive()
-    }
-}
-
-impl Default for Masks {
-    fn default() -> Self {
-        Self { secrets: None, params: HashSet::new(), headers: HashSet::new() }
     }
 }
 
@@ -130,6 +125,11 @@ impl Places<'_> {
             kept.push(&self.masks.hide_text(name), &self.masks.hide_text(value));
         }
         kept
+    }
+
+    /// A text without secrets.
+    pub(super) fn hidden(&self, text: &str) -> String {
+        self.masks.hide_text(text).into_owned()
     }
 
     /// A query without secrets.

@@ -47,23 +47,29 @@ pub(super) fn read(network: &Network, places: Places<'_>, params: &Params, found
     let placeholders = reading.placeholders;
     let claim = match check(network, &reading, params, found.is_some()) {
         Err(fault) => Err(fault),
-        Ok(()) => claim(&reading, places.kept(params), found),
+        Ok(()) => claim(&reading, places, params, found),
     };
     Read { claim, placeholders }
 }
 
-fn claim(reading: &Reading<'_>, params: Params, found: Option<&str>) -> Result<Claim, Fault> {
+fn claim(
+    reading: &Reading<'_>,
+    places: Places<'_>,
+    params: &Params,
+    found: Option<&str>,
+) -> Result<Claim, Fault> {
     let payout = reading.payout.transpose().map_err(|_| Refusal::BadPayout)?;
     let currency = reading.currency.map_err(|_| Refusal::BadCurrency)?;
     Ok(Claim {
-        click_id: reading.click_id.or(found).unwrap_or_default().to_owned(),
-        transaction_id: reading.transaction_id.map(str::to_owned),
-        event: reading.event.to_owned(),
+        // A secret does not belong in any of these, and is written down nowhere.
+        click_id: places.hidden(reading.click_id.or(found).unwrap_or_default()),
+        transaction_id: reading.transaction_id.map(|id| places.hidden(id)),
+        event: places.hidden(reading.event),
         status: reading.status,
-        original_status: reading.original_status.to_owned(),
+        original_status: places.hidden(reading.original_status),
         payout,
         currency,
-        params,
+        params: places.kept(params),
     })
 }
 

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::Source;
+use super::replay::{Order, ReplayError, Tools};
+use super::{Source, made_up};
 use crate::admin::{self, ApiError, ApiResult, Check, Health, Operations, PostbackTest, Replay};
 use crate::apply::claim::Request;
 use crate::apply::ledger;
+use crate::apply::reason::Reason;
 use crate::apply::start::{Books, Numbers};
 use crate::batch::import::{self, ImportError, Importer};
 use crate::clock::{Clock, Timestamp};
@@ -44,8 +46,9 @@ pub(super) struct State {
     clock: Clock,
     started: Timestamp,
     is_leaving: AtomicBool,
-    /// One reload at a time.
+    /// One reload at a time, and one replay.
     reloading: Mutex<()>,
+    replaying: Mutex<()>,
     reloads: AtomicU64,
     refused_reloads: AtomicU64,
     last_reload_was_refused: AtomicBool,
@@ -82,6 +85,7 @@ impl State {
             clock,
             is_leaving: AtomicBool::new(false),
             reloading: Mutex::new(()),
+            replaying: Mutex::new(()),
             reloads: AtomicU64::new(0),
             refused_reloads: AtomicU64::new(0),
             last_reload_was_refused: AtomicBool::new(false),
@@ -231,12 +235,23 @@ impl Operations for State {
         "not ready any more; requests are still taken until the process is stopped".to_owned()
     }
 
-    fn postbacks(&self, _network: &str) -> ApiResult {
-        Err(ApiError::NotHere)
+    fn postbacks(&self, network: &str) -> ApiResult {
+        as_json(&self.edge.recent(network))
     }
 
-    fn settle(&self, _held: Position, _is_release: bool) -> ApiResult {
-        Err(ApiError::NotHere)
+    fn settle(&self, held: Position, is_release: bool) -> ApiResult {
+        let request = Request::Settle { held, is_release, time: self.clock.now() };
+        let reply = self.books.submit(request).map_err(unavailable)?;
+        let ruling = reply.wait().map_err(unavailable)?.into_inner();
+        if ruling.reason == Reason::NotHeld {
+            return Err(ApiError::Conflict(format!("nothing is held at {held}, or it was settled before")));
+        }
+        as_json(&serde_json::json!({
+            "conversion_id": hex(ruling.conversion_id),
+            "reason": ruling.reason.name(),
+            "entry": ruling.entry.to_string(),
+            "currency": ruling.payout.map(|payout| payout.currency.to_string()),
+        }))
     }
 
     fn import_clicks(&self, query: &str, rows: &[u8]) -> ApiResult {
@@ -262,13 +277,48 @@ impl Operations for State {
         serde_json::to_string(&taken).map_err(|error| ApiError::Unavailable(error.to_string()))
     }
 
-    fn test_postback(&self, _test: &PostbackTest) -> ApiResult {
-        Err(ApiError::NotHere)
+    fn test_postback(&self, test: &PostbackTest) -> ApiResult {
+        let catalog = self.catalog();
+        if catalog.network(&test.network).is_none() {
+            return Err(ApiError::Unknown(format!("no network \"{}\"", test.network)));
+        }
+        let made = made_up::go(test, &catalog, &self.edge, &self.books, self.clock.now());
+        as_json(&made.map_err(ApiError::Unavailable)?)
     }
 
-    fn replay(&self, _replay: &Replay) -> ApiResult {
-        Err(ApiError::NotHere)
+    fn replay(&self, replay: &Replay) -> ApiResult {
+        if self.catalog.load().network(&replay.network).is_none() {
+            return Err(ApiError::Unknown(format!("no network \"{}\"", replay.network)));
+        }
+        let order = Order {
+            network: replay.network.clone(),
+            from: replay.from.unwrap_or_default(),
+            to: replay.to.map_or(Timestamp::from_micros(i64::MAX), |to| to.plus(Duration::from_micros(1))),
+            is_dry: replay.dry_run,
+        };
+        let _alone = self
+            .replaying
+            .try_lock()
+            .map_err(|_| ApiError::Conflict("another replay is under way".to_owned()))?;
+        let tools = Tools { store: &self.store, edge: &self.edge, books: &self.books };
+        let replayed = tools.replay(&order).map_err(|error| match error {
+            ReplayError::TooMany => ApiError::Bad(error.to_string()),
+            error => unavailable(error),
+        })?;
+        as_json(&replayed)
     }
+}
+
+fn as_json(value: &impl serde::Serialize) -> ApiResult {
+    serde_json::to_string(value).map_err(unavailable)
+}
+
+fn unavailable(error: impl fmt::Display) -> ApiError {
+    ApiError::Unavailable(error.to_string())
+}
+
+fn hex(id: [u8; 16]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Says in the log what a reload came to.

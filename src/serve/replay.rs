@@ -75,8 +75,6 @@ struct Change {
 /// Why there is no replay.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReplayError {
-    #[error("no network \"{0}\"")]
-    Network(String),
     #[error("more than {POSTBACKS_MAX} postbacks: choose a shorter time")]
     TooMany,
     #[error(transparent)]

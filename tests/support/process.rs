@@ -20,6 +20,11 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(folder, arguments, &[])
+    }
+
+    /// With further variables in its environment.
+    pub(crate) fn start_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_clicklog"))
             .current_dir(folder)
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
@@ -30,6 +35,7 @@ impl Process {
             .env("CLICKLOG_STORE__RESERVE", "0B")
             .env("CLICKLOG_EDGE__WORKERS", "2")
             .env_remove("CLICKLOG_ADMIN_TOKEN")
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -54,9 +60,15 @@ impl Process {
 
     /// Waits for its end: its exit code, if it was not killed, and what it said.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        let said = self.said_until_its_end();
+        (self.child.wait().unwrap().code(), said)
+    }
+
+    /// Hears it out.
+    pub(crate) fn said_until_its_end(&mut self) -> String {
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        (self.child.wait().unwrap().code(), said)
+        said
     }
 }
 

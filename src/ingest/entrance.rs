@@ -39,22 +39,22 @@ pub(super) struct Entered<'a> {
 }
 
 /// What a request says, where it says it.
-struct Said {
-    query: Params,
-    body: Params,
-    bad: Option<BadBody>,
+pub(super) struct Said {
+    pub(super) query: Params,
+    pub(super) body: Params,
+    pub(super) bad: Option<BadBody>,
 }
 
 impl Said {
-    fn of(visit: &Visit<'_>, body: &[u8]) -> Self {
-        let query = Params::parse(visit.query().as_bytes(), Source::Query);
+    pub(super) fn of(query: &str, content_type: &str, body: &[u8]) -> Self {
+        let query = Params::parse(query.as_bytes(), Source::Query);
         let mut in_body = Params::default();
-        let bad = body::parse_into(&mut in_body, &content_type(visit), body).err();
+        let bad = body::parse_into(&mut in_body, content_type, body).err();
         Self { query, body: in_body, bad }
     }
 
     /// All of it, the one that counts first.
-    fn merged(&self, query_first: bool) -> Params {
+    pub(super) fn merged(&self, query_first: bool) -> Params {
         let (first, second) = if query_first { (&self.query, &self.body) } else { (&self.body, &self.query) };
         let mut merged = first.clone();
         for (name, value) in second.iter() {
@@ -76,7 +76,7 @@ pub(super) fn enter<'a>(
     body: &[u8],
     preferred: Option<&str>,
 ) -> Entered<'a> {
-    let said = Said::of(visit, body);
+    let said = Said::of(visit.query(), &content_type(visit), body);
     let both = [&said.query, &said.body];
     let is_shown = |doorway: &Doorway<'_>| {
         let shown = Shown { params: &both, headers: visit.headers(), segment: doorway.secret };
@@ -104,7 +104,7 @@ pub(super) fn enter<'a>(
     };
     let fault = match said.bad {
         // A body that cannot be read comes first, and whether its sender is known decides only what is kept of it.
-        Some(bad) => Some(Fault { message: bad.to_string(), ..Refusal::BadBody.into() }),
+        Some(bad) => Some(bad.into()),
         None => checked.err().map(Fault::from),
     };
     let params = said.merged(network.is_some_and(|network| network.query_first));

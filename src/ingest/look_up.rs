@@ -90,7 +90,7 @@ async fn wait<T: Send + 'static>(
 /// What is known without waiting for the disk.
 fn try_subject(clicks: &Clicks, click_id: &str) -> Option<Subject> {
     let Some((id, place)) = own(clicks, click_id) else {
-        return (clicks.foreign().len() == 0).then_some(Subject::Unknown);
+        return clicks.foreign().is_empty().then_some(Subject::Unknown);
     };
     let Tried::Done(found) = clicks.try_find(&id) else { return None };
     let Lookup::Found(click) = found else { return Some(Subject::Lost(place)) };

@@ -200,10 +200,9 @@ impl Places<'_> {
             let is_secret =
                 matches!(*name, AUTHORIZATION | PROXY_AUTHORIZATION) || self.is_header(name.as_str());
             let value = String::from_utf8_lossy(value.as_bytes());
-            let value = if is_secret { MASK.into() } else { self.masks.hide_text(&value) };
-            lines.extend([name.as_str(), ": ", &value, "\n"]);
+            lines.extend([name.as_str(), ": ", if is_secret { MASK } else { &value }, "\n"]);
         }
-        lines
+        self.masks.hide_text(&lines).into_owned()
     }
 
     /// A request without its secrets. Who a browser calls for is not kept here: that is for the click's campaign to say.

@@ -40,9 +40,9 @@ pub(super) struct Entered<'a> {
 
 /// What a request says, where it says it.
 pub(super) struct Said {
-    pub(super) query: Params,
-    pub(super) body: Params,
-    pub(super) bad: Option<BadBody>,
+    query: Params,
+    body: Params,
+    bad: Option<BadBody>,
 }
 
 impl Said {
@@ -51,6 +51,10 @@ impl Said {
         let mut in_body = Params::default();
         let bad = body::parse_into(&mut in_body, content_type, body).err();
         Self { query, body: in_body, bad }
+    }
+
+    pub(super) fn is_bad(&self) -> bool {
+        self.bad.is_some()
     }
 
     /// All of it, the one that counts first.
@@ -65,6 +69,16 @@ impl Said {
             merged.push(&"x".repeat(usize::from(u16::MAX)), "");
         }
         merged
+    }
+
+    /// What is wrong with the body.
+    pub(super) fn bad(&self) -> Option<BadBody> {
+        self.bad
+    }
+
+    /// Of the query and of the body.
+    pub(super) fn both(&self) -> [&Params; 2] {
+        [&self.query, &self.body]
     }
 }
 

@@ -104,7 +104,7 @@ pub fn reread(
     found: Option<&str>,
 ) -> Result<Claim, Refused> {
     let said = Said::of(&evidence.query, &evidence.content_type, &evidence.body);
-    if let Some(bad) = said.bad {
+    if let Some(bad) = said.bad() {
         return Err(Fault::from(bad).into());
     }
     let params = said.merged(network.query_first);

@@ -110,7 +110,7 @@ pub(super) async fn answer(worker: &Worker, visit: &Visit<'_>, body: &[u8]) -> R
 fn is_open(catalog: &Catalog, visit: &Visit<'_>, body: &[u8]) -> bool {
     let said = Said::of(visit.query(), &content_type(visit), body);
     let doors = catalog.doors_at(visit.path());
-    doors.iter().any(|doorway| said.bad.is_some() || doorway.is_open_to(&[&said.query, &said.body]))
+    doors.iter().any(|doorway| said.is_bad() || doorway.is_open_to(&said.both()))
 }
 
 fn is_unknown(entered: &Entered<'_>) -> bool {

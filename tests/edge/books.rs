@@ -109,12 +109,14 @@ fn visit(address: SocketAddr, requests: &[(&str, bool)], seed: u64) -> (u64, u64
     (sent, clicks)
 }
 
-/// Four visitors at a time; gives the seed, and the sums of what they sent and of the clicks that were answered.
-fn visit_all(address: SocketAddr, requests: &'static [(&str, bool)]) -> (u64, u64, u64) {
+fn new_seed() -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).unwrap();
-    let seed = u64::from_le_bytes(bytes) | 1;
-    println!("seed {seed:#x}");
+    u64::from_le_bytes(bytes) | 1
+}
+
+/// Four visitors at a time; gives the sums of what they sent and of the clicks that were answered.
+fn visit_all(address: SocketAddr, requests: &'static [(&str, bool)], seed: u64) -> (u64, u64) {
     let visitors: Vec<_> = (0..4u64)
         .map(|n| {
             let seed = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9) << 1);
@@ -122,7 +124,7 @@ fn visit_all(address: SocketAddr, requests: &'static [(&str, bool)]) -> (u64, u6
         })
         .collect();
     let visited = visitors.into_iter().map(|visitor| visitor.join().unwrap());
-    visited.fold((seed, 0, 0), |(seed, sent, clicks), one| (seed, sent + one.0, clicks + one.1))
+    visited.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
 /// Waits until all have ended: those who went away are noticed a moment later.
@@ -141,7 +143,9 @@ fn settled(totals: impl Fn() -> Totals, sent: u64, seed: u64) -> Totals {
 #[test]
 fn the_books_balance_after_a_random_mix() {
     let server = Server::start(CATALOG);
-    let (seed, sent, clicks) = visit_all(server.address(), REQUESTS);
+    let seed = new_seed();
+    println!("seed {seed:#x}");
+    let (sent, clicks) = visit_all(server.address(), REQUESTS, seed);
     let totals = settled(|| server.totals(), sent, seed);
     let counted =
         [Outcome::Redirected, Outcome::FellBack, Outcome::Tracked].map(|outcome| totals.count(outcome));
@@ -153,7 +157,9 @@ fn the_books_balance_after_a_random_mix() {
 #[test]
 fn the_books_balance_after_a_random_mix_of_conversions() {
     let server = Bare::start(parts(networks()));
-    let (seed, sent, clicks) = visit_all(server.addresses()[0], CONVERSIONS);
+    let seed = new_seed();
+    println!("seed {seed:#x}");
+    let (sent, clicks) = visit_all(server.addresses()[0], CONVERSIONS, seed);
     let totals = settled(|| server.totals(), sent, seed);
     assert_eq!((totals.gross, totals.count(Outcome::Redirected)), (clicks, clicks), "seed {seed:#x}");
     let groups = [Outcome::UnknownNetwork, Outcome::Denied, Outcome::RateLimited, Outcome::Unreadable];

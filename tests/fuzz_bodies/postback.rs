@@ -111,7 +111,7 @@ pub(crate) fn postback(data: &[u8]) {
         let is_masked = texts.iter().any(|text| text.contains("***"));
         match again {
             Ok(again) => {
-                assert!(is_masked || again.click_id == claim.click_id && again.payout == claim.payout)
+                assert!(is_masked || again.click_id == claim.click_id && again.payout == claim.payout);
             }
             Err(refused) => assert!(is_masked, "{refused:?} of {:?}", String::from_utf8_lossy(data)),
         }

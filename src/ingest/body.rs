@@ -69,13 +69,13 @@ pub(super) fn kind(content_type: &str, body: &[u8]) -> Result<Kind, BadBody> {
     }
 }
 
-/// Where in a JSON body the values under these names are.
-pub(super) fn places(body: &[u8], is_meant: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
+/// Where in a JSON body the values are that are meant, by their names and how they are written.
+pub(super) fn places(body: &[u8], is_meant: impl Fn(&str, &str) -> bool) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let start = body.as_ptr().addr();
     // What was found before the body turned out to be none is found.
     let _bad = each_value(body.trim_ascii(), &mut |name, raw| {
-        if is_meant(name) {
+        if is_meant(name, raw) {
             let at = raw.as_ptr().addr() - start;
             found.push(at..at + raw.len());
         }
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn values_are_found_where_they_stand() {
         let body = r#" {"secret": "x\"y", "o": {"secret": 12}, "other": 1}"#;
-        let found = places(body.as_bytes(), |name| name == "secret" || name == "o.secret");
+        let found = places(body.as_bytes(), |name, _| name == "secret" || name == "o.secret");
         let texts: Vec<_> = found.into_iter().map(|at| &body[at]).collect();
         assert_eq!(texts, [r#""x\"y""#, "12"]);
     }

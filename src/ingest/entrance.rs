@@ -70,6 +70,16 @@ impl Said {
         }
         merged
     }
+
+    /// What is wrong with the body.
+    pub(super) fn bad(&self) -> Option<BadBody> {
+        self.bad
+    }
+
+    /// Of the query and of the body.
+    pub(super) fn both(&self) -> [&Params; 2] {
+        [&self.query, &self.body]
+    }
 }
 
 /// Looks at a request. `preferred` is the network that is meant where the request itself does not say.
@@ -108,7 +118,7 @@ pub(super) fn enter<'a>(
     };
     let fault = match said.bad {
         // A body that cannot be read comes first, and whether its sender is known decides only what is kept of it.
-        Some(bad) => Some(Fault { message: bad.to_string(), ..Refusal::BadBody.into() }),
+        Some(bad) => Some(bad.into()),
         None => checked.err().map(Fault::from),
     };
     let params = said.merged(network.is_some_and(|network| network.query_first));

@@ -28,6 +28,8 @@ use crate::event::params::Params;
 pub(super) const SECRET_BYTES_MIN: usize = 4;
 /// What stands where a secret stood.
 const MASK: &str = "***";
+/// The same, as a value in JSON.
+const MASK_JSON: &str = "\"***\"";
 /// Headers in which proxies say for whom they speak: the visitor, where a browser calls.
 const FORWARDING: [&str; 4] = ["x-forwarded-for", "x-real-ip", "cf-connecting-ip", "true-client-ip"];
 
@@ -84,11 +86,16 @@ impl Masks {
     fn hide<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
         let Some(secrets) = &self.secrets else { return bytes.into() };
         let mut found: Vec<Range<usize>> = secrets.find_iter(bytes).map(|found| found.range()).collect();
-        if bytes.iter().any(|byte| b"%+\\".contains(byte)) {
-            let plain = Unescaped::of(bytes);
-            found.extend(secrets.find_iter(&plain.bytes).map(|found| plain.range(found.range())));
+        for (escaping, signs) in [(Escaping::Percent, &b"%+"[..]), (Escaping::Json, b"\\")] {
+            if bytes.iter().any(|byte| signs.contains(byte)) {
+                let plain = Unescaped::of(bytes, escaping);
+                found.extend(secrets.find_iter(&plain.bytes).map(|found| plain.range(found.range())));
+            }
         }
-        if found.is_empty() { bytes.into() } else { replaced(bytes, found).into() }
+        match found.as_slice() {
+            [] => bytes.into(),
+            _ => replaced(bytes, found.into_iter().map(|range| (range, MASK)).collect()).into(),
+        }
     }
 
     fn hide_text<'b>(&self, text: &'b str) -> Cow<'b, str> {
@@ -171,12 +178,12 @@ impl Places<'_> {
     fn body(&self, content_type: &str, raw: &[u8]) -> Vec<u8> {
         let masked = match body::kind(content_type, raw.trim_ascii()) {
             Ok(Kind::Json) => {
-                let mut places = body::places(raw, |name| self.is_param(name));
-                // The quotes stay where they are.
-                for place in places.iter_mut().filter(|place| raw.get(place.start) == Some(&b'"')) {
-                    *place = place.start + 1..place.end - 1;
-                }
-                replaced(raw, places)
+                // A number without some of its digits would be none: such a value is masked whole.
+                let has_secret = |value: &str| {
+                    !value.starts_with('"') && matches!(self.masks.hide(value.as_bytes()), Cow::Owned(_))
+                };
+                let places = body::places(raw, |name, value| self.is_param(name) || has_secret(value));
+                replaced(raw, places.into_iter().map(|place| (place, MASK_JSON)).collect())
             }
             _ => match std::str::from_utf8(raw) {
                 Ok(form) => self.pairs(form, &['&']).into_bytes(),
@@ -198,10 +205,9 @@ impl Places<'_> {
             let is_secret =
                 matches!(*name, AUTHORIZATION | PROXY_AUTHORIZATION) || self.is_header(name.as_str());
             let value = String::from_utf8_lossy(value.as_bytes());
-            let value = if is_secret { MASK.into() } else { self.masks.hide_text(&value) };
-            lines.extend([name.as_str(), ": ", &value, "\n"]);
+            lines.extend([name.as_str(), ": ", if is_secret { MASK } else { &value }, "\n"]);
         }
-        lines
+        self.masks.hide_text(&lines).into_owned()
     }
 
     /// A request without its secrets. Who a browser calls for is not kept here: that is for the click's campaign to say.
@@ -237,13 +243,13 @@ pub(super) fn content_type<'a>(visit: &Visit<'a>) -> Cow<'a, str> {
 }
 
 /// Bytes with masks in place of these ranges, which may overlap.
-fn replaced(bytes: &[u8], mut ranges: Vec<Range<usize>>) -> Vec<u8> {
-    ranges.sort_unstable_by_key(|range| range.start);
+fn replaced(bytes: &[u8], mut ranges: Vec<(Range<usize>, &str)>) -> Vec<u8> {
+    ranges.sort_unstable_by_key(|(range, _)| range.start);
     let (mut masked, mut end) = (Vec::with_capacity(bytes.len()), 0);
-    for range in ranges {
+    for (range, mask) in ranges {
         if range.start >= end {
             masked.extend_from_slice(bytes.get(end..range.start).unwrap_or_default());
-            masked.extend_from_slice(MASK.as_bytes());
+            masked.extend_from_slice(mask.as_bytes());
         }
         end = end.max(range.end);
     }
@@ -251,7 +257,16 @@ fn replaced(bytes: &[u8], mut ranges: Vec<Range<usize>>) -> Vec<u8> {
     masked
 }
 
-/// Bytes after percent-decoding and JSON's escapes, and where each came from.
+/// How bytes may stand for others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Escaping {
+    /// As in a query: `%41`, and `+` for a blank.
+    Percent,
+    /// As in a JSON string.
+    Json,
+}
+
+/// Bytes without escapes, and where each came from.
 struct Unescaped {
     bytes: Vec<u8>,
     /// For each byte where what it was made of begins; and then where all ends.
@@ -259,20 +274,20 @@ struct Unescaped {
 }
 
 impl Unescaped {
-    fn of(raw: &[u8]) -> Self {
+    fn of(raw: &[u8], escaping: Escaping) -> Self {
         let mut plain =
             Self { bytes: Vec::with_capacity(raw.len()), starts: Vec::with_capacity(raw.len() + 1) };
         let mut at = 0;
         while let Some(&byte) = raw.get(at) {
             let rest = raw.get(at + 1..).unwrap_or_default();
-            let length = match byte {
-                b'%' => match hex(rest, 2).and_then(|byte| u8::try_from(byte).ok()) {
+            let length = match (escaping, byte) {
+                (Escaping::Percent, b'%') => match hex(rest, 2).and_then(|byte| u8::try_from(byte).ok()) {
                     Some(decoded) => plain.push(at, &[decoded], 3),
                     None => plain.push(at, b"%", 1),
                 },
-                b'+' => plain.push(at, b" ", 1),
-                b'\\' => plain.escape(at, rest),
-                byte => plain.push(at, &[byte], 1),
+                (Escaping::Percent, b'+') => plain.push(at, b" ", 1),
+                (Escaping::Json, b'\\') => plain.escape(at, rest),
+                (_, byte) => plain.push(at, &[byte], 1),
             };
             at += length;
         }
@@ -353,7 +368,7 @@ mod tests {
 
     fn masks() -> (Masks, Arc<Network>) {
         let network = network("boost", &["hunter2é \"/\\", "ab", "open sesame"]);
-        (Masks::new(&[network.clone()]).unwrap(), network)
+        (Masks::new(std::slice::from_ref(&network)).unwrap(), network)
     }
 
     #[test]
@@ -370,7 +385,7 @@ mod tests {
             assert_eq!(form, b"my+key=***&a=1?secret=1");
             let json =
                 places.body("application/json", br#" {"secret":"wr\"ong","my key": 12,"a":{"secret":1}}"#);
-            assert_eq!(json, br#" {"secret":"***","my key": ***,"a":{"secret":1}}"#);
+            assert_eq!(json, br#" {"secret":"***","my key": "***","a":{"secret":1}}"#);
         }
     }
 
@@ -392,6 +407,16 @@ mod tests {
         for text in ["hunter2e", "ab", "open%sesame", "%", "%4", "\\", "\\u12", "\\ud800\\u0041", "+"] {
             assert_eq!(masks.hide_text(text), text);
         }
+    }
+
+    #[test]
+    fn a_body_that_could_be_read_can_be_read_without_its_secrets() {
+        let network = network("boost", &["12345678", "a\"b\\c"]);
+        let masks = Masks::new(std::slice::from_ref(&network)).unwrap();
+        let body = br#"{"secret":12345678,"n":-1123456789,"t":"x12345678","e":"a\"b\\c","l":[12345678]}"#;
+        let masked = masks.of(Some(&network)).body("", body);
+        let expected = r#"{"secret":"***","n":"***","t":"x***","e":"***","l":["***"]}"#;
+        assert_eq!(String::from_utf8(masked).unwrap(), expected);
     }
 
     #[test]

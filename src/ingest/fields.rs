@@ -6,6 +6,7 @@
 
 use std::fmt::Write;
 
+use super::body::BadBody;
 use super::evidence::Places;
 use super::network::Network;
 use crate::apply::claim::{Claim, Refusal};
@@ -30,6 +31,12 @@ pub(super) struct Fault {
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         Self { refusal, message: refusal.text().to_owned(), nearest: None }
+    }
+}
+
+impl From<BadBody> for Fault {
+    fn from(bad: BadBody) -> Self {
+        Self { message: bad.to_string(), ..Refusal::BadBody.into() }
     }
 }
 

@@ -179,3 +179,140 @@ pub(super) fn terms_of(catalog: &Catalog, network: &str, click: Option<&Click<'_
         payout: offer.and_then(|offer| offer.payout),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::address::AddressPolicy;
+    use super::super::catalog::{Cost, Offer, Parts, Redirect, Rotation};
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::event::click::Click;
+    use crate::event::money::{Currency, Micros, Money};
+    use crate::event::template::{Missing, Names, Target, Template};
+    use crate::store::{self, Store};
+
+    fn open(data: &std::path::Path) -> Store {
+        let mut options = store::Options::new(data);
+        (options.click_segment_bytes, options.journal_segment_bytes) = (1 << 20, 1 << 20);
+        (options.marks.low_bytes, options.marks.critical_bytes, options.marks.reserve_bytes) = (0, 0, 0);
+        Store::open(options).unwrap()
+    }
+
+    fn catalog(windows: &[(&str, u64, &[u32])]) -> Catalog {
+        let url =
+            Template::parse("https://o.example/", Target::Url, &Names::default(), Missing::Empty).unwrap();
+        let offer = |id: &str, network: &str, payout: i64| Offer {
+            id: id.into(),
+            network: network.into(),
+            url: url.clone(),
+            payout: (payout > 0).then(|| Money { amount: Micros::new(payout), currency: Currency::USD }),
+        };
+        let campaign = |(id, window, offers): &(&str, u64, &[u32])| Campaign {
+            id: (*id).into(),
+            aliases: Vec::new(),
+            source: None,
+            landers: Rotation::default(),
+            offers: Rotation::new(offers.iter().map(|offer| (*offer, 1)).collect()).unwrap(),
+            cost: Cost::FromParameter,
+            redirect: Redirect::Found,
+            is_sticky: false,
+            has_cookie: true,
+            fallback: None,
+            address: AddressPolicy::Full,
+            duplicate_window: Duration::ZERO,
+            window: Duration::from_secs(*window),
+            pixels: Vec::new(),
+        };
+        let offers = vec![
+            offer("a", "boost", 1),
+            offer("b", "boost", 2),
+            offer("c", "rival", 3),
+            offer("d", "rival", 0),
+        ];
+        let campaigns = windows.iter().map(campaign).collect();
+        Catalog::new(1, Parts { offers, campaigns, ..Parts::default() }).unwrap()
+    }
+
+    fn click<'a>(campaign: &'a str, offer: &'a str) -> Click<'a> {
+        Click { time: Timestamp::from_seconds(1_795_158_000), campaign, offer, ..Click::default() }
+    }
+
+    #[test]
+    fn what_is_known_of_a_click_is_said_and_a_way_through_a_lander_leads_to_its_beginning() {
+        let root = tempfile::tempdir().unwrap();
+        let store = open(root.path());
+        let (mut writer, clicks) = (store.click_writer(0).unwrap(), store.clicks());
+        let first = writer.append(&click("spring", "")).unwrap().click_id;
+        let parent = clicks.decode(&first).unwrap().packed();
+        let through = Click { kind: ClickKind::Through, parent, ..click("spring", "diet") };
+        let through = writer.append(&through).unwrap().click_id;
+        let imported = Click { kind: ClickKind::Imported, foreign_id: "old-7", ..click("spring", "diet") };
+        writer.append(&imported).unwrap();
+        let text = |id: ClickId| id.to_text().as_str().to_owned();
+        let seen = |subject: Subject| match subject {
+            Subject::Click { click, parent } => {
+                let parent = parent.map(|parent| parent.click().unwrap().kind);
+                format!("{:?} from {parent:?}", click.click().unwrap().kind)
+            }
+            Subject::Lost(_) => "lost".to_owned(),
+            Subject::Unknown => "unknown".to_owned(),
+        };
+        let beyond = Place::new(0, 0, 0, 9_999, 1_795_158_000).unwrap();
+        for (id, expected) in [
+            (text(first), "Redirect from None"),
+            (text(first).to_uppercase(), "Redirect from None"),
+            (text(through), "Through from Some(Redirect)"),
+            ("old-7".to_owned(), "Imported from None"),
+            ("old-8".to_owned(), "unknown"),
+            (text(clicks.id_of(beyond)), "lost"),
+            (text(ClickId::from_bytes([7; 16])), "unknown"),
+        ] {
+            assert_eq!(seen(subject(&clicks, &id)), expected, "{id}");
+            if let Some(subject) = try_subject(&clicks, &id) {
+                assert_eq!(seen(subject), expected, "{id}");
+            }
+        }
+        writer.close();
+        store.close().unwrap();
+    }
+
+    #[test]
+    fn terms_are_those_of_the_campaign_and_of_the_only_offer_that_it_can_have_been() {
+        let root = tempfile::tempdir().unwrap();
+        let store = open(root.path());
+        let (mut writer, clicks) = (store.click_writer(0).unwrap(), store.clicks());
+        let catalog = catalog(&[("one", 60, &[0, 2, 3]), ("two", 90, &[0, 1])]);
+        let day = 24 * 3600;
+        for (campaign, offer, network, window, payout) in [
+            ("one", "a", "boost", 60, Some(1)),
+            ("one", "b", "boost", 60, Some(2)),
+            ("one", "", "boost", 60, Some(1)),
+            ("one", "", "rival", 60, None),
+            ("two", "", "boost", 90, None),
+            ("two", "d", "rival", 90, None),
+            ("gone", "c", "rival", 30 * day, Some(3)),
+            ("gone", "", "rival", 30 * day, None),
+        ] {
+            let id = writer.append(&click(campaign, offer)).unwrap().click_id;
+            let found = subject(&clicks, id.to_text().as_str());
+            let expected = Terms {
+                window: Duration::from_secs(window),
+                payout: payout.map(|payout| Money { amount: Micros::new(payout), currency: Currency::USD }),
+            };
+            assert_eq!(terms(&catalog, network, &found), expected, "{campaign} {offer} {network}");
+        }
+        let unknown = Terms { window: WINDOW_DEFAULT, payout: None };
+        assert_eq!(terms(&catalog, "boost", &Subject::Unknown), unknown);
+        writer.close();
+        store.close().unwrap();
+    }
+
+    #[test]
+    fn no_more_than_so_many_look_ups_wait_at_once() {
+        let waiting = Waiting::default();
+        let turns: Vec<_> = (0..LOOK_UPS_MAX).map(|_| waiting.take().unwrap()).collect();
+        assert!(waiting.take().is_err() && waiting.take().is_err());
+        drop(turns);
+        assert!(waiting.take().is_ok());
+    }
+}

@@ -22,6 +22,7 @@ mod counts;
 mod doors;
 mod entrance;
 mod evidence;
+mod examine;
 mod fields;
 mod front;
 #[cfg(feature = "geo")]
@@ -65,6 +66,7 @@ pub use catalog::{
     Source,
 };
 pub use counts::{LABELS, Totals};
+pub use examine::{Examined, Refused, Told, examine, reread};
 pub use front::URI_BYTES_MAX;
 #[cfg(feature = "geo")]
 pub use geo::GeoDatabase;

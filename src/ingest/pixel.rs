@@ -74,6 +74,16 @@ impl Fired {
         }
     }
 
+    fn to_be_printed(&self, finding: &Finding) -> Vec<Printed> {
+        match finding {
+            // A page that is loaded again reports a duplicate, and nobody is to be told twice.
+            Finding::Ruled(ruling) if matches!(ruling.verdict, Verdict::Accepted | Verdict::Updated) => {
+                self.printed(ruling)
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn printed(&self, ruling: &Ruling) -> Vec<Printed> {
         let Subject::Click { click, parent } = &self.subject else { return Vec::new() };
         let Some(own) = click.click() else { return Vec::new() };
@@ -103,15 +113,7 @@ const fn name(kind: PixelKind) -> &'static str {
 
 /// The answer to a browser.
 pub(super) fn reply(kind: DoorKind, finding: &Finding, fired: Option<&Fired>, visit: &Visit<'_>) -> Reply {
-    let printed = match (finding, fired) {
-        // A page that is loaded again reports a duplicate, and nobody is to be told twice.
-        (Finding::Ruled(ruling), Some(fired))
-            if matches!(ruling.verdict, Verdict::Accepted | Verdict::Updated) =>
-        {
-            fired.printed(ruling)
-        }
-        _ => Vec::new(),
-    };
+    let printed = fired.map_or_else(Vec::new, |fired| fired.to_be_printed(finding));
     let status = match finding {
         Finding::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::OK,
@@ -175,6 +177,11 @@ fn script(printed: &[Printed]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::conversion::Status;
+    use crate::event::money::{Currency, Micros, Money};
+    use crate::event::params::Params;
+    use crate::event::template::{Missing, Names, Target, Template};
+    use crate::store::{self, Lookup, Store};
 
     fn printed(url: &str) -> [Printed; 3] {
         ["img", "iframe", "script"].map(|kind| Printed { kind, url: url.to_owned() })
@@ -193,6 +200,76 @@ mod tests {
         assert!(!list.contains(['<', '\u{2028}']), "{list}");
         let read: serde_json::Value = serde_json::from_str(list).unwrap();
         assert_eq!(read[2]["url"], nasty[2].url.as_str());
+    }
+
+    /// What is printed for one click and a conversion of this verdict and status.
+    fn answer(kind: DoorKind, verdict: Verdict, status: Status) -> String {
+        let root = tempfile::tempdir().unwrap();
+        let mut options = store::Options::new(root.path());
+        (options.click_segment_bytes, options.journal_segment_bytes) = (1 << 20, 1 << 20);
+        (options.marks.low_bytes, options.marks.critical_bytes, options.marks.reserve_bytes) = (0, 0, 0);
+        let store = Store::open(options).unwrap();
+        let mut writer = store.click_writer(0).unwrap();
+        let click = Click { campaign: "spring", offer: "diet", external_id: "e&1", ..Click::default() };
+        let id = writer.append(&click).unwrap().click_id;
+        let Lookup::Found(found) = store.clicks().find(&id) else { panic!("it was recorded") };
+        let mut params = Params::default();
+        params.push("note", "\"><script>alert(1)</script>");
+        let claim = Claim {
+            click_id: "abc".into(),
+            transaction_id: Some("t/1".into()),
+            event: "ftd".into(),
+            status,
+            original_status: "1".into(),
+            payout: None,
+            currency: Currency::USD,
+            params,
+        };
+        let text = "https://third.example/{offer}?c={click_id}&e={external_id}&p={payout}&cur={currency}\
+                    &t={transaction_id}&s={status}&n={postback.note}&i={conversion_id}&sec={zone}";
+        let pixel = |kind, on: &[Status]| Pixel {
+            kind,
+            url: Template::parse(text, Target::Url, &Names::with(["zone"], []), Missing::Empty).unwrap(),
+            on: on.to_vec(),
+        };
+        let fired = Fired {
+            pixels: vec![pixel(PixelKind::Image, &[Status::Approved]), pixel(PixelKind::Script, &[])],
+            network: "boost".into(),
+            subject: Subject::Click { click: Box::new(found), parent: None },
+            claim,
+            time: Timestamp::default(),
+        };
+        let payout = Some(Money { amount: Micros::new(3_500_000), currency: Currency::USD });
+        let ruling = Ruling { verdict, status, payout, conversion_id: [0xab; 16], ..Ruling::default() };
+        let printed = match fired.to_be_printed(&Finding::Ruled(ruling)) {
+            printed if kind == DoorKind::Page => page(&printed),
+            printed => script(&printed),
+        };
+        writer.close();
+        store.close().unwrap();
+        printed
+    }
+
+    #[test]
+    fn the_campaign_s_pixels_are_printed_for_what_is_new_by_status_and_nothing_leaves_its_place() {
+        let url = "https://third.example/diet?c=abc&e=e%261&p=3.5&cur=USD&t=t%2F1&s=approved\
+                   &n=%22%3E%3Cscript%3Ealert%281%29%3C%2Fscript%3E&i=abababababababababababababababab&sec=";
+        let page = answer(DoorKind::Page, Verdict::Accepted, Status::Approved);
+        let escaped = url.replace('&', "&amp;");
+        assert!(page.contains(&format!("<img src=\"{escaped}\" width=\"1\"")), "{page}");
+        assert!(page.contains(&format!("<script src=\"{escaped}\" async></script>")), "{page}");
+        let script = answer(DoorKind::Script, Verdict::Updated, Status::Approved);
+        assert!(script.contains(&format!("{{\"kind\":\"img\",\"url\":\"{url}\"}}")), "{script}");
+        let pending = answer(DoorKind::Page, Verdict::Accepted, Status::Pending);
+        assert_eq!(
+            (pending.matches("<img").count(), pending.matches("<script").count()),
+            (0, 1),
+            "{pending}"
+        );
+        for verdict in [Verdict::Duplicate, Verdict::Held, Verdict::Late, Verdict::Unmatched, Verdict::Test] {
+            let page = answer(DoorKind::Page, verdict, Status::Approved);
+            assert!(!page.contains("third.example"), "{verdict:?}: {page}");
+        }
     }
 
     #[test]

@@ -8,14 +8,17 @@
 //! Not here: what is decided (`apply`), how an answer looks (`answer`, `pixel`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 
 use super::address::AddressPolicy;
 use super::answer::{self, Finding, RESULT, Step};
 use super::catalog::Catalog;
+use super::counts::Counts;
 use super::doors::Entry;
-use super::entrance::{Entered, enter};
+use super::entrance::{Entered, Said, enter};
+use super::evidence::content_type;
 use super::fields::{self, Fault};
 use super::look_up::{self, Busy};
 use super::network::{DoorKind, Network};
@@ -29,7 +32,7 @@ use super::worker::{Shared, Worker};
 use crate::apply::claim::{Claim, Effect, Refusal, Request, Subject, Submission};
 use crate::apply::ledger::Ruling;
 use crate::apply::reading::{Mapping, Role, is_placeholder};
-use crate::event::params::Params;
+use crate::event::params::{Params, Source};
 use crate::store::space::Room;
 
 /// Marks a conversion whose click was found by nothing but its address.
@@ -50,7 +53,7 @@ pub(super) fn is_at_a_door(catalog: &Catalog, visit: &Visit<'_>) -> bool {
     if doors.is_empty() || visit.parts.method == Method::POST {
         return !doors.is_empty();
     }
-    let query = Params::parse(visit.query().as_bytes(), crate::event::params::Source::Query);
+    let query = Params::parse(visit.query().as_bytes(), Source::Query);
     doors.iter().any(|doorway| doorway.is_open_to(&[&query]))
 }
 
@@ -105,11 +108,9 @@ pub(super) async fn answer(worker: &Worker, visit: &Visit<'_>, body: &[u8]) -> R
 
 /// Whether a body turned out to be for a door: its parameters may be what a door asks for.
 fn is_open(catalog: &Catalog, visit: &Visit<'_>, body: &[u8]) -> bool {
-    let query = Params::parse(visit.query().as_bytes(), crate::event::params::Source::Query);
-    let mut form = Params::default();
-    let is_bad = super::body::parse_into(&mut form, &super::evidence::content_type(visit), body).is_err();
+    let said = Said::of(visit.query(), &content_type(visit), body);
     let doors = catalog.doors_at(visit.path());
-    doors.iter().any(|doorway| is_bad || doorway.is_open_to(&[&query, &form]))
+    doors.iter().any(|doorway| said.is_bad() || doorway.is_open_to(&said.both()))
 }
 
 fn is_unknown(entered: &Entered<'_>) -> bool {
@@ -244,7 +245,7 @@ impl Road<'_> {
         self.done(&entered, &finding, fired.as_ref())
     }
 
-    async fn refuse(&self, entered: Entered<'_>, fault: Fault, wait: Option<std::time::Duration>) -> Reply {
+    async fn refuse(&self, entered: Entered<'_>, fault: Fault, wait: Option<Duration>) -> Reply {
         let shared = self.shared();
         self.counts().refused(fault.refusal);
         let network = entered.evidence.network.as_str();
@@ -283,13 +284,13 @@ impl Road<'_> {
         let recent = Recent::new(&entered.evidence, finding.name(), reason, nearest);
         self.shared().recents.note(&entered.evidence.network, entered.evidence.time, recent);
         let network = entered.network.map(AsRef::as_ref);
-        match entered.kind {
-            DoorKind::Postback => answer::reply(finding, network, &entered.params, steps.as_deref()),
-            kind => {
-                let mut reply = pixel::reply(kind, finding, fired, self.visit);
-                reply.class = Class::Pixel;
-                reply
+        match (entered.kind, &steps) {
+            (DoorKind::Postback, _) => answer::reply(finding, network, &entered.params, steps.as_deref()),
+            // Who tests looks at the answer, but an image is one for whoever put it into a page.
+            (DoorKind::Page | DoorKind::Script, Some(steps)) => {
+                answer::reply(finding, network, &entered.params, Some(steps)).of(Class::Pixel)
             }
+            (kind, _) => pixel::reply(kind, finding, fired, self.visit).of(Class::Pixel),
         }
     }
 
@@ -297,7 +298,7 @@ impl Road<'_> {
         &self.worker.shared
     }
 
-    fn counts(&self) -> &super::counts::Counts {
+    fn counts(&self) -> &Counts {
         self.worker.as_ref()
     }
 }

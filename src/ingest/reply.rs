@@ -101,6 +101,11 @@ impl Reply {
         reply
     }
 
+    /// The same, counted with requests of this kind.
+    pub(super) fn of(self, class: Class) -> Self {
+        Self { class, ..self }
+    }
+
     pub(super) fn with_cookie(mut self, cookie: Bytes) -> Self {
         if let Ok(cookie) = HeaderValue::from_maybe_shared(cookie) {
             self.headers().append(SET_COOKIE, cookie);

@@ -1,9 +1,12 @@
-//! The books: whatever comes in, each request ends in exactly one outcome.
+//! The books: whatever comes in, each request ends in exactly one outcome; and each postback that was decided on is in the
+//! journal once.
 
 use std::net::SocketAddr;
 
-use clicklog::ingest::Outcome;
+use clicklog::apply::claim::Refusal;
+use clicklog::ingest::{DoorKind, Network, Outcome, Rate, Totals};
 
+use crate::bare::{Bare, door, network, open, parts};
 use crate::client::Connection;
 use crate::server::{CATALOG, Server};
 
@@ -39,15 +42,48 @@ const REQUESTS: &[(&str, bool)] = &[
     ("POST /track HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n", false),
     ("nonsense\r\n\r\n", false),
 ];
+/// The same of conversions, for the networks of `networks`.
+const CONVERSIONS: &[(&str, bool)] = &[
+    ("GET /c/spring?sub1=1 HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    ("GET /postback/boost?cid=a&secret=open+sesame HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    ("GET /postback/boost?cid=a&secret=open+sesame&test=1 HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    ("GET /postback/boost?cid=a&secret=wrong HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    ("GET /postback/none?cid=a HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    ("GET /postback/limited?cid=a HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    ("HEAD /postback/limited?cid=a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", false),
+    (
+        "POST /postback/open HTTP/1.1\r\nHost: a\r\nContent-Length: 22\r\n\r\n{\"cid\":\"a\",\"payout\":1}",
+        true,
+    ),
+    ("POST /postback/open HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n{\"cid", true),
+    ("POST /postback/open?sid=a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", true),
+    ("POST /postback/open HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n", false),
+    ("GET /postback/open?payout=1 HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    ("GET /click.php?cnv_id=a&payout={payout} HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    ("GET /click.php?key=spring HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    ("GET /pixel.gif?network=open&cid=a HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    ("GET /pixel?network=boost HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    ("GET /pixel.js?network=open HTTP/1.1\r\nHost: a\r\nSec-Purpose: prefetch\r\n\r\n", true),
+    ("GET /pixel.gif HTTP/1.1\r\nHost: a\r\nCookie: cl_cid=x\r\n\r\n", true),
+];
+
+fn networks() -> Vec<Network> {
+    let mut limited = open("limited");
+    limited.access.rate = Some(Rate { per_second: 1, burst: 5 });
+    let doors = vec![door("/click.php", DoorKind::Postback, &[("cnv_id", None)])];
+    vec![network("boost"), open("open"), limited, Network { doors, ..open("binom") }]
+}
+
 /// What a peer says before it goes away: each is one request that was begun.
 const BEGINNINGS: &[&str] = &[
     "GET",
     "GET /c/spring HTTP/1.1\r\nHost",
     "POST /track HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\ncampaign",
+    "POST /postback/open HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\ncid=a",
 ];
 
 /// Sends random requests on random connections; gives how many, and how many clicks were answered.
-fn visit(address: SocketAddr, seed: u64) -> (u64, u64) {
+fn visit(address: SocketAddr, requests: &[(&str, bool)], seed: u64) -> (u64, u64) {
     let mut random = Random(seed);
     let (mut sent, mut clicks) = (0, 0);
     for _ in 0..60 {
@@ -58,11 +94,12 @@ fn visit(address: SocketAddr, seed: u64) -> (u64, u64) {
                 sent += 1;
                 break;
             }
-            let (request, goes_on) = REQUESTS[random.below(REQUESTS.len())];
+            let (request, goes_on) = requests[random.below(requests.len())];
             sent += 1;
             connection.send(request);
             let answer =
-                connection.receive().unwrap_or_else(|| panic!("no answer to {request:?}, seed {seed:#x}"));
+                if request.starts_with("HEAD") { connection.receive_head() } else { connection.receive() };
+            let answer = answer.unwrap_or_else(|| panic!("no answer to {request:?}, seed {seed:#x}"));
             clicks += u64::from(answer.cookie().is_some());
             if !goes_on {
                 break;
@@ -72,33 +109,78 @@ fn visit(address: SocketAddr, seed: u64) -> (u64, u64) {
     (sent, clicks)
 }
 
-#[test]
-fn the_books_balance_after_a_random_mix() {
+fn new_seed() -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).unwrap();
-    let seed = u64::from_le_bytes(bytes) | 1;
-    println!("seed {seed:#x}");
-    let server = Server::start(CATALOG);
-    let address = server.address();
+    u64::from_le_bytes(bytes) | 1
+}
+
+/// Four visitors at a time; gives the sums of what they sent and of the clicks that were answered.
+fn visit_all(address: SocketAddr, requests: &'static [(&str, bool)], seed: u64) -> (u64, u64) {
     let visitors: Vec<_> = (0..4u64)
         .map(|n| {
-            std::thread::spawn(move || visit(address, seed.wrapping_add(n.wrapping_mul(0x9e37_79b9) << 1)))
+            let seed = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9) << 1);
+            std::thread::spawn(move || visit(address, requests, seed))
         })
         .collect();
     let visited = visitors.into_iter().map(|visitor| visitor.join().unwrap());
-    let (sent, clicks) = visited.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    // Those who went away are noticed a moment later.
+    visited.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+/// Waits until all have ended: those who went away are noticed a moment later.
+fn settled(totals: impl Fn() -> Totals, sent: u64, seed: u64) -> Totals {
     let mut tries = 0;
-    while server.totals().ended() < sent {
+    while totals().ended() < sent {
         tries += 1;
-        assert!(tries < 10_000, "seed {seed:#x}: {sent} sent, {:?}", server.totals());
+        assert!(tries < 10_000, "seed {seed:#x}: {sent} sent, {:?}", totals());
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    let totals = server.totals();
+    let totals = totals();
     assert_eq!((totals.received, totals.ended()), (sent, sent), "seed {seed:#x}: {totals:?}");
+    totals
+}
+
+#[test]
+fn the_books_balance_after_a_random_mix() {
+    let server = Server::start(CATALOG);
+    let seed = new_seed();
+    println!("seed {seed:#x}");
+    let (sent, clicks) = visit_all(server.address(), REQUESTS, seed);
+    let totals = settled(|| server.totals(), sent, seed);
     let counted =
         [Outcome::Redirected, Outcome::FellBack, Outcome::Tracked].map(|outcome| totals.count(outcome));
     assert_eq!(counted.iter().sum::<u64>(), clicks, "seed {seed:#x}");
     assert_eq!((totals.gross, server.clicks().len() as u64), (clicks, clicks), "seed {seed:#x}");
     server.stop();
+}
+
+#[test]
+fn the_books_balance_after_a_random_mix_of_conversions() {
+    let server = Bare::start(parts(networks()));
+    let seed = new_seed();
+    println!("seed {seed:#x}");
+    let (sent, clicks) = visit_all(server.addresses()[0], CONVERSIONS, seed);
+    let totals = settled(|| server.totals(), sent, seed);
+    assert_eq!((totals.gross, totals.count(Outcome::Redirected)), (clicks, clicks), "seed {seed:#x}");
+    let groups = [Outcome::UnknownNetwork, Outcome::Denied, Outcome::RateLimited, Outcome::Unreadable];
+    let refused: u64 = groups.iter().map(|outcome| totals.count(*outcome)).sum();
+    let by_reason: u64 = Refusal::ALL.iter().map(|refusal| totals.refused(*refusal)).sum();
+    assert_eq!(refused, by_reason, "seed {seed:#x}: {totals:?}");
+    let decided: u64 = [
+        Outcome::Accepted,
+        Outcome::Updated,
+        Outcome::Duplicate,
+        Outcome::Held,
+        Outcome::Unmatched,
+        Outcome::Orphan,
+        Outcome::Late,
+        Outcome::Tested,
+    ]
+    .map(|outcome| totals.count(outcome))
+    .iter()
+    .sum();
+    assert!(decided > 0 && refused > 0, "seed {seed:#x}: {totals:?}");
+    let kept = server.stop_and_read();
+    let whole = kept.iter().filter(|kept| kept.refused == 0).count();
+    assert_eq!(whole as u64, decided, "seed {seed:#x}: each that was answered is kept once");
 }

@@ -39,18 +39,24 @@ fn the_click_is_in_a_parameter_or_else_in_the_cookie() {
     let (id, other) = (server.click("spring"), server.click("spring"));
     let cookie = format!("Cookie: x=1; cl_cid={other}\r\n");
     // The network is that of the click's offer, wherever the click's id is.
-    for (target, used) in [
-        (format!("/pixel?click_id={id}"), &id),
-        ("/pixel?click_id={click_id}".to_owned(), &other),
-        ("/pixel".to_owned(), &other),
+    for (query, used) in [
+        (format!("click_id={id}&"), &id),
+        ("click_id={click_id}&".to_owned(), &other),
+        (String::new(), &other),
     ] {
-        let answer = server.send(&format!("GET {target}&test=1").replace("pixel&", "pixel?"), &cookie, "");
-        assert_eq!(result(&answer), "test", "{target} {used}");
+        for path in ["/pixel", "/pixel.js"] {
+            let answer = server.send(&format!("GET {path}?{query}test=1"), &cookie, "");
+            assert_eq!(result(&answer), "test", "{path} {query}");
+            let body: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
+            let found = body["steps"][1]["found"].as_str().unwrap();
+            assert!(found.starts_with(&format!("click {used},")), "{path} {query}: {found}");
+        }
+        assert_eq!(server.send(&format!("GET /pixel.gif?{query}test=1"), &cookie, "").body.len(), 43);
     }
     let answer = server.send("GET /pixel.gif", "Cookie: cl_cid=nonsense\r\n", "");
     assert_eq!(result(&answer), "rejected:unknown_network");
     let kept = server.postbacks();
-    assert!(kept.iter().take(3).all(|kept| kept.network == "boost"), "{kept:?}");
+    assert!(kept.iter().take(9).all(|kept| kept.network == "boost"), "{kept:?}");
     assert!(kept.iter().all(|kept| !kept.headers.contains("cookie")), "{kept:?}");
     server.stop();
 }

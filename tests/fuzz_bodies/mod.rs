@@ -9,12 +9,14 @@
 mod daemon;
 mod event;
 mod operations;
+mod postback;
 mod start;
 mod store;
 
 pub(crate) use daemon::{catalog, request, template};
 pub(crate) use event::{click_id, codec, money, params, timestamp};
 pub(crate) use operations::operations;
+pub(crate) use postback::postback;
 pub(crate) use start::{manifest, scan};
 pub(crate) use store::{dedupe_checkpoint, layout, record};
 
@@ -32,6 +34,7 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("money", money),
     ("operations", operations),
     ("params", params),
+    ("postback", postback),
     ("record", record),
     ("request", request),
     ("scan", scan),

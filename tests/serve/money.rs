@@ -1,24 +1,18 @@
 //! Postbacks at the daemon as a process: killed and cut off under load, it has each conversion that it answered, once.
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
-#[path = "support/disk.rs"]
-mod disk;
-#[path = "support/process.rs"]
-mod process;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 
+use crate::disk::{Disk, PowerSwitch, skipped};
+use crate::process::{Process, ask, ask_whole, connect};
 use clicklog::event::codec::{Event, decode};
 use clicklog::event::decision::Verdict;
 use clicklog::store::Journal;
 use clicklog::store::directory::Directory;
 use clicklog::store::reader::{Cursor, Reader};
 use clicklog::store::verify::verify;
-use disk::{Disk, PowerSwitch, skipped};
-use process::{Process, ask, connect};
 use rustix::process::Signal;
 
 /// What clients were told is accepted.
@@ -37,7 +31,7 @@ fn report(stream: &mut std::net::TcpStream, click: &str, transaction: &str) -> O
     let request = format!(
         "GET /postback?click_id={click}&txid={transaction}&payout=1.00 HTTP/1.1\r\nHost: trk.example\r\n\r\n"
     );
-    let (head, body) = process::ask_whole(stream, &request)?;
+    let (head, body) = ask_whole(stream, &request)?;
     let result = head.lines().find_map(|line| line.strip_prefix("x-clicklog-result: "))?.to_owned();
     assert!(head.starts_with("HTTP/1.1 200") || head.starts_with("HTTP/1.1 503"), "{head}{body}");
     Some(result)
@@ -61,7 +55,7 @@ fn report_until(process: &Process, round: u32, promised: &Promised, stop: impl F
                     match report(&mut stream, click, &transaction).as_deref() {
                         Some("duplicate") => {}
                         Some(other) => {
-                            assert!(other.starts_with("rejected"), "{transaction} is {other} again")
+                            assert!(other.starts_with("rejected"), "{transaction} is {other} again");
                         }
                         None => return,
                     }

@@ -1,19 +1,15 @@
 //! An operator's way with postbacks, at the daemon as a process: a wrong mapping put right, a payout released, a network
 //! tried out, a click's life looked up.
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
-#[path = "support/process.rs"]
-mod process;
 
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
+use crate::process::{Process, ask_whole, connect};
 use clicklog::event::codec::{Event, decode};
 use clicklog::store::Journal;
 use clicklog::store::reader::{Cursor, Reader};
-use process::{Process, ask_whole, connect};
 use rustix::process::Signal;
 
 /// A campaign whose network calls the click by `name`, and pays at most 10.

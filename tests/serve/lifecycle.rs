@@ -1,8 +1,4 @@
 //! The daemon as a process: killed, stopped, reloaded by signals, and told nonsense.
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
-#[path = "support/process.rs"]
-mod process;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,11 +8,11 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::process::{Process, ask, connect};
 use clicklog::event::click_id::ClickId;
 use clicklog::store::directory::Directory;
 use clicklog::store::verify::verify;
 use clicklog::store::{Lookup, Options, Store};
-use process::{Process, ask, connect};
 use rustix::process::Signal;
 
 fn click(stream: &mut TcpStream) -> Option<ClickId> {
@@ -199,7 +195,7 @@ fn a_bad_configuration_is_told_with_its_place_and_ends_with_78() {
 fn settings_and_links_are_shown_to_whoever_asks() {
     let folder = tempfile::tempdir().unwrap();
     let (code, default, _) = run(folder.path(), &["config", "default"]);
-    let shipped = include_str!("../config/clicklog.toml");
+    let shipped = include_str!("../../config/clicklog.toml");
     assert_eq!((code, default.as_str()), (Some(0), shipped));
     std::fs::write(folder.path().join("s.toml"), "[admin]\ntoken = { env = \"HUSH\" }\n").unwrap();
     let (code, shown, _) = run(folder.path(), &["config", "show", "--config", "s.toml", "--listen", ":9000"]);

@@ -7,19 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use clicklog::apply;
 use clicklog::apply::key::{Mode, Scope};
-use clicklog::apply::ledger::Ledger;
 use clicklog::apply::reading::Mapping;
 use clicklog::apply::rules;
+use clicklog::apply::start::Books;
 use clicklog::clock::{Clock, ManualClock, Timestamp};
 use clicklog::event::codec::{Event, decode};
 use clicklog::event::money::{Currency, Micros, Money};
 use clicklog::event::template::{Missing, Names, Target, Template};
 use clicklog::ingest::{
-    self, Access, AddressPolicy, Campaign, Catalog, ClickPath, Cost, Door, DoorKind, Edge, Listener, Lists,
-    Network, Offer, Options, Outcome, Parts, Redirect, Rotation, Secret, Totals,
+    self, Access, AddressPolicy, Campaign, Catalog, CatalogRules, ClickPath, Cost, Door, DoorKind, Edge,
+    Listener, Lists, Network, Offer, Options, Outcome, Parts, Redirect, Rotation, Secret, Totals,
 };
-use clicklog::store::commit::{self, Owner};
 use clicklog::store::reader::{Cursor, Reader};
 use clicklog::store::space::Marks;
 use clicklog::store::{self, Journal, Store};
@@ -30,7 +30,7 @@ use crate::client::{Answer, Connection};
 /// See the module.
 pub(crate) struct Bare {
     edge: Option<Edge>,
-    books: Option<Owner<Ledger>>,
+    books: Option<Books>,
     store: Option<Store>,
     catalog: Arc<ArcSwap<Catalog>>,
     pub(crate) clock: ManualClock,
@@ -77,13 +77,12 @@ impl Bare {
         });
         let store = store.unwrap();
         let clock_of = || Clock::Manual(clock.clone());
-        let journal = store.journal_writer(Journal::Postbacks).unwrap();
-        let (handle, books) =
-            commit::start("books", Ledger::default(), journal, commit::Limits::default(), clock_of())
-                .unwrap();
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(1, parts).unwrap()));
+        let rules = Arc::new(CatalogRules::of(&catalog));
+        let books = apply::start::start(&store, 10_000, rules, clock_of()).unwrap();
         let lists = Arc::new(ArcSwap::from_pointee(Lists::default()));
-        let edge = ingest::start(options, &store, Arc::clone(&catalog), lists, handle, clock_of()).unwrap();
+        let edge =
+            ingest::start(options, &store, Arc::clone(&catalog), lists, books.handle(), clock_of()).unwrap();
         Self { edge: Some(edge), books: Some(books), store: Some(store), catalog, clock, folder }
     }
 
@@ -156,6 +155,21 @@ impl Bare {
         all.remove(0)
     }
 
+    /// The parameters of the postback of each decision.
+    pub(crate) fn decisions(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        let take = |_: store::Position, record: &store::record::Record<'_>| {
+            if let Ok(Event::Decision(decision)) = decode(record.kind, record.schema, record.payload) {
+                let pairs = decision.postback_params.iter();
+                all.push(pairs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&"));
+            }
+            ControlFlow::Continue(())
+        };
+        let data = self.folder.path().join("data");
+        Reader::open(&data).read(Journal::Postbacks, 0, Cursor::default(), take).unwrap();
+        all
+    }
+
     /// Lets nothing be written any more.
     pub(crate) fn poison(&self) {
         self.store.as_ref().unwrap().poison().throw("a test");
@@ -172,7 +186,7 @@ impl Bare {
         let edge = self.edge.take().unwrap();
         let handle = edge.handle();
         edge.stop().unwrap();
-        drop(self.books.take().unwrap().stop());
+        self.books.take().unwrap().stop();
         self.store.take().unwrap().close().unwrap();
         let totals = handle.totals();
         assert_eq!(totals.received, totals.ended(), "{totals:?}");

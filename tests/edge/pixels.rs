@@ -16,8 +16,8 @@ fn the_image_is_the_same_43_bytes_whatever_is_found() {
         1, 0, 0, 0, 0, 0x2c, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0, 0x3b,
     ];
     for (target, expected) in [
-        (format!("/pixel.gif?network=boost&click_id={id}"), "unmatched"),
-        (format!("/pixel.gif?click_id={id}"), "unmatched"),
+        (format!("/pixel.gif?network=boost&click_id={id}"), "accepted"),
+        (format!("/pixel.gif?click_id={id}"), "duplicate"),
         ("/pixel.gif?network=boost".to_owned(), "rejected:missing_click_id"),
         (format!("/pixel.gif?network=rival&click_id={id}"), "rejected:pixel"),
         (format!("/pixel.gif?click_id={id}&payout=ten"), "rejected:bad_payout"),
@@ -29,7 +29,9 @@ fn the_image_is_the_same_43_bytes_whatever_is_found() {
         assert_eq!(answer.header("cache-control"), Some("no-cache, no-store, max-age=0, must-revalidate"));
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
     }
-    assert_eq!((server.count(Outcome::Unmatched), server.count(Outcome::Denied)), (2, 1));
+    let counted =
+        [Outcome::Accepted, Outcome::Duplicate, Outcome::Denied].map(|outcome| server.count(outcome));
+    assert_eq!(counted, [1, 1, 1]);
     server.stop();
 }
 
@@ -84,7 +86,7 @@ fn a_script_may_be_asked_for_by_any_page() {
     assert_eq!(answer.header("content-type"), Some("text/javascript; charset=utf-8"));
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://shop.example"));
     assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
-    assert_eq!((answer.status, result(&answer)), (200, "unmatched"));
+    assert_eq!((answer.status, result(&answer)), (200, "accepted"));
     assert!(answer.text().ends_with("([]);\n"), "{}", answer.text());
     let preflight = server.send("OPTIONS /pixel.js", "Origin: https://shop.example\r\n", "");
     assert_eq!(preflight.header("access-control-allow-methods"), Some("GET, POST, OPTIONS"));
@@ -95,21 +97,32 @@ fn a_script_may_be_asked_for_by_any_page() {
     server.stop();
 }
 
-/// The campaign has pixels; nothing is printed for what did not change any conversion.
 #[test]
-fn pixels_of_third_parties_are_not_printed_for_what_counts_nowhere() {
+fn pixels_of_third_parties_are_printed_once_and_only_for_what_counts() {
     let mut parts = parts(vec![open("boost")]);
     parts.campaigns[0].pixels = vec![Pixel {
         kind: PixelKind::Image,
-        url: template("https://third.example/?c={click_id}&p={payout}"),
+        url: template("https://third.example/?c={click_id}&p={payout}&x={sub1}"),
         on: vec![Status::Approved],
     }];
     let server = Bare::start(parts);
-    let id = server.click("spring");
-    for target in ["/pixel", "/pixel.js"] {
-        let answer = server.get(&format!("{target}?click_id={id}&payout=1"));
-        assert_eq!(result(&answer), "unmatched");
-        assert!(!answer.text().contains("third.example"), "{}", answer.text());
+    for (path, open, close) in [("/pixel", "src=\"", "\" width"), ("/pixel.js", "\"url\":\"", "\"}")] {
+        let id = server.click("spring");
+        let target = format!("{path}?click_id={id}&status");
+        let url = format!("https://third.example/?c={id}&p=3.5&x=x");
+        let url = if path == "/pixel" { url.replace('&', "&amp;") } else { url };
+        let printed = format!("{open}{url}{close}");
+        for (status, expected, is_printed) in [
+            ("pending", "accepted", false),
+            ("approved", "updated", true),
+            ("approved", "duplicate", false),
+            ("reversed", "updated", false),
+        ] {
+            let answer = server.get(&format!("{target}={status}"));
+            assert_eq!(result(&answer), expected, "{target}={status}");
+            assert_eq!(answer.text().contains(&printed), is_printed, "{target}={status}: {}", answer.text());
+            assert_eq!(answer.text().contains("third.example"), is_printed, "{}", answer.text());
+        }
     }
     server.stop();
 }
@@ -122,7 +135,7 @@ fn a_click_is_found_by_its_address_only_where_that_is_wanted_and_only_for_a_whil
     let from = |address: &str| format!("X-Forwarded-For: {address}\r\n");
     for (window, wait, address, expected) in [
         (0, 0, "203.0.113.7", "rejected:missing_click_id"),
-        (3_600, 3_600, "203.0.113.7", "unmatched"),
+        (3_600, 3_600, "203.0.113.7", "accepted"),
         (3_600, 3_601, "203.0.113.7", "rejected:missing_click_id"),
         (3_600, 0, "203.0.113.8", "rejected:missing_click_id"),
     ] {
@@ -134,8 +147,14 @@ fn a_click_is_found_by_its_address_only_where_that_is_wanted_and_only_for_a_whil
         let kept = server.postback();
         // A visitor's address is kept as its click's campaign says; without one, truncated at most.
         let kept_address = kept.address.as_deref();
-        assert_eq!(kept_address, (expected == "unmatched").then_some("203.0.113.7/32"));
+        assert_eq!(kept_address, (expected == "accepted").then_some("203.0.113.7/32"));
         assert!(!kept.headers.contains("203.0.113"), "{kept:?}");
+        // Whoever reads the decision sees by what the click was found.
+        let labels = server.decisions().into_iter().map(|params| params.contains("_by_address=1"));
+        assert!(
+            labels.eq((expected == "accepted").then_some(true)),
+            "{window} s, after {wait} s, from {address}"
+        );
         server.stop();
     }
 }

@@ -43,7 +43,9 @@ fn a_postback_is_taken_in_each_form_and_kept_as_it_came() {
     for (n, answer) in answers.iter().enumerate() {
         assert_eq!((answer.status, result(answer)), (200, "unmatched"), "{n}: {answer:?}");
         assert_eq!(answer.header("content-type"), Some("application/json"));
-        assert_eq!(answer.text(), "{\"result\":\"unmatched\",\"reason\":null,\"conversion_id\":null}\n");
+        let body: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
+        assert_eq!((&body["result"], &body["reason"]), (&"unmatched".into(), &"parked".into()), "{n}");
+        assert_eq!(body["conversion_id"].as_str().map(str::len), Some(32), "{n}");
     }
     assert_eq!(server.count(Outcome::Unmatched), 11);
     let kept = server.postbacks();
@@ -236,16 +238,18 @@ fn one_path_serves_clicks_and_conversions() {
         server.get(&format!("/click.php?CNV_ID={id}&payout=2")),
         server.post("/click.php", FORM, &format!("cnv_id={id}&payout=2")),
     );
-    assert_eq!((result(&read), result(&posted)), ("unmatched", "unmatched"));
+    assert_eq!((result(&read), result(&posted)), ("accepted", "duplicate"));
     let (none, post) = (server.get("/click.php?key=none"), server.post("/click.php?key=spring", FORM, "x=1"));
     assert_eq!((none.status, post.status), (404, 405));
     assert_eq!(server.send("HEAD /click.php?key=spring", "", "").status, 302);
     assert_eq!(server.send(&format!("HEAD /click.php?cnv_id={id}"), "", "").status, 200);
     let image = server.get(&format!("/p.ashx?f=img&cid={id}"));
-    assert_eq!((image.header("content-type"), result(&image)), (Some("image/gif"), "unmatched"));
-    assert_eq!(server.result(&format!("/p.ashx?f=PB&cid={id}")), "unmatched");
+    assert_eq!((image.header("content-type"), result(&image)), (Some("image/gif"), "duplicate"));
+    assert_eq!(server.result(&format!("/p.ashx?f=PB&cid={id}")), "duplicate");
     assert_eq!(server.get("/p.ashx?f=js").status, 404);
-    assert_eq!((server.count(Outcome::Redirected), server.count(Outcome::Unmatched)), (1, 4));
+    let counted =
+        [Outcome::Redirected, Outcome::Accepted, Outcome::Duplicate].map(|outcome| server.count(outcome));
+    assert_eq!(counted, [1, 1, 3]);
     server.stop();
 }
 

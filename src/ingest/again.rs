@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use super::catalog::Catalog;
-use super::entrance::Said;
-use super::fields;
+use super::examine::reread;
 use super::look_up;
 use crate::apply::claim::{Effect, Evidence, Refusal, Submission};
 use crate::event::postback::Postback;
@@ -25,16 +24,11 @@ pub(super) fn read_again(
     known: Option<&str>,
 ) -> Result<Submission, Refusal> {
     let network = catalog.network(postback.network).ok_or(Refusal::UnknownNetwork)?;
-    let said = Said::of(postback.query, postback.content_type, postback.body);
-    if said.is_bad() {
-        return Err(Refusal::BadBody);
-    }
-    let params = said.merged(network.query_first);
-    let places = catalog.masks().of(Some(network));
-    let claim = fields::read(network, places, &params, known).claim.map_err(|fault| fault.refusal)?;
+    let evidence = evidence(postback, catalog.version());
+    let claim = reread(catalog, network, &evidence, known).map_err(|refused| refused.refusal)?;
     let subject = look_up::subject(clicks, &claim.click_id);
     Ok(Submission {
-        evidence: evidence(postback, catalog.version()),
+        evidence,
         claim,
         network: Arc::clone(&network.rules),
         terms: look_up::terms(catalog, &network.rules.id, &subject),

@@ -26,6 +26,8 @@ use crate::event::params::Params;
 
 /// Bytes from which on a secret is looked for everywhere: shorter ones would be found in many a number.
 pub(super) const SECRET_BYTES_MIN: usize = 4;
+/// Bytes from which on a secret is looked for in click ids, transaction ids and the like.
+const FIELD_SECRET_BYTES_MIN: usize = 8;
 /// What stands where a secret stood.
 const MASK: &str = "***";
 /// The same, as a value in JSON.
@@ -134,9 +136,14 @@ impl Places<'_> {
         kept
     }
 
-    /// A text without secrets.
+    /// What a field says, without a secret that does not belong there. Short ones stand in many an id by chance, and an
+    /// id that is masked is another.
     pub(super) fn hidden(&self, text: &str) -> String {
-        self.masks.hide_text(text).into_owned()
+        let mut found = self.masks.secrets.iter().flat_map(|secrets| secrets.find_iter(text));
+        match found.any(|found| found.len() >= FIELD_SECRET_BYTES_MIN) {
+            true => self.masks.hide_text(text).into_owned(),
+            false => text.to_owned(),
+        }
     }
 
     /// A query without secrets.

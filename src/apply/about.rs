@@ -3,7 +3,7 @@
 //! A visitor who went through a lander has two: the first click, with where it came from and what it cost, and the way
 //! through, with the offer. Together they are one click, and the first one's place is its name.
 
-use super::claim::Subject;
+use super::claim::{Subject, Submission};
 use super::decide;
 use crate::event::click::{Click, ClickKind};
 
@@ -21,8 +21,17 @@ pub(super) struct About<'a> {
 }
 
 impl<'a> About<'a> {
+    /// Of the click that a submission is about.
+    pub(super) fn of(submission: &'a Submission) -> Self {
+        let mut about = Self::found(&submission.subject, &submission.claim.click_id);
+        if let Some(click) = about.click.as_mut().filter(|click| click.offer.is_empty()) {
+            click.offer = &submission.offer;
+        }
+        about
+    }
+
     /// `said` is the click id as it came.
-    pub(super) fn of(subject: &'a Subject, said: &str) -> Self {
+    fn found(subject: &'a Subject, said: &str) -> Self {
         match subject {
             Subject::Click { click: found, parent } => match found.click() {
                 Some(click) => {

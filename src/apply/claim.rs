@@ -127,6 +127,8 @@ pub struct Submission {
     pub subject: Subject,
     /// On which terms.
     pub terms: Terms,
+    /// The offer that it can only have been, where the click itself names none; empty if that is not known either.
+    pub offer: String,
     /// To which effect.
     pub effect: Effect,
 }

@@ -40,8 +40,8 @@ pub type Handle = commit::Handle<Ledger>;
 
 /// What the catalog in use says, for decisions that no request with its own rules has brought about.
 pub trait Rulebook: Send + Sync {
-    /// Of a click, for a postback of this network.
-    fn terms(&self, click: &Click<'_>, network: &str) -> Terms;
+    /// Of a click, for a postback of this network: the terms, and `Submission::offer`.
+    fn terms(&self, click: &Click<'_>, network: &str) -> (Terms, String);
 
     /// How this network's repeats are treated.
     fn mode(&self, network: &str) -> Mode;
@@ -183,7 +183,7 @@ impl Ledger {
 
     /// Decides on a postback, and keeps it and the decision.
     fn rule(&mut self, submission: Submission, journal: &mut LaneWriter) -> Result<Ruling, Error> {
-        let about = About::of(&submission.subject, &submission.claim.click_id);
+        let about = About::of(&submission);
         let mut keys = std::mem::take(&mut self.keys);
         let offer = about.click.map_or("", |click| click.offer);
         keys.fill(&submission.network, &submission.claim, &about.name, offer);
@@ -313,9 +313,13 @@ impl Ledger {
         postback: Position,
         journal: &mut LaneWriter,
     ) -> Result<(), Error> {
-        let about = About::of(&submission.subject, &submission.claim.click_id);
-        let terms = about.click.map(|click| self.rulebook.terms(&click, &submission.network.id));
-        let submission = &Submission { terms: terms.unwrap_or(submission.terms), ..submission.clone() };
+        let click = About::of(submission).click;
+        let (terms, offer) = match click {
+            Some(click) => self.rulebook.terms(&click, &submission.network.id),
+            None => (submission.terms, String::new()),
+        };
+        let submission = &Submission { terms, offer, ..submission.clone() };
+        let about = About::of(submission);
         let mut keys = Keys::default();
         let offer = about.click.map_or("", |click| click.offer);
         keys.fill(&submission.network, &submission.claim, &about.name, offer);

@@ -147,7 +147,7 @@ impl Ledger {
         let view = self.past.view();
         let earlier: Vec<Step> =
             decisions.iter().filter_map(|at| decision_at(&view, *at, Step::of)).collect();
-        let about = About::of(&submission.subject, &submission.claim.click_id);
+        let about = About::of(submission);
         let mut keys = Keys::default();
         let offer = about.click.map_or("", |click| click.offer);
         keys.fill(&submission.network, &submission.claim, &about.name, offer);

@@ -27,11 +27,13 @@ pub(super) fn read_again(
     let evidence = evidence(postback, catalog.version());
     let claim = reread(catalog, network, &evidence, known).map_err(|refused| refused.refusal)?;
     let subject = look_up::subject(clicks, &claim.click_id);
+    let (terms, offer) = look_up::terms(catalog, &network.rules.id, &subject);
     Ok(Submission {
         evidence,
         claim,
         network: Arc::clone(&network.rules),
-        terms: look_up::terms(catalog, &network.rules.id, &subject),
+        terms,
+        offer,
         subject,
         effect: Effect::Counts,
     })

@@ -152,8 +152,8 @@ pub(super) fn network<'a>(catalog: &'a Catalog, subject: &Subject) -> Option<&'a
     Some(&catalog.offer_named(click.click()?.offer)?.network)
 }
 
-/// On which terms a conversion of this click counts.
-pub(super) fn terms(catalog: &Catalog, network: &str, subject: &Subject) -> Terms {
+/// On which terms a conversion of this click counts, and the offer that it can only have been where the click names none.
+pub(super) fn terms(catalog: &Catalog, network: &str, subject: &Subject) -> (Terms, String) {
     let click = match subject {
         Subject::Click { click, .. } => click.click(),
         _ => None,
@@ -162,7 +162,7 @@ pub(super) fn terms(catalog: &Catalog, network: &str, subject: &Subject) -> Term
 }
 
 /// As `terms`, of a click that is at hand.
-pub(super) fn terms_of(catalog: &Catalog, network: &str, click: Option<&Click<'_>>) -> Terms {
+pub(super) fn terms_of(catalog: &Catalog, network: &str, click: Option<&Click<'_>>) -> (Terms, String) {
     let campaign = click.and_then(|click| catalog.campaign(click.campaign));
     let offer = match click.map(|click| click.offer) {
         None => None,
@@ -174,10 +174,11 @@ pub(super) fn terms_of(catalog: &Catalog, network: &str, click: Option<&Click<'_
         }),
         Some(offer) => catalog.offer_named(offer),
     };
-    Terms {
+    let terms = Terms {
         window: campaign.map_or(WINDOW_DEFAULT, |campaign| campaign.window),
         payout: offer.and_then(|offer| offer.payout),
-    }
+    };
+    (terms, offer.map_or_else(String::new, |offer| offer.id.to_string()))
 }
 
 #[cfg(test)]
@@ -283,15 +284,15 @@ mod tests {
         let (mut writer, clicks) = (store.click_writer(0).unwrap(), store.clicks());
         let catalog = catalog(&[("one", 60, &[0, 2, 3]), ("two", 90, &[0, 1])]);
         let day = 24 * 3600;
-        for (campaign, offer, network, window, payout) in [
-            ("one", "a", "boost", 60, Some(1)),
-            ("one", "b", "boost", 60, Some(2)),
-            ("one", "", "boost", 60, Some(1)),
-            ("one", "", "rival", 60, None),
-            ("two", "", "boost", 90, None),
-            ("two", "d", "rival", 90, None),
-            ("gone", "c", "rival", 30 * day, Some(3)),
-            ("gone", "", "rival", 30 * day, None),
+        for (campaign, offer, network, window, payout, only) in [
+            ("one", "a", "boost", 60, Some(1), "a"),
+            ("one", "b", "boost", 60, Some(2), "b"),
+            ("one", "", "boost", 60, Some(1), "a"),
+            ("one", "", "rival", 60, None, ""),
+            ("two", "", "boost", 90, None, ""),
+            ("two", "d", "rival", 90, None, "d"),
+            ("gone", "c", "rival", 30 * day, Some(3), "c"),
+            ("gone", "", "rival", 30 * day, None, ""),
         ] {
             let id = writer.append(&click(campaign, offer)).unwrap().click_id;
             let found = subject(&clicks, id.to_text().as_str());
@@ -299,10 +300,11 @@ mod tests {
                 window: Duration::from_secs(window),
                 payout: payout.map(|payout| Money { amount: Micros::new(payout), currency: Currency::USD }),
             };
+            let expected = (expected, only.to_owned());
             assert_eq!(terms(&catalog, network, &found), expected, "{campaign} {offer} {network}");
         }
         let unknown = Terms { window: WINDOW_DEFAULT, payout: None };
-        assert_eq!(terms(&catalog, "boost", &Subject::Unknown), unknown);
+        assert_eq!(terms(&catalog, "boost", &Subject::Unknown), (unknown, String::new()));
         writer.close();
         store.close().unwrap();
     }

@@ -226,11 +226,13 @@ impl Road<'_> {
             .filter(|campaign| pixel::is_printed(entered.kind, campaign))
             .map(|campaign| Fired::new(campaign, network, &subject, &claim, self.visit.time));
         let effect = if entered.is_test { Effect::Test } else { Effect::Counts };
+        let (terms, offer) = look_up::terms(self.catalog, &network.rules.id, &subject);
         let submission = Submission {
             evidence: entered.evidence.clone(),
             claim,
             network: Arc::clone(&network.rules),
-            terms: look_up::terms(self.catalog, &network.rules.id, &subject),
+            terms,
+            offer,
             subject,
             effect,
         };

@@ -23,7 +23,7 @@ impl CatalogRules {
 }
 
 impl Rulebook for CatalogRules {
-    fn terms(&self, click: &Click<'_>, network: &str) -> Terms {
+    fn terms(&self, click: &Click<'_>, network: &str) -> (Terms, String) {
         look_up::terms_of(&self.0.load(), network, Some(click))
     }
 

@@ -33,8 +33,8 @@ pub(crate) const TERMS: Terms = Terms { window: Duration::from_secs(86_400), pay
 struct Always(Mode);
 
 impl Rulebook for Always {
-    fn terms(&self, _click: &Click<'_>, _network: &str) -> Terms {
-        TERMS
+    fn terms(&self, _click: &Click<'_>, _network: &str) -> (Terms, String) {
+        (TERMS, String::new())
     }
 
     fn mode(&self, _network: &str) -> Mode {
@@ -131,6 +131,7 @@ impl Desk {
             network: Arc::clone(network),
             subject,
             terms: said.terms,
+            offer: String::new(),
             effect: said.effect,
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clicklog::apply::claim::{Effect, Evidence, Refusal, Request};
+use clicklog::apply::claim::{Effect, Evidence, Refusal, Request, Submission};
 use clicklog::apply::key::{Mode, Scope};
 use clicklog::apply::reason::Reason;
 use clicklog::apply::rules::{Limits, Network, Terms};
@@ -49,6 +49,29 @@ fn a_conversion_goes_its_way_and_each_step_is_kept_with_its_entry() {
     let kept = decisions(root.path());
     assert_eq!(kept.len(), 5, "a duplicate has its decision too");
     assert!(kept.iter().all(|kept| kept.campaign == "spring"), "attribution is copied: {kept:?}");
+}
+
+#[test]
+fn a_conversion_has_the_offer_of_its_click_or_else_the_only_one_that_it_can_have_been() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    for (n, offer, expected) in [(0, "diet-42", "diet-42"), (1, "", "only"), (2, "", "")] {
+        let id = append(|| writer.append(&Click { offer, ..click_at(n) })).click_id;
+        let transaction_id = format!("t-{n}");
+        let said = Said { transaction_id: Some(&transaction_id), ..Said::default() };
+        let submission = desk.submission(&usual(), &id, said);
+        let offer = if n == 2 { String::new() } else { "only".to_owned() };
+        let ruling = desk.ask(Request::Postback(Box::new(Submission { offer, ..submission })));
+        assert_eq!(ruling.verdict, Verdict::Accepted);
+        walk(root.path(), |position, event| {
+            if let (Event::Decision(decision), true) = (event, Some(position) == ruling.decision) {
+                assert_eq!(decision.offer, expected, "{n}");
+            }
+        });
+    }
+    writer.close();
+    desk.close();
 }
 
 #[test]

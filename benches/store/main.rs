@@ -3,7 +3,8 @@
 //! Units: ns and µs per operation, operations per second, bytes. Machine: say it beside any figure taken from here.
 //! Data lies under `target/bench-data`, on the disk that the checkout is on: not in memory.
 //!
-//! `cargo bench --bench store [-- SECTION...]`, sections: append lookup durable recovery peers.
+//! `cargo bench --bench store [-- SECTION...]`, sections: append lookup durable recovery peers
+//! transactions.
 #![expect(clippy::print_stdout, reason = "a bench prints, people judge")]
 #![expect(clippy::unwrap_used, reason = "a bench that fails ends")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
@@ -14,15 +15,17 @@ mod lookup;
 mod peers;
 mod recovery;
 mod support;
+mod transactions;
 
 fn main() {
     let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    let sections: [(&str, fn()); 5] = [
+    let sections: [(&str, fn()); 6] = [
         ("append", append::run),
         ("lookup", lookup::run),
         ("durable", durable::run),
         ("recovery", recovery::run),
         ("peers", peers::run),
+        ("transactions", transactions::run),
     ];
     for (name, run) in sections {
         if chosen.is_empty() || chosen.iter().any(|word| word == name) {

@@ -107,6 +107,9 @@ pub fn start(source: Source, clock: Clock, progress: Progress<'_>) -> Result<Dae
     let options = settings.edge_options(workers);
     let rules = Arc::new(ingest::CatalogRules::of(&catalog));
     let books = apply::start::start(&store, settings.store.transactions_max, rules, clock.clone())?;
+    if let Some(why) = books.refused() {
+        tracing::warn!("the transactions were read from the journal, {} of them: {why}", books.replayed());
+    }
     let served = (Arc::clone(&catalog), Arc::clone(&lists));
     let edge = ingest::start(options, &store, served.0, served.1, books.handle(), clock.clone());
     let edge = edge.map_err(system(format!("listen at {}", shown(&settings))))?;

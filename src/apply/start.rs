@@ -24,6 +24,7 @@ use crate::store::dedupe::restore::{Restored, restore};
 use crate::store::dedupe::{DedupeKey, checkpoint};
 use crate::store::directory::Directory;
 use crate::store::lane::Lane;
+use crate::store::record::BODY_OFFSET;
 use crate::store::{Error, Journal, Position, Store};
 
 /// How often the thread looks whether there is something new to keep.
@@ -37,6 +38,8 @@ pub struct Books {
     keeper: JoinHandle<()>,
     bell: Shutdown,
     keep: Arc<Keep>,
+    replayed: u64,
+    refused: Option<String>,
 }
 
 /// What a checkpoint is made of, and how the owner stands.
@@ -80,7 +83,7 @@ pub fn start(
         return Err(no_thread(io::Error::other("the postbacks journal has an owner")));
     };
     let (directory, key) = (store.directory().clone(), store.dedupe_key().clone());
-    let Restored { table, .. } = restore(&directory, lane, &key, transactions_max)?;
+    let Restored { table, replayed, refused } = restore(&directory, lane, &key, transactions_max)?;
     let gauges = Arc::<Gauges>::default();
     let past = Past::new(table, key.clone(), Arc::clone(lane));
     let ledger = Ledger::new(past, store.clicks(), rulebook, clock.clone(), Arc::clone(&gauges));
@@ -93,13 +96,24 @@ pub fn start(
         let (keep, bell) = (Arc::clone(&keep), bell.clone());
         move || keep.run(&bell)
     });
-    Ok(Books { handle, owner, keeper: keeper.map_err(no_thread)?, bell, keep })
+    let keeper = keeper.map_err(no_thread)?;
+    Ok(Books { handle, owner, keeper, bell, keep, replayed, refused })
 }
 
 impl Books {
     /// For whoever brings something before it.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// Decisions that it had to read from the journal when it started, because no checkpoint knew them.
+    pub fn replayed(&self) -> u64 {
+        self.replayed
+    }
+
+    /// Why the checkpoint was left aside when it started, if it was.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 
     /// Its numbers.
@@ -109,7 +123,7 @@ impl Books {
 
     /// Lets the owner finish what is queued, ends its journal, and keeps what it knows. Close the store afterwards.
     pub fn stop(self) {
-        let Self { handle, owner, keeper, bell, keep } = self;
+        let Self { handle, owner, keeper, bell, keep, .. } = self;
         bell.trip();
         drop(handle);
         let ledger = owner.stop();
@@ -118,8 +132,7 @@ impl Books {
         }
         let (table, key) = ledger.transactions();
         // What is not on stable storage is nothing to keep: the next start reads the journal.
-        let synced = keep.lane.synced();
-        let end = if synced.offset() == 0 { keep.sealed_end() } else { Some(synced) };
+        let end = keep.written_end().filter(|end| *end <= keep.lane.synced());
         if let Some(end) = end.filter(|end| table.iter().all(|(_, position)| position < *end)) {
             keep.count(checkpoint::write(&keep.directory.dedupe_checkpoint(), table, key, end).is_ok());
         }
@@ -150,6 +163,14 @@ impl Keep {
             return true; // next time
         }
         checkpoint::write(&self.directory.dedupe_checkpoint(), &restored.table, &self.key, end).is_ok()
+    }
+
+    /// Where the journal ends, segments that are not sealed yet among it. One that holds nothing will not be there at the
+    /// next start.
+    fn written_end(&self) -> Option<Position> {
+        let view = self.lane.view();
+        let last = view.open.iter().rev().find(|open| open.extent().end > BODY_OFFSET);
+        last.map(|open| Position::new(open.number(), open.extent().end)).or_else(|| self.sealed_end())
     }
 
     fn sealed_end(&self) -> Option<Position> {

@@ -44,7 +44,7 @@ impl Rulebook for Always {
 
 pub(crate) struct Desk {
     pub(crate) store: Store,
-    books: Books,
+    pub(crate) books: Books,
     pub(crate) handle: Handle,
     pub(crate) clock: ManualClock,
 }

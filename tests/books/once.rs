@@ -91,6 +91,31 @@ fn a_repeat_is_known_after_every_kind_of_stop() {
     assert_eq!(sum(root.path()), 6 * 40 * 5);
 }
 
+/// Whatever state the journal is left in, what a stop keeps is all that the next start needs.
+#[test]
+fn after_a_stop_nothing_has_to_be_read_again() {
+    let root = tempfile::tempdir().unwrap();
+    let network = network(Mode::ByTransaction, Scope::Network);
+    for round in 0..5 {
+        let desk = Desk::open(root.path());
+        assert_eq!((desk.books.replayed(), desk.books.refused()), (0, None), "round {round}");
+        let mut writer = desk.store.click_writer(0).unwrap();
+        let id = desk.clicks(&mut writer, 1)[0];
+        let transaction_id = format!("t-{round}");
+        let said = Said { transaction_id: Some(&transaction_id), ..Said::default() };
+        // Now and then nothing is told; or a segment has just begun that nothing is in.
+        if round != 2 {
+            desk.tell(&network, &id, said);
+        }
+        if round != 3 {
+            desk.ask(Request::Roll);
+        }
+        writer.close();
+        desk.close();
+    }
+    assert_eq!(sum(root.path()), 4 * 5);
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Told {
     click: usize,

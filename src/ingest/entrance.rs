@@ -20,6 +20,11 @@ use crate::event::params::{Params, Source};
 /// The parameter that makes a postback a test.
 const TEST_PARAM: &str = "test";
 
+/// Whether a request with these parameters asks to be only tested.
+pub(super) fn is_test(params: &Params) -> bool {
+    params.get(TEST_PARAM) == Some("1")
+}
+
 /// See the module.
 pub(super) struct Entered<'a> {
     pub(super) kind: DoorKind,
@@ -122,6 +127,6 @@ pub(super) fn enter<'a>(
         None => checked.err().map(Fault::from),
     };
     let params = said.merged(network.is_some_and(|network| network.query_first));
-    let is_test = params.get(TEST_PARAM) == Some("1");
+    let is_test = is_test(&params);
     Entered { kind, network, params, places, evidence, fault, is_known: checked.is_ok(), is_test, passed }
 }

@@ -57,7 +57,7 @@ pub(super) fn go(
     let postback = Postback {
         time: now,
         network: &test.network,
-        method: "TEST",
+        method: ingest::MADE_UP,
         path: &path,
         query: &query,
         ..Postback::default()

@@ -143,6 +143,21 @@ fn a_wrong_mapping_costs_a_change_of_the_catalog_and_a_replay() {
 }
 
 #[test]
+fn a_test_stays_one_when_it_is_replayed() {
+    let desk = Desk::open("subid");
+    let click = desk.click();
+    assert_eq!(desk.postback(&format!("subid={click}&tx=a&sum=2.50&st=approved&test=1")), "test");
+    assert_eq!(desk.postback("sum=2.50&tx=b&test=1"), "rejected:missing_click_id");
+    let made_up = ["postback", "test", "--network", "n", "--click", &click, "--param", "sum=2.50"];
+    let (code, explained) = desk.command(&made_up);
+    assert!(code == 0 && explained.contains("as a test, which counts nowhere"), "{explained}");
+    let (_, shown) = desk.command(&["replay", "--network", "n", "--dry-run"]);
+    assert!(shown.contains("3 postbacks: 1 rejected:missing_click_id, 2 test"), "{shown}");
+    let (code, done) = desk.command(&["replay", "--network", "n", "--yes"]);
+    assert_eq!((code, sum(&desk.data())), (0, 0), "{done}");
+}
+
+#[test]
 fn a_held_payout_is_listed_and_released_and_its_click_s_life_looked_up() {
     let desk = Desk::open("subid");
     let click = desk.click();

@@ -80,7 +80,7 @@ pub struct Ledger {
     clock: Clock,
     gauges: Arc<Gauges>,
     shown: Option<Duration>,
-    parked: Parked,
+    pub(super) parked: Parked,
     encoder: Encoder,
     keys: Keys,
     params: Vec<u8>,

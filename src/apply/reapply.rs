@@ -165,13 +165,15 @@ impl Ledger {
         let last = earlier.last();
         // What was told before it was last withdrawn is told no more.
         let told = earlier.iter().rev().take_while(|step| step.reason != Reason::Withdrawn);
-        let told = told.into_iter().find(|step| step.was_told());
-        if told.is_some_and(|told| is_same(told, &keys, &fresh, &about, &submission.claim)) {
+        let told = told.into_iter().find(|step| step.was_told()).cloned();
+        // Its click may have come since the journal was read for this.
+        let told = told.or_else(|| self.told_since(&keys, postback));
+        if told.as_ref().is_some_and(|told| is_same(told, &keys, &fresh, &about, &submission.claim)) {
             return Ok(unchanged(draft(Before::default()).ruling(&fresh)));
         }
         self.past.check_room(4)?;
         let is_dry = submission.effect != Effect::Counts;
-        let withdrawn = match told {
+        let withdrawn = match &told {
             Some(told) => self.withdraw(told, postback, submission, assumed.filter(|_| is_dry), journal)?,
             None => Micros::new(0),
         };
@@ -199,6 +201,9 @@ impl Ledger {
             assumed.with(self, &keys, |chain| chain.assume(&decided, postback, step));
         }
         let ruling = self.decide_and_keep(&draft(before), Reason::Reapplied, journal)?;
+        if counts && !is_dry {
+            self.parked.forget(postback);
+        }
         // What changes is both together.
         Ok(Ruling { entry: Micros::new(ruling.entry.get() + withdrawn.get()), ..ruling })
     }
@@ -241,6 +246,12 @@ impl Ledger {
             self.append_decision(&withdrawn, journal)
         });
         appended.map_or(Ok(Micros::new(0)), |appended| appended.map(|_position| entry))
+    }
+
+    /// What a postback has told of the conversion that it is about, as far as the books know.
+    fn told_since(&self, keys: &Keys, postback: Position) -> Option<Step> {
+        let steps = self.chain(keys).steps.into_iter().rev();
+        steps.filter(|step| step.postback == postback.to_u64()).find(Step::was_told)
     }
 
     fn chain(&self, keys: &Keys) -> Chain {

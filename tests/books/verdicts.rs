@@ -172,6 +172,41 @@ fn a_postback_that_came_before_its_click_counts_when_the_click_comes_in_time() {
 }
 
 #[test]
+fn a_postback_that_is_replayed_and_looked_for_again_counts_once() {
+    for replays_first in [true, false] {
+        let root = tempfile::tempdir().unwrap();
+        let desk = Desk::with(root.path(), Mode::Add, 1_000);
+        let mut writer = desk.store.click_writer(0).unwrap();
+        let id = desk.clicks(&mut writer, 1)[0];
+        let park = Duration::from_secs(600);
+        let network = Arc::new(Network { park, ..plain(Mode::Add, Scope::Network) });
+        // Without a transaction id every approval adds.
+        let said = Said { transaction_id: None, foreign_id: Some("early"), ..Said::default() };
+        let parked = desk.tell(&network, &id, said);
+        assert_eq!(parked.reason, Reason::Parked);
+        let click = Click { kind: ClickKind::Imported, foreign_id: "early", ..click_at(7) };
+        append(|| writer.append(&click));
+        let knock = || desk.ask(Request::Refused(Box::default(), Refusal::Stale));
+        // Whoever replays has read the journal before that.
+        let (postback, decisions) = (parked.postback.unwrap(), Vec::from_iter(parked.decision));
+        let submission = Box::new(desk.submission(&network, &id, said));
+        let replay = || desk.ask(Request::Reapply { postback, decisions, submission, assumed: None });
+        if replays_first {
+            replay();
+            (0..3).for_each(|_| drop(knock()));
+        } else {
+            while sum(root.path()) == 0 {
+                knock();
+            }
+            assert_eq!(replay().reason, Reason::Unchanged);
+        }
+        writer.close();
+        desk.close();
+        assert_eq!(sum(root.path()), 5, "replays first: {replays_first}");
+    }
+}
+
+#[test]
 fn a_refused_request_is_kept_as_it_came() {
     let root = tempfile::tempdir().unwrap();
     let desk = Desk::open(root.path());

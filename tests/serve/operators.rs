@@ -216,9 +216,14 @@ fn a_secret_is_in_no_file_log_or_page() {
         format!("subid={SECRET}&secret={SECRET}&tx={SECRET}&sub1={SECRET}"),
         format!("secret=%61{}&subid={click}&tx=3", &SECRET[1..]),
         format!("subid={click}&note={SECRET}"),
+        format!("secret={SECRET}&subid={click}&tx=4&sum={SECRET}"),
+        format!("secret={SECRET}&subid={click}&tx=5&currency={SECRET}"),
+        format!("secret={SECRET}&subid={click}&tx=5&sum=1&test=1&et={SECRET}"),
     ] {
         desk.get(&format!("/postback/n?{query}"));
     }
+    desk.get(&format!("/postback/{SECRET}?subid={click}"));
+    desk.get(&format!("/postback?network={SECRET}&subid={click}"));
     let mut told = String::new();
     for target in ["/metrics", "/readyz?verbose", "/api/postbacks?network=n", "/api/postbacks"] {
         let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");

@@ -62,10 +62,13 @@ pub fn list(reader: &Reader, window: Window, progress: Progress<'_>) -> Result<V
     Ok(held.into_rows())
 }
 
+/// A conversion's id, its postback if it has none, and its transaction if several make it.
+type Who = ([u8; 16], u64, Vec<u8>);
+
 /// What is held, after the decisions so far.
 #[derive(Debug, Default)]
 pub struct Held {
-    by_conversion: BTreeMap<([u8; 16], u64, Vec<u8>), (Position, HeldRow)>,
+    waiting: BTreeMap<Who, (Position, HeldRow)>,
 }
 
 impl Held {
@@ -77,16 +80,16 @@ impl Held {
         match says(decision) {
             Says::Nothing => {}
             Says::Holds => {
-                self.by_conversion.insert(key, (position, HeldRow::of(position, decision)));
+                self.waiting.insert(key, (position, HeldRow::of(position, decision)));
             }
             Says::HoldsNothing => {
-                self.by_conversion.remove(&key);
+                self.waiting.remove(&key);
             }
         }
     }
 
     fn into_rows(self) -> Vec<HeldRow> {
-        let mut rows: Vec<_> = self.by_conversion.into_values().collect();
+        let mut rows: Vec<_> = self.waiting.into_values().collect();
         rows.sort_by_key(|(position, _)| *position);
         rows.into_iter().map(|(_, row)| row).collect()
     }

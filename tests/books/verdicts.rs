@@ -193,7 +193,9 @@ fn a_postback_that_is_replayed_and_looked_for_again_counts_once() {
         let replay = || desk.ask(Request::Reapply { postback, decisions, submission, assumed: None });
         if replays_first {
             replay();
-            (0..3).for_each(|_| drop(knock()));
+            for _ in 0..3 {
+                knock();
+            }
         } else {
             while sum(root.path()) == 0 {
                 knock();

@@ -80,7 +80,7 @@ pub struct Ledger {
     clock: Clock,
     gauges: Arc<Gauges>,
     shown: Option<Duration>,
-    parked: Parked,
+    pub(super) parked: Parked,
     encoder: Encoder,
     keys: Keys,
     params: Vec<u8>,
@@ -91,7 +91,7 @@ pub struct Ledger {
 /// The keys of a conversion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Keys {
-    /// Its own; empty for one that is its own.
+    /// Its own; empty for one that is its own and has no postback in the journal.
     pub(super) whole: Vec<u8>,
     /// That of its transaction, where several make one conversion.
     pub(super) part: Vec<u8>,
@@ -102,6 +102,9 @@ const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// In front of a part's key: no key of a conversion begins so, because an id is not that long.
 const PART: [u8; 4] = [0xff, 0xff, 0xff, 0xfe];
+/// The same, of a conversion that is its own: its postback's place follows. So it is found again when it is released or
+/// read by another mapping.
+const OWN: [u8; 4] = [0xff, 0xff, 0xff, 0xfd];
 
 impl Keys {
     pub(super) fn fill(&mut self, network: &Network, claim: &Claim, name: &str, offer: &str) {
@@ -116,6 +119,21 @@ impl Keys {
             conversion_key(Mode::ByTransaction, network.scope, &facts, &mut self.part);
             self.part.splice(0..0, PART);
         }
+    }
+
+    /// Names a conversion that is its own by its postback.
+    pub(super) fn name_by(&mut self, postback: Position) {
+        if self.whole.is_empty() {
+            self.whole.extend(OWN);
+            self.whole.extend(postback.to_u64().to_le_bytes());
+        }
+    }
+
+    /// Before its postback has a place, one that is its own has no key.
+    fn partition(&self, name: &str) -> u8 {
+        let is_own = self.whole.is_empty() || self.whole.starts_with(&OWN);
+        let text = if is_own { name.as_bytes() } else { &self.whole };
+        u8::try_from(crc32c::crc32c(text) % u32::from(PARTITIONS)).unwrap_or(0)
     }
 
     pub(super) fn is_of_parts(&self) -> bool {
@@ -187,11 +205,12 @@ impl Ledger {
         let mut keys = std::mem::take(&mut self.keys);
         let offer = about.click.map_or("", |click| click.offer);
         keys.fill(&submission.network, &submission.claim, &about.name, offer);
-        let partition = partition_of(&keys.whole, &about.name);
+        let partition = keys.partition(&about.name);
         let is_kept = submission.effect != Effect::DryRun;
         let done = self.past.check_room(2).and_then(|()| {
             let evidence = &submission.evidence;
             let postback = if is_kept { Some(self.keep(evidence, partition, None, journal)?) } else { None };
+            postback.iter().for_each(|postback| keys.name_by(*postback));
             let before = self.before(&keys);
             let draft = Draft { submission: &submission, about: &about, keys: &keys, postback, before };
             self.decide_and_keep(&draft, Reason::None, journal)
@@ -323,6 +342,7 @@ impl Ledger {
         let mut keys = Keys::default();
         let offer = about.click.map_or("", |click| click.offer);
         keys.fill(&submission.network, &submission.claim, &about.name, offer);
+        keys.name_by(postback);
         self.past.check_room(2)?;
         let before = self.before(&keys);
         let draft = Draft { submission, about: &about, keys: &keys, postback: Some(postback), before };
@@ -362,10 +382,10 @@ impl Draft<'_> {
     }
 
     fn conversion_id(&self) -> [u8; 16] {
-        match (&*self.keys.whole, self.postback) {
-            ([], None) => [0; 16],
-            ([], Some(postback)) => id_of(&self.submission.network.id, &postback.to_u64().to_le_bytes()),
-            (key, _) => id_of("", key),
+        match &*self.keys.whole {
+            [] => [0; 16],
+            own if own.starts_with(&OWN) => id_of(&self.submission.network.id, own),
+            key => id_of("", key),
         }
     }
 
@@ -405,7 +425,7 @@ impl Draft<'_> {
             config_version: evidence.config_version,
             verdict: decided.verdict,
             reason: decided.reason.code(),
-            partition: partition_of(&self.keys.whole, &self.about.name),
+            partition: self.keys.partition(&self.about.name),
             conversion_id: self.conversion_id(),
             sequence: self.sequence(has_keys),
             conversion: Conversion {
@@ -449,11 +469,6 @@ fn id_of(space: &str, key: &[u8]) -> [u8; 16] {
     let mut id = [0; 16];
     id.copy_from_slice(digest.get(..16).unwrap_or(&[0; 16]));
     id
-}
-
-fn partition_of(key: &[u8], name: &str) -> u8 {
-    let text = if key.is_empty() { name.as_bytes() } else { key };
-    u8::try_from(crc32c::crc32c(text) % u32::from(PARTITIONS)).unwrap_or(0)
 }
 
 fn too_long(long: TooLong) -> Error {

@@ -1,16 +1,16 @@
 //! Postbacks whose click nobody knows yet: looked at again for a while, because clicks are imported.
 //!
 //! Keeps: at most `PARKED_MAX`, the oldest goes first; it stays unmatched in the journal, and `replay` finds it there, as
-//! it does after a restart.
+//! it does after a restart. Of the request nothing but what a decision needs: the journal has it.
 
 use std::collections::VecDeque;
 
-use super::claim::{Subject, Submission};
+use super::claim::{Evidence, Subject, Submission};
 use crate::clock::Timestamp;
 use crate::store::clicks::Clicks;
 use crate::store::{Lookup, Position};
 
-/// Postbacks that wait at once.
+/// Postbacks that wait at once: with 16 KiB of parameters, the most that there can be, about 200 MB; usually 10 MB.
 pub(super) const PARKED_MAX: usize = 10_000;
 
 /// See the module.
@@ -37,11 +37,13 @@ impl Parked {
         self.waiting.is_empty()
     }
 
-    pub(super) fn add(&mut self, submission: Submission, postback: Position) {
+    pub(super) fn add(&mut self, mut submission: Submission, postback: Position) {
         if self.waiting.len() >= PARKED_MAX {
             self.waiting.pop_front();
         }
-        let until = submission.evidence.time.plus(submission.network.park);
+        let Evidence { time, config_version, .. } = submission.evidence;
+        submission.evidence = Evidence { time, config_version, ..Evidence::default() };
+        let until = time.plus(submission.network.park);
         self.waiting.push_back(Waiting { until, submission, postback });
         // The click may have come since it was looked for.
         self.known = None;
@@ -50,6 +52,11 @@ impl Parked {
     /// As `add`, for one that could not be decided on after all.
     pub(super) fn put_back(&mut self, submission: Submission, postback: Position) {
         self.add(Submission { subject: Subject::Unknown, ..submission }, postback);
+    }
+
+    /// No longer waits for the click of this one: it was decided on otherwise.
+    pub(super) fn forget(&mut self, postback: Position) {
+        self.waiting.retain(|waiting| waiting.postback != postback);
     }
 
     /// Takes out those whose click is there now, with that click, and forgets those that have waited long enough.

@@ -35,6 +35,10 @@ pub(super) struct Step {
     /// What it paid by the rules of then.
     pub(super) payout: Option<Money>,
     pub(super) keys: Keys,
+    /// Of which click: what it is called, and where it lies.
+    pub(super) click_id: String,
+    pub(super) click: u64,
+    pub(super) event: String,
 }
 
 impl Step {
@@ -47,6 +51,9 @@ impl Step {
             status: decision.conversion.status,
             payout: decision.conversion.payout,
             keys: Keys { whole: decision.dedupe_key.to_vec(), part: decision.part_key.to_vec() },
+            click_id: decision.conversion.click_id.to_owned(),
+            click: decision.click,
+            event: decision.conversion.event.to_owned(),
         }
     }
 
@@ -132,20 +139,37 @@ impl Past {
             self.decision(next, |decision| (Step::of(decision), decision.previous))
         {
             steps.push(step);
-            match Position::from_u64(previous) {
-                // A journal never leads forward, and a header stands at its start; what says otherwise is not followed.
-                Some(previous) if Position::START < previous && previous < next => next = previous,
-                _ => break,
-            }
+            let Some(previous) = leads_back(next, previous) else { break };
+            next = previous;
         }
         steps.reverse();
         steps
+    }
+
+    /// The decision that set aside what waits for a person, of the conversion or of one of its transactions.
+    pub(super) fn last_held(&self, newest: Position, part: &[u8]) -> Option<Position> {
+        let mut next = Some(newest);
+        while let Some(position) = next {
+            let (is_it, previous) = self.decision(position, |decision| {
+                (decision.verdict == Verdict::Held && decision.part_key == part, decision.previous)
+            })?;
+            if is_it {
+                return Some(position);
+            }
+            next = leads_back(position, previous);
+        }
+        None
     }
 
     /// What can be read now.
     pub(super) fn view(&self) -> Arc<View> {
         Arc::clone(&self.lane.view())
     }
+}
+
+/// A journal never leads forward, and a header stands at its start; what says otherwise is not followed.
+fn leads_back(from: Position, previous: u64) -> Option<Position> {
+    Position::from_u64(previous).filter(|previous| Position::START < *previous && *previous < from)
 }
 
 fn has_key(decision: &Decision<'_>, key: &[u8]) -> bool {

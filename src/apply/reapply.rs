@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::about::About;
 use super::books::{Change, Said};
-use super::claim::{Effect, Submission};
-use super::decide::{Decided, decide};
+use super::claim::{Claim, Effect, Submission};
+use super::decide::{Click, Decided, decide};
 use super::key::Mode;
 use super::ledger::{Before, Draft, Keys, Ledger, Ruling};
 use super::past::{Newest, Step, decision_at};
@@ -102,12 +102,19 @@ impl Ledger {
             let is_of_parts = step.keys.is_of_parts();
             let waiting = if is_of_parts { &mut part } else { &mut whole };
             let amount = waiting.held.take()?;
+            if self.past.last_held(newest.position, &step.keys.part) != Some(held) {
+                return None; // What waits now is another amount, and nobody has looked at that.
+            }
             let mut change = Change { verdict: Verdict::Rejected, entry: Micros::new(0) };
             if is_release {
+                let currency = decision.conversion.payout.map(|money| money.currency);
+                if newest.standing.approved.is_some() && newest.standing.currency != currency {
+                    return Some(Ok(Ruling { reason: Reason::CurrencyChanged, ..not_settled() }));
+                }
                 let said = Said { status: Status::Approved, payout: Some(amount) };
                 let mode = self.mode_of(decision.conversion.network);
                 change = take(&mut whole, &mut part, is_of_parts, said, mode);
-                whole.currency = decision.conversion.payout.map(|money| money.currency).or(whole.currency);
+                whole.currency = currency.or(whole.currency);
             }
             let mut settled = *decision;
             settled.time = time;
@@ -131,8 +138,7 @@ impl Ledger {
                 would: None,
             }))
         });
-        let not_held = Ruling { verdict: Verdict::Rejected, reason: Reason::NotHeld, ..Ruling::default() };
-        settled.flatten().unwrap_or(Ok(not_held))
+        settled.flatten().unwrap_or_else(|| Ok(not_settled()))
     }
 
     /// Decides once more on a postback that is in the journal.
@@ -151,19 +157,23 @@ impl Ledger {
         let mut keys = Keys::default();
         let offer = about.click.map_or("", |click| click.offer);
         keys.fill(&submission.network, &submission.claim, &about.name, offer);
+        keys.name_by(postback);
         let draft =
             |before| Draft { submission, about: &about, keys: &keys, postback: Some(postback), before };
         // As if it were the first thing that is told: what it says by the rules of today.
         let fresh = decide(&draft(Before::default()).case());
         let last = earlier.last();
-        let told = last.filter(|_| !earlier.iter().any(|step| step.reason == Reason::Withdrawn));
-        let told = told.and_then(|_| earlier.iter().rev().find(|step| step.was_told()));
-        if told.is_some_and(|told| is_same(told, &keys, &fresh, submission)) {
+        // What was told before it was last withdrawn is told no more.
+        let told = earlier.iter().rev().take_while(|step| step.reason != Reason::Withdrawn);
+        let told = told.into_iter().find(|step| step.was_told()).cloned();
+        // Its click may have come since the journal was read for this.
+        let told = told.or_else(|| self.told_since(&keys, postback));
+        if told.as_ref().is_some_and(|told| is_same(told, &keys, &fresh, &about, &submission.claim)) {
             return Ok(unchanged(draft(Before::default()).ruling(&fresh)));
         }
         self.past.check_room(4)?;
         let is_dry = submission.effect != Effect::Counts;
-        let withdrawn = match told {
+        let withdrawn = match &told {
             Some(told) => self.withdraw(told, postback, submission, assumed.filter(|_| is_dry), journal)?,
             None => Micros::new(0),
         };
@@ -177,9 +187,23 @@ impl Ledger {
             return Ok(unchanged(draft(before).ruling(&decided)));
         }
         if let (Some(assumed), true, true) = (assumed, is_dry, counts) {
-            assumed.with(self, &keys, |chain| chain.assume(&decided, &keys, postback, submission));
+            let step = Step {
+                postback: postback.to_u64(),
+                verdict: decided.verdict,
+                reason: decided.reason,
+                status: submission.claim.status,
+                payout: decided.payout,
+                keys: keys.clone(),
+                click_id: submission.claim.click_id.clone(),
+                click: about.place,
+                event: submission.claim.event.clone(),
+            };
+            assumed.with(self, &keys, |chain| chain.assume(&decided, postback, step));
         }
         let ruling = self.decide_and_keep(&draft(before), Reason::Reapplied, journal)?;
+        if counts && !is_dry {
+            self.parked.forget(postback);
+        }
         // What changes is both together.
         Ok(Ruling { entry: Micros::new(ruling.entry.get() + withdrawn.get()), ..ruling })
     }
@@ -224,6 +248,12 @@ impl Ledger {
         appended.map_or(Ok(Micros::new(0)), |appended| appended.map(|_position| entry))
     }
 
+    /// What a postback has told of the conversion that it is about, as far as the books know.
+    fn told_since(&self, keys: &Keys, postback: Position) -> Option<Step> {
+        let steps = self.chain(keys).steps.into_iter().rev();
+        steps.filter(|step| step.postback == postback.to_u64()).find(Step::was_told)
+    }
+
     fn chain(&self, keys: &Keys) -> Chain {
         let before = self.before(keys);
         let Some(newest) = before.newest else { return Chain::default() };
@@ -246,23 +276,15 @@ impl Ledger {
 }
 
 impl Chain {
-    fn assume(&mut self, decided: &Decided, keys: &Keys, postback: Position, submission: &Submission) {
+    fn assume(&mut self, decided: &Decided, position: Position, step: Step) {
         self.standing = decided.standing;
         if let Some(part) = decided.part {
-            self.parts.insert(keys.part.clone(), part);
+            self.parts.insert(step.keys.part.clone(), part);
         }
-        let position = postback;
         let sequence = self.newest.map_or(0, |newest| newest.sequence + 1);
         let part = decided.part.unwrap_or_default();
         self.newest = Some(Newest { position, sequence, standing: decided.standing, part });
-        self.steps.push(Step {
-            postback: postback.to_u64(),
-            verdict: decided.verdict,
-            reason: decided.reason,
-            status: submission.claim.status,
-            payout: decided.payout,
-            keys: keys.clone(),
-        });
+        self.steps.push(step);
     }
 }
 
@@ -277,8 +299,18 @@ impl Assumed {
 }
 
 /// Whether a postback says today what it was taken to say before.
-fn is_same(told: &Step, keys: &Keys, fresh: &Decided, submission: &Submission) -> bool {
-    told.keys == *keys && told.status == submission.claim.status && told.payout == fresh.payout
+fn is_same(told: &Step, keys: &Keys, fresh: &Decided, about: &About<'_>, claim: &Claim) -> bool {
+    let is_named = told.click_id == claim.click_id;
+    if is_named && !matches!(about.known, Click::Known(_)) {
+        return true; // The click is not kept any more: no reason to take back what it has earned.
+    }
+    let is_same_click = is_named || told.click == about.place;
+    let says_same = told.status == claim.status && told.event == claim.event && told.payout == fresh.payout;
+    is_same_click && told.keys == *keys && says_same
+}
+
+fn not_settled() -> Ruling {
+    Ruling { verdict: Verdict::Rejected, reason: Reason::NotHeld, ..Ruling::default() }
 }
 
 fn unchanged(ruling: Ruling) -> Ruling {

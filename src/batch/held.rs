@@ -1,6 +1,7 @@
 //! Payouts that wait for a person.
 //!
-//! In: the postbacks journal. Out: for each conversion whose newest decision holds a payout, that one.
+//! In: the postbacks journal. Out: for each conversion whose newest decision holds a payout, that one; of several
+//! transactions that make one conversion each may have one.
 //! Keeps: it takes no lock; in memory is only what is held at a time.
 //! Not here: letting one count or throwing it away: the daemon's owner of the books does.
 
@@ -10,9 +11,7 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 
 use super::lookup::{Amount, Window, hex, reason_name};
-use crate::apply::reason::Reason;
 use crate::event::codec::{Event, Kind, decode};
-use crate::event::conversion::Standing;
 use crate::event::decision::{Decision, Verdict};
 use crate::event::money::Money;
 use crate::store::layout::Summary;
@@ -63,10 +62,13 @@ pub fn list(reader: &Reader, window: Window, progress: Progress<'_>) -> Result<V
     Ok(held.into_rows())
 }
 
+/// A conversion's id, its postback if it has none, and its transaction if several make it.
+type Who = ([u8; 16], u64, Vec<u8>);
+
 /// What is held, after the decisions so far.
 #[derive(Debug, Default)]
 pub struct Held {
-    by_conversion: BTreeMap<([u8; 16], u64), (Position, HeldRow)>,
+    waiting: BTreeMap<Who, (Position, HeldRow)>,
 }
 
 impl Held {
@@ -74,23 +76,20 @@ impl Held {
     pub fn take(&mut self, position: Position, decision: &Decision<'_>) {
         // A conversion that has no id is its postback's own.
         let own = if decision.conversion_id == [0; 16] { decision.postback } else { 0 };
-        let key = (decision.conversion_id, own);
+        let key = (decision.conversion_id, own, decision.part_key.to_vec());
         match says(decision) {
             Says::Nothing => {}
             Says::Holds => {
-                self.by_conversion.insert(key, (position, HeldRow::of(position, decision)));
-            }
-            Says::StillHolds => {
-                self.by_conversion.entry(key).or_insert_with(|| (position, HeldRow::of(position, decision)));
+                self.waiting.insert(key, (position, HeldRow::of(position, decision)));
             }
             Says::HoldsNothing => {
-                self.by_conversion.remove(&key);
+                self.waiting.remove(&key);
             }
         }
     }
 
     fn into_rows(self) -> Vec<HeldRow> {
-        let mut rows: Vec<_> = self.by_conversion.into_values().collect();
+        let mut rows: Vec<_> = self.waiting.into_values().collect();
         rows.sort_by_key(|(position, _)| *position);
         rows.into_iter().map(|(_, row)| row).collect()
     }
@@ -99,24 +98,21 @@ impl Held {
 /// What a decision says of whether a payout of its conversion waits.
 enum Says {
     Holds,
-    StillHolds,
     HoldsNothing,
     Nothing,
 }
 
 fn says(decision: &Decision<'_>) -> Says {
-    let is_known = decision.standing != Standing::default();
+    let standing = if decision.part_key.is_empty() { decision.standing } else { decision.part };
     match decision.verdict {
-        Verdict::Test | Verdict::Unmatched | Verdict::Orphan | Verdict::Late => return Says::Nothing,
-        Verdict::Held => return Says::Holds,
-        // Version 1 of a decision does not say how its conversion stands; a repeat changes nothing about it.
-        Verdict::Duplicate if !is_known => return Says::Nothing,
-        Verdict::Accepted | Verdict::Updated | Verdict::Duplicate | Verdict::Rejected => {}
-    }
-    match decision.standing.held {
-        Some(_) => Says::StillHolds,
-        None if decision.reason == Reason::NotHeld.code() && !is_known => Says::Nothing,
-        None => Says::HoldsNothing,
+        Verdict::Held => Says::Holds,
+        Verdict::Test | Verdict::Unmatched | Verdict::Orphan | Verdict::Late => Says::Nothing,
+        // A repeat changes nothing, and does not say of which transaction it is.
+        Verdict::Duplicate => Says::Nothing,
+        Verdict::Accepted | Verdict::Updated | Verdict::Rejected => match standing.held {
+            Some(_) => Says::Nothing,
+            None => Says::HoldsNothing,
+        },
     }
 }
 
@@ -143,7 +139,8 @@ impl HeldRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::conversion::Conversion;
+    use crate::apply::reason::Reason;
+    use crate::event::conversion::{Conversion, Standing};
     use crate::event::money::Micros;
 
     const ID: [u8; 16] = [7; 16];
@@ -217,6 +214,25 @@ mod tests {
             let expected: Vec<_> = expected.iter().map(|n| Position::new(1, 16 * n).to_string()).collect();
             assert_eq!(found, expected, "{name}");
         }
+    }
+
+    #[test]
+    fn transactions_of_one_conversion_wait_each_for_itself() {
+        let mut all = Held::default();
+        let holds = Standing { held: Some(Micros::new(9)), ..Standing::default() };
+        let told = Standing { was_told: true, approved: Some(Micros::new(9)), ..Standing::default() };
+        for (n, verdict, part_key, part) in [
+            (0, Verdict::Held, b"a", holds),
+            (1, Verdict::Held, b"b", holds),
+            (2, Verdict::Accepted, b"c", told),
+            (3, Verdict::Updated, b"b", told),
+        ] {
+            let conversion_id = ID;
+            let decision = Decision { verdict, part_key, part, conversion_id, ..Decision::default() };
+            all.take(Position::new(1, 16 * n), &decision);
+        }
+        let rows = all.into_rows();
+        assert_eq!(rows.iter().map(|row| &*row.decision).collect::<Vec<_>>(), ["1:0"]);
     }
 
     #[test]

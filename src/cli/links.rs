@@ -107,11 +107,10 @@ fn write_network(
     if network.access.takes_pixels {
         writeln!(
             out,
-            "\npixels, for the page behind a conversion of {id}: image, frame or script; each finds"
-        )?;
-        writeln!(
-            out,
-            "the click by its cookie (in place of OPTIONAL the order's amount and number, if there are any)"
+            "\npixels, for the page behind a conversion of {id}: one of image, frame and script (frame and script also\n\
+             load the campaign's own pixels). Each finds the click by its cookie; where browsers keep that back, as many do\n\
+             on pages of another site, add {}= with the click id. In place of OPTIONAL the order's amount and number",
+            pixel_click(network)
         )?;
         let query = pixel_query(network);
         writeln!(
@@ -120,8 +119,18 @@ fn write_network(
              <iframe src=\"{base}/pixel?{query}\" width=\"1\" height=\"1\" style=\"display:none\"></iframe>\n  \
              <script src=\"{base}/pixel.js?{query}\" async></script>"
         )?;
+    } else {
+        writeln!(
+            out,
+            "\nno pixels for {id}: a browser cannot keep its secret or call from its address; pixels = true if you want them"
+        )?;
     }
     Ok(())
+}
+
+/// What a pixel calls the click.
+fn pixel_click(network: &Network) -> &str {
+    network.rules.mapping.names(Role::ClickId).first().map_or("click_id", AsRef::as_ref)
 }
 
 /// Where a network calls, and the header that it must send, if any.

@@ -79,6 +79,9 @@ pub(super) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Fa
             )?;
         }
     }
+    if test.click.is_none() && told.verdict.is_none() && matches!(test.format, Format::Text) {
+        writeln!(out, "{:10} of which click, says --click CLICK_ID: `clicklog inspect` shows some", "hint")?;
+    }
     // A postback that would be refused is what one tests for.
     Ok(if told.verdict.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

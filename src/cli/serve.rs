@@ -90,6 +90,10 @@ fn greet(daemon: &Daemon, out: &mut dyn Write) -> io::Result<()> {
         let example = if is_built_in { "?zoneid=7&visitor_id=abc123&cost=0.01" } else { "" };
         writeln!(out, "  curl -i '{edge}/c/{}{example}'", campaign.id)?;
     }
+    if let Some(network) = catalog.networks().first().filter(|_| is_built_in) {
+        let query = "click_id=CLICK_ID&payout=3.50&transaction_id=1";
+        writeln!(out, "  curl -i '{edge}/postback/{}?{query}'", network.rules.id)?;
+    }
     writeln!(out, "  curl {admin}/metrics")?;
     if let Some(file) = daemon.token_file() {
         writeln!(

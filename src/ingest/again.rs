@@ -1,16 +1,21 @@
 //! A postback of the journal, read once more by the catalog in use.
 //!
 //! In: the record. Out: what it says today, ready to be decided on; or why it would be refused.
-//! Keeps: who called was checked when it came, and is not asked again; what was masked then stays so.
+//! Keeps: who called was checked when it came, and is not asked again; what was masked then stays so; what was a test stays
+//! one.
 
 use std::sync::Arc;
 
 use super::catalog::Catalog;
+use super::entrance::is_test;
 use super::examine::reread;
 use super::look_up;
 use crate::apply::claim::{Effect, Evidence, Refusal, Submission};
 use crate::event::postback::Postback;
 use crate::store::clicks::Clicks;
+
+/// In the place of its method, what a made-up postback is kept with: no request that gets this far has it.
+pub const MADE_UP: &str = "TEST";
 
 /// Reads a postback of this network once more; waits for the disk where its click is cold. `known` is the click that it
 /// was found to be about before, for one that does not say.
@@ -28,6 +33,7 @@ pub(super) fn read_again(
     let claim = reread(catalog, network, &evidence, known).map_err(|refused| refused.refusal)?;
     let subject = look_up::subject(clicks, &claim.click_id);
     let (terms, offer) = look_up::terms(catalog, &network.rules.id, &subject);
+    let was_test = postback.method == MADE_UP || is_test(&claim.params);
     Ok(Submission {
         evidence,
         claim,
@@ -35,7 +41,7 @@ pub(super) fn read_again(
         terms,
         offer,
         subject,
-        effect: Effect::Counts,
+        effect: if was_test { Effect::Test } else { Effect::Counts },
     })
 }
 

@@ -11,7 +11,7 @@ use super::body::{self, BadBody};
 use super::catalog::Catalog;
 use super::doors::{self, Doorway, Entry, Met};
 use super::evidence::{Places, content_type};
-use super::fields::Fault;
+use super::fields::{Fault, shortened};
 use super::network::{DoorKind, Network};
 use super::visit::Visit;
 use crate::apply::claim::{Evidence, Refusal};
@@ -19,6 +19,13 @@ use crate::event::params::{Params, Source};
 
 /// The parameter that makes a postback a test.
 const TEST_PARAM: &str = "test";
+/// Bytes of a network's name that are shown to whoever called it so.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Whether a request with these parameters asks to be only tested.
+pub(super) fn is_test(params: &Params) -> bool {
+    params.get(TEST_PARAM) == Some("1")
+}
 
 /// See the module.
 pub(super) struct Entered<'a> {
@@ -119,9 +126,19 @@ pub(super) fn enter<'a>(
     let fault = match said.bad {
         // A body that cannot be read comes first, and whether its sender is known decides only what is kept of it.
         Some(bad) => Some(bad.into()),
-        None => checked.err().map(Fault::from),
+        None => checked.err().map(|refusal| match (refusal, entry) {
+            (Refusal::UnknownNetwork, Entry::Postback(Some(name))) => {
+                let name = shortened(name, NAME_BYTES_MAX);
+                Fault { message: format!("no network is called \"{name}\""), ..refusal.into() }
+            }
+            (Refusal::UnknownNetwork, Entry::Postback(None)) => {
+                let message = "no network is recognised: say which, as /postback/NETWORK or network=NETWORK";
+                Fault { message: message.to_owned(), ..refusal.into() }
+            }
+            _ => refusal.into(),
+        }),
     };
     let params = said.merged(network.is_some_and(|network| network.query_first));
-    let is_test = params.get(TEST_PARAM) == Some("1");
+    let is_test = is_test(&params);
     Entered { kind, network, params, places, evidence, fault, is_known: checked.is_ok(), is_test, passed }
 }

@@ -146,6 +146,11 @@ impl Places<'_> {
         }
     }
 
+    /// What is said of a request, without the secrets that it quotes.
+    pub(super) fn masked(&self, text: &str) -> String {
+        self.masks.hide_text(text).into_owned()
+    }
+
     /// A query without secrets.
     fn query(&self, query: &str) -> String {
         self.masks.hide_text(&self.pairs(query, &['&', '?'])).into_owned()

@@ -61,6 +61,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 pub use address::AddressPolicy;
+pub use again::MADE_UP;
 pub use catalog::{
     Campaign, Catalog, CatalogError, ClickPath, Cost, Offer, Parts, Pixel, PixelKind, Redirect, Rotation,
     Source,

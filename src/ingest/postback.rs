@@ -278,9 +278,10 @@ impl Road<'_> {
     /// The answer, and a note of it.
     fn done(&self, entered: &Entered<'_>, finding: &Finding, fired: Option<&Fired>) -> Reply {
         let steps = entered.is_test.then(|| steps(entered, finding));
-        let reason = finding.message().unwrap_or(finding.reason()).to_owned();
+        // A refusal quotes what it refuses.
+        let reason = entered.places.masked(finding.message().unwrap_or(finding.reason()));
         let nearest = match finding {
-            Finding::Refused(fault, _) => fault.nearest.clone(),
+            Finding::Refused(fault, _) => fault.nearest.as_deref().map(|name| entered.places.masked(name)),
             _ => None,
         };
         let recent = Recent::new(&entered.evidence, finding.name(), reason, nearest);

@@ -4,6 +4,7 @@
 //! Keeps: nothing that counts. A dry run keeps nothing at all; otherwise the postback and its decision are in the journal
 //! as tests.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde::Serialize;
 
 use crate::admin::PostbackTest;
@@ -13,6 +14,9 @@ use crate::apply::reading::Role;
 use crate::clock::Timestamp;
 use crate::event::postback::Postback;
 use crate::ingest::{self, Catalog, Network};
+
+/// All but what means nothing but itself anywhere in a URL (RFC 3986, 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What came of it.
 #[derive(Debug, Serialize)]
@@ -57,7 +61,7 @@ pub(super) fn go(
     let postback = Postback {
         time: now,
         network: &test.network,
-        method: "TEST",
+        method: ingest::MADE_UP,
         path: &path,
         query: &query,
         ..Postback::default()
@@ -96,9 +100,7 @@ fn query(test: &PostbackTest, network: &Network) -> String {
         pairs.push((name, "test"));
     }
     pairs.extend(test.params.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let encoded = |text: &str| {
-        percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-    };
+    let encoded = |text: &str| percent_encoding::utf8_percent_encode(text, RESERVED).to_string();
     let pairs: Vec<String> =
         pairs.into_iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
     pairs.join("&")

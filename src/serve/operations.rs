@@ -244,7 +244,13 @@ impl Operations for State {
         let reply = self.books.submit(request).map_err(unavailable)?;
         let ruling = reply.wait().map_err(unavailable)?.into_inner();
         if ruling.reason == Reason::NotHeld {
-            return Err(ApiError::Conflict(format!("nothing is held at {held}, or it was settled before")));
+            let why = "or it was settled before, or a later one has taken its place";
+            return Err(ApiError::Conflict(format!("nothing is held at {held}, {why}")));
+        }
+        if ruling.reason == Reason::CurrencyChanged {
+            let why =
+                "is in another currency than what its conversion was paid before: it can only be dropped";
+            return Err(ApiError::Conflict(format!("what is held at {held} {why}")));
         }
         as_json(&serde_json::json!({
             "conversion_id": hex(ruling.conversion_id),

@@ -2,7 +2,7 @@
 //!
 //! In: a network and a time. Out: what that changes, or would change. Two walks over the journal: which postbacks there
 //! are and what was decided on each, and then each of them in its order.
-//! Keeps: no more than `IN_FLIGHT_MAX` are before the owner of the books at once, so that live postbacks find room; what
+//! Keeps: a test stays one; no more than `IN_FLIGHT_MAX` are before the owner of the books at once, so that live postbacks find room; what
 //! is shown by a dry run is what is then done, unless something else comes in between.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -119,6 +119,10 @@ impl Tools<'_> {
             });
             done.postbacks += 1;
             let submission = match read {
+                Some(Ok(submission)) if submission.effect == Effect::Test => {
+                    done.count(Verdict::Test.name());
+                    continue;
+                }
                 Some(Ok(submission)) => submission,
                 Some(Err(refusal)) => {
                     done.count(&refused(refusal));

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use clicklog::apply::claim::{Effect, Evidence, Refusal, Request, Submission};
+use clicklog::apply::claim::{Effect, Evidence, Refusal, Request, Subject, Submission};
 use clicklog::apply::key::{Mode, Scope};
 use clicklog::apply::ledger::Ruling;
 use clicklog::apply::reapply::Assumed;
 use clicklog::apply::reason::Reason;
 use clicklog::apply::rules::Network;
-use clicklog::event::click_id::ClickId;
+use clicklog::event::click_id::{ClickId, Place};
 use clicklog::event::conversion::Status;
 use clicklog::event::decision::Verdict;
 use clicklog::store::Position;
@@ -154,6 +154,101 @@ fn a_status_that_was_read_wrong_is_told_anew_from_the_beginning() {
         again(&desk, &assumed, (postback, root.path()), &desk.submission(&usual(), &id, said));
     }
     assert_eq!(sum(root.path()), 5);
+    drop(writer);
+    desk.close();
+}
+
+#[test]
+fn a_mapping_that_is_put_right_twice_leaves_no_more_than_the_last_one_says() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let id = desk.clicks(&mut writer, 1)[0];
+    let postback = told(&desk, &id, said("a", Some(3)));
+    let (each, whole) = (network(Mode::Each, Scope::Network), usual());
+    for (step, (network, right, expected)) in [
+        (&whole, said("a", Some(5)), 5),
+        (&whole, said("a", Some(7)), 7),
+        // It is another conversion altogether.
+        (&whole, said("b", Some(7)), 7),
+        (&whole, said("b", Some(9)), 9),
+        (&whole, Said { foreign_id: Some("nobody's"), ..said("b", Some(9)) }, 0),
+        (&whole, said("b", Some(9)), 9),
+        (&each, said("b", Some(4)), 4),
+        (&whole, Said { status: Status::Pending, ..said("b", Some(4)) }, 0),
+        (&whole, said("b", Some(4)), 4),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for round in 0..2 {
+            let assumed = Arc::<Assumed>::default();
+            let submission = desk.submission(network, &id, right);
+            again(&desk, &assumed, (postback, root.path()), &submission);
+            assert_eq!(sum(root.path()), expected, "step {step}, round {round}");
+        }
+    }
+    drop(writer);
+    desk.close();
+}
+
+#[test]
+fn a_conversion_of_its_own_is_put_right_too() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let id = desk.clicks(&mut writer, 1)[0];
+    // Each postback is a conversion, and none has a transaction id.
+    let each = network(Mode::Each, Scope::Network);
+    let says = |payout| Said { transaction_id: None, payout: Some(payout), ..Said::default() };
+    let postbacks = [3, 4].map(|payout| desk.tell(&each, &id, says(payout)).postback.unwrap());
+    assert_eq!(sum(root.path()), 7);
+    for (payouts, expected) in [([3, 4], 7), ([30, 4], 34), ([30, 40], 70), ([1, 40], 41)] {
+        for round in 0..2 {
+            let assumed = Arc::<Assumed>::default();
+            for (postback, payout) in postbacks.into_iter().zip(payouts) {
+                let submission = desk.submission(&each, &id, says(payout));
+                again(&desk, &assumed, (postback, root.path()), &submission);
+            }
+            assert_eq!(sum(root.path()), expected, "{payouts:?}, round {round}");
+        }
+    }
+    drop(writer);
+    desk.close();
+}
+
+#[test]
+fn a_conversion_whose_click_is_gone_by_now_keeps_what_it_was_paid() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let id = desk.clicks(&mut writer, 1)[0];
+    let network = network(Mode::ByTransaction, Scope::Click);
+    let postback = desk.tell(&network, &id, said("a", Some(5))).postback.unwrap();
+    for subject in [Subject::Unknown, Subject::Lost(Place::new(0, 0, 0, 9_999, 1_795_158_000).unwrap())] {
+        let submission = Submission { subject, ..desk.submission(&network, &id, said("a", Some(5))) };
+        let ruling = again(&desk, &Arc::default(), (postback, root.path()), &submission);
+        assert_eq!((ruling.reason, sum(root.path())), (Reason::Unchanged, 5));
+    }
+    drop(writer);
+    desk.close();
+}
+
+#[test]
+fn a_conversion_that_was_given_to_the_wrong_click_or_event_is_given_to_the_right_one() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let ids = desk.clicks(&mut writer, 2);
+    let postback = told(&desk, &ids[0], said("a", Some(5)));
+    let right = Said { event: "deposit", ..said("a", Some(5)) };
+    for (id, said) in [(ids[1], said("a", Some(5))), (ids[1], right)] {
+        let submission = desk.submission(&usual(), &id, said);
+        let ruling = again(&desk, &Arc::default(), (postback, root.path()), &submission);
+        assert_eq!((ruling.verdict, ruling.reason), (Verdict::Accepted, Reason::Reapplied));
+        let ruling = again(&desk, &Arc::default(), (postback, root.path()), &submission);
+        assert_eq!((ruling.reason, sum(root.path())), (Reason::Unchanged, 5));
+    }
     drop(writer);
     desk.close();
 }

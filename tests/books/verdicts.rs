@@ -13,7 +13,7 @@ use clicklog::event::click_id::{ClickId, Place};
 use clicklog::event::codec::Event;
 use clicklog::event::conversion::Status;
 use clicklog::event::decision::Verdict;
-use clicklog::event::money::Micros;
+use clicklog::event::money::{Currency, Micros};
 
 use crate::desk::{Desk, NOW, Said, TERMS, decisions, network, plain, sum, walk};
 use crate::support::{append, click_at};
@@ -195,6 +195,43 @@ fn a_postback_that_came_before_its_click_counts_when_the_click_comes_in_time() {
 }
 
 #[test]
+fn a_postback_that_is_replayed_and_looked_for_again_counts_once() {
+    for replays_first in [true, false] {
+        let root = tempfile::tempdir().unwrap();
+        let desk = Desk::with(root.path(), Mode::Add, 1_000);
+        let mut writer = desk.store.click_writer(0).unwrap();
+        let id = desk.clicks(&mut writer, 1)[0];
+        let park = Duration::from_secs(600);
+        let network = Arc::new(Network { park, ..plain(Mode::Add, Scope::Network) });
+        // Without a transaction id every approval adds.
+        let said = Said { transaction_id: None, foreign_id: Some("early"), ..Said::default() };
+        let parked = desk.tell(&network, &id, said);
+        assert_eq!(parked.reason, Reason::Parked);
+        let click = Click { kind: ClickKind::Imported, foreign_id: "early", ..click_at(7) };
+        append(|| writer.append(&click));
+        let knock = || desk.ask(Request::Refused(Box::default(), Refusal::Stale));
+        // Whoever replays has read the journal before that.
+        let (postback, decisions) = (parked.postback.unwrap(), Vec::from_iter(parked.decision));
+        let submission = Box::new(desk.submission(&network, &id, said));
+        let replay = || desk.ask(Request::Reapply { postback, decisions, submission, assumed: None });
+        if replays_first {
+            replay();
+            for _ in 0..3 {
+                knock();
+            }
+        } else {
+            while sum(root.path()) == 0 {
+                knock();
+            }
+            assert_eq!(replay().reason, Reason::Unchanged);
+        }
+        writer.close();
+        desk.close();
+        assert_eq!(sum(root.path()), 5, "replays first: {replays_first}");
+    }
+}
+
+#[test]
 fn a_refused_request_is_kept_as_it_came() {
     let root = tempfile::tempdir().unwrap();
     let desk = Desk::open(root.path());
@@ -235,4 +272,96 @@ fn the_same_journal_gives_the_same_decisions() {
     };
     // Keys of click ids differ from folder to folder, and with them nothing that is decided.
     assert_eq!(run(), run());
+}
+
+/// A network that holds what pays more than 10.
+fn careful(mode: Mode) -> Arc<Network> {
+    let limits = Limits { max: Some(Micros::new(10)), ..Limits::default() };
+    Arc::new(Network { limits, ..plain(mode, Scope::Network) })
+}
+
+#[test]
+fn each_held_payout_can_be_settled_whether_it_has_a_transaction_id_or_not() {
+    for (mode, transaction_id) in [
+        (Mode::Each, None),
+        (Mode::Each, Some("t")),
+        (Mode::ByTransaction, None),
+        (Mode::FirstWins, None),
+        (Mode::Replace, None),
+        (Mode::Add, None),
+        (Mode::Add, Some("t")),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let desk = Desk::with(root.path(), mode, 1_000);
+        let mut writer = desk.store.click_writer(0).unwrap();
+        let id = desk.clicks(&mut writer, 1)[0];
+        let said = Said { transaction_id, payout: Some(50), ..Said::default() };
+        let held = desk.tell(&careful(mode), &id, said);
+        assert_eq!(held.verdict, Verdict::Held, "{mode:?} {transaction_id:?}");
+        let settle = Request::Settle { held: held.decision.unwrap(), is_release: true, time: NOW };
+        let released = desk.ask(settle);
+        assert_eq!(released.reason, Reason::Released, "{mode:?} {transaction_id:?}");
+        let settle = Request::Settle { held: held.decision.unwrap(), is_release: true, time: NOW };
+        assert_eq!(desk.ask(settle).reason, Reason::NotHeld, "{mode:?} {transaction_id:?}");
+        writer.close();
+        desk.close();
+        assert_eq!(sum(root.path()), 50, "{mode:?} {transaction_id:?}");
+    }
+}
+
+#[test]
+fn of_two_held_amounts_of_one_conversion_the_one_that_is_released_counts() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let id = desk.clicks(&mut writer, 1)[0];
+    let network = careful(Mode::ByTransaction);
+    let held = [50, 900].map(|payout| {
+        let ruling = desk.tell(&network, &id, Said { payout: Some(payout), ..Said::default() });
+        assert_eq!(ruling.verdict, Verdict::Held);
+        ruling.decision.unwrap()
+    });
+    let settle = |held| desk.ask(Request::Settle { held, is_release: true, time: NOW });
+    // The later word has taken the place of the earlier one: nobody may let 900 count who meant 50.
+    let first = settle(held[0]);
+    assert_eq!((first.reason, first.entry), (Reason::NotHeld, Micros::new(0)));
+    let second = settle(held[1]);
+    assert_eq!((second.reason, second.entry), (Reason::Released, Micros::new(900)));
+    writer.close();
+    desk.close();
+    assert_eq!(sum(root.path()), 900);
+}
+
+#[test]
+fn what_is_released_never_adds_one_currency_to_another() {
+    for mode in [Mode::Add, Mode::Replace] {
+        let root = tempfile::tempdir().unwrap();
+        let desk = Desk::with(root.path(), mode, 1_000);
+        let mut writer = desk.store.click_writer(0).unwrap();
+        let id = desk.clicks(&mut writer, 1)[0];
+        let network = network(mode, Scope::Network);
+        let tell = |transaction_id, payout, currency| {
+            let said = Said { transaction_id: Some(transaction_id), payout: Some(payout), ..Said::default() };
+            let mut submission = desk.submission(&network, &id, said);
+            submission.claim.currency = currency;
+            desk.ask(Request::Postback(Box::new(submission)))
+        };
+        let euro = Currency::from_code(*b"EUR").unwrap();
+        assert_eq!(tell("a", 5, Currency::USD).verdict, Verdict::Accepted);
+        let held = tell("b", 900, euro);
+        assert_eq!((held.verdict, held.reason), (Verdict::Held, Reason::CurrencyChanged), "{mode:?}");
+        let settle =
+            |is_release| desk.ask(Request::Settle { held: held.decision.unwrap(), is_release, time: NOW });
+        let released = settle(true);
+        assert_eq!(released.verdict, Verdict::Rejected, "{mode:?}");
+        assert_eq!((released.reason, released.entry), (Reason::CurrencyChanged, Micros::new(0)), "{mode:?}");
+        assert_eq!(settle(false).reason, Reason::Dropped, "{mode:?}: it can still be thrown away");
+        // What is taken back is in the currency of what was paid.
+        let back =
+            Said { transaction_id: Some("a"), status: Status::Reversed, payout: None, ..Said::default() };
+        assert_eq!(desk.tell(&network, &id, back).entry, Micros::new(-5), "{mode:?}");
+        writer.close();
+        desk.close();
+        assert_eq!(sum(root.path()), 0, "{mode:?}");
+    }
 }

@@ -143,6 +143,21 @@ fn a_wrong_mapping_costs_a_change_of_the_catalog_and_a_replay() {
 }
 
 #[test]
+fn a_test_stays_one_when_it_is_replayed() {
+    let desk = Desk::open("subid");
+    let click = desk.click();
+    assert_eq!(desk.postback(&format!("subid={click}&tx=a&sum=2.50&st=approved&test=1")), "test");
+    assert_eq!(desk.postback("sum=2.50&tx=b&test=1"), "rejected:missing_click_id");
+    let made_up = ["postback", "test", "--network", "n", "--click", &click, "--param", "sum=2.50"];
+    let (code, explained) = desk.command(&made_up);
+    assert!(code == 0 && explained.contains("as a test, which counts nowhere"), "{explained}");
+    let (_, shown) = desk.command(&["replay", "--network", "n", "--dry-run"]);
+    assert!(shown.contains("3 postbacks: 1 rejected:missing_click_id, 2 test"), "{shown}");
+    let (code, done) = desk.command(&["replay", "--network", "n", "--yes"]);
+    assert_eq!((code, sum(&desk.data())), (0, 0), "{done}");
+}
+
+#[test]
 fn a_held_payout_is_listed_and_released_and_its_click_s_life_looked_up() {
     let desk = Desk::open("subid");
     let click = desk.click();
@@ -201,9 +216,14 @@ fn a_secret_is_in_no_file_log_or_page() {
         format!("subid={SECRET}&secret={SECRET}&tx={SECRET}&sub1={SECRET}"),
         format!("secret=%61{}&subid={click}&tx=3", &SECRET[1..]),
         format!("subid={click}&note={SECRET}"),
+        format!("secret={SECRET}&subid={click}&tx=4&sum={SECRET}"),
+        format!("secret={SECRET}&subid={click}&tx=5&currency={SECRET}"),
+        format!("secret={SECRET}&subid={click}&tx=5&sum=1&test=1&et={SECRET}"),
     ] {
         desk.get(&format!("/postback/n?{query}"));
     }
+    desk.get(&format!("/postback/{SECRET}?subid={click}"));
+    desk.get(&format!("/postback?network={SECRET}&subid={click}"));
     let mut told = String::new();
     for target in ["/metrics", "/readyz?verbose", "/api/postbacks?network=n", "/api/postbacks"] {
         let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");

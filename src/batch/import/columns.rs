@@ -127,6 +127,9 @@ pub(super) fn assign(
     }
     for (needed, name) in [(Field::Id, "id"), (Field::Time, "time")] {
         if !uses.contains(&Some(Use::Field(needed))) {
+            if head.iter().all(String::is_empty) {
+                return Err(ImportError::Columns("the first line names no columns".to_owned()));
+            }
             let there = head.join(", ");
             let what = format!(
                 "no column is the click's {name}; say which with --map {name}=COLUMN: there are {there}"

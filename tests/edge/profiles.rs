@@ -464,6 +464,64 @@ fn keitaro_s_key_is_in_its_path_and_what_it_asks_to_hear_is_what_it_hears() {
     desk.close();
 }
 
+#[test]
+fn binom_s_paths_serve_clicks_ways_through_a_lander_and_conversions() {
+    for path in ["/click.php", "/click"] {
+        let desk = Desk::of("binom", "");
+        let click = desk.get(&format!("{path}?camp_id=landing&key=77&t1=a"));
+        assert_eq!(
+            (click.status, click.location()),
+            (302, &*format!("https://offer.example/?s={}", click.cookie().unwrap()))
+        );
+        let landed = desk.get(&format!("{path}?key=landing&t1=a"));
+        let id = landed.cookie().unwrap();
+        assert_eq!(landed.location(), format!("https://lp.example/?cid={id}"));
+        let cookie = format!("Cookie: cl_cid={id}\r\n");
+        let through = desk.send(&format!("GET {path}?lp=1&event1=5"), &cookie, "");
+        assert_eq!(through.status, 302, "{path}: {through:?}");
+        let offered = through.location().strip_prefix("https://offer.example/?s=").unwrap();
+        assert_eq!((offered.len(), offered == id), (26, false), "the way has an id of its own");
+        // A conversion of the way is one of the click: told again, it is updated.
+        desk.told(&format!("{path}?cnv_id={offered}&payout=2"), "accepted", "200 generic");
+        desk.told(&format!("{path}?cnv_id={id}&payout=2"), "duplicate", "200 generic");
+        desk.told(&format!("{path}?cnv_id={id}&payout=3"), "updated", "200 generic");
+        desk.told(
+            &format!("{path}?cnv_id=OPTIONAL&uclick={id}&payout=3&cnv_status=rejected"),
+            "updated",
+            "200 generic",
+        );
+        assert_eq!(
+            desk.decided(),
+            [
+                "accepted - - approved 2 USD",
+                "duplicate - - approved 2 USD",
+                "updated - - approved 3 USD",
+                "updated - - reversed 3 USD",
+            ]
+        );
+        // Nobody's click, and nothing at all.
+        assert_eq!(desk.get(&format!("{path}?lp=1")).status, 404);
+        assert_eq!(desk.get(&format!("{path}?key=none")).status, 404);
+        desk.close();
+    }
+}
+
+#[test]
+fn a_lander_s_link_in_voluum_s_way_leads_on_to_the_offer() {
+    let desk = Desk::of("voluum", "");
+    let landed = desk.get("/c/landing");
+    let cookie = format!("Cookie: cl_cid={}\r\n", landed.cookie().unwrap());
+    for target in ["/click", "/click/1", "/click?x=1"] {
+        let through = desk.send(&format!("GET {target}"), &cookie, "");
+        assert_eq!(through.status, 302, "{target}: {through:?}");
+        assert!(through.location().starts_with("https://offer.example/?s="), "{target}: {through:?}");
+    }
+    for target in ["/click/0", "/click/x", "/clicks"] {
+        assert_eq!(desk.send(&format!("GET {target}"), &cookie, "").status, 404, "{target}");
+    }
+    desk.close();
+}
+
 /// Profile, target, result, answer. The browser sends its cookie with each.
 const PIXELS: &[(&str, &str, &str, &str)] = &[
     ("voluum", "/conversion.gif?cid=OPTIONAL&payout=OPTIONAL&txid=OPTIONAL&et=", "accepted", "200 gif"),

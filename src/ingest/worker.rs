@@ -250,7 +250,7 @@ impl Worker {
     pub(super) fn go(&self, parts: &Parts, peer: &Peer) -> Step {
         let visit = match self.visit(parts, peer) {
             Ok(visit) => visit,
-            Err(outcome) => return Step::Done(Reply::refusal(outcome)),
+            Err(outcome) => return Step::Done(postback::refused(parts.uri.path(), outcome)),
         };
         let catalog = self.shared.catalog.load();
         let method = &parts.method;

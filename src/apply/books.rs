@@ -42,7 +42,7 @@ impl Standing {
             None => approved,
             Some(Reversal::Whole) => Micros::new(0),
             // More than was paid cannot be taken back.
-            Some(Reversal::Part(part)) => Micros::new(approved.get() - part.get().min(approved.get())),
+            Some(Reversal::Part(part)) => approved.less(part.min(approved)),
         }
     }
 
@@ -75,7 +75,7 @@ impl Standing {
 
     /// What came of a change.
     pub(super) fn changed_from(&self, before: &Self) -> Change {
-        let entry = Micros::new(self.net().get() - before.net().get());
+        let entry = self.net().less(before.net());
         let verdict = match (before.was_told, self == before) {
             (false, _) => Verdict::Accepted,
             (true, false) => Verdict::Updated,
@@ -90,7 +90,7 @@ impl Standing {
         if part.verdict == Verdict::Duplicate {
             return Change { verdict: Verdict::Duplicate, entry: Micros::new(0) };
         }
-        let net = Micros::new(self.net().get().saturating_add(part.entry.get()));
+        let net = self.net().plus(part.entry);
         // Money is what is left; a transaction of several that is taken back does not end the conversion.
         self.approved = if self.approved.is_some() || net.get() != 0 || status == Status::Approved {
             Some(net)
@@ -101,7 +101,7 @@ impl Standing {
         self.was_pending |= status == Status::Pending;
         self.was_unknown |= status == Status::Unknown;
         self.was_told = true;
-        let entry = Micros::new(self.net().get() - before.net().get());
+        let entry = self.net().less(before.net());
         Change { verdict: if before.was_told { Verdict::Updated } else { Verdict::Accepted }, entry }
     }
 
@@ -125,8 +125,7 @@ impl Standing {
         match (said.status, self.approved) {
             (Status::Approved, Some(approved)) => {
                 self.held = None;
-                let more = said.payout.unwrap_or_default().get();
-                self.approved = Some(Micros::new(approved.get().saturating_add(more)));
+                self.approved = Some(approved.plus(said.payout.unwrap_or_default()));
             }
             _ => self.note(said),
         }

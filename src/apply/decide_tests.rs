@@ -164,6 +164,25 @@ fn transactions_that_add_up_count_once_each_and_are_taken_back_one_by_one() {
     assert_eq!(step(1, Status::Reversed, micros(4)), (Verdict::Updated, -4, 5));
 }
 
+/// Amounts that no reading lets pass, but that an old journal or a catalog may have.
+#[test]
+fn amounts_at_the_end_of_their_range_stop_nobody() {
+    let ends = [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX];
+    for mode in [Mode::ByTransaction, Mode::FirstWins, Mode::Replace, Mode::Add, Mode::Each] {
+        for (first, second) in ends.iter().flat_map(|first| ends.map(|second| (*first, second))) {
+            for status in [Status::Pending, Status::Approved, Status::Reversed, Status::Unknown] {
+                let (mut standing, mut part) = (Standing::default(), Standing::default());
+                // A person may have released what was negative.
+                standing.take(Said { status: Status::Approved, payout: micros(first) }, mode);
+                part.take(Said { status: Status::Approved, payout: micros(first) }, mode);
+                let case = Case { mode, standing, status, payout: micros(second), ..case() };
+                decide(&case);
+                decide(&Case { part: Some(part), ..case });
+            }
+        }
+    }
+}
+
 proptest! {
     /// Whatever is said, entries add up to what the conversion comes to, and nothing but an entry moves it.
     #[test]

@@ -206,7 +206,7 @@ impl Mapping {
         let transaction_id = value(Role::TransactionId);
         let event = value(Role::Event).unwrap_or_default();
         let original_status = value(Role::Status).unwrap_or_default();
-        let payout = value(Role::Payout).map(|text| Micros::parse(text).map(|parsed| parsed.amount));
+        let payout = value(Role::Payout).map(payout);
         let currency = value(Role::Currency).map_or(Ok(self.currency), str::parse);
         let meaning = self.said_meaning(params, original_status);
         let is_ignored = meaning == Some(Meaning::Ignored);
@@ -251,6 +251,13 @@ impl Mapping {
             .or_else(|| common().map(|(status, _)| *status))
             .unwrap_or(Status::Unknown)
     }
+}
+
+fn payout(text: &str) -> Result<Micros, MoneyError> {
+    let amount = Micros::parse(text)?.amount;
+    // Sums and differences of what is told must fit, whoever tells it.
+    let is_too_much = amount.get().unsigned_abs() > Micros::PAYOUT_MAX.get().unsigned_abs();
+    if is_too_much { Err(MoneyError::BeyondPayout) } else { Ok(amount) }
 }
 
 /// Whether a value is what a template had in it before anybody filled it (COMPAT section 1, rule 3).
@@ -389,9 +396,15 @@ mod tests {
 
     #[test]
     fn what_is_no_amount_or_currency_is_said_so() {
-        for payout in ["NaN", "inf", "1e9", "ten", "99999999999999999999"] {
+        for payout in
+            ["NaN", "inf", "1e9", "ten", "99999999999999999999", "10000000000.000001", "-10000000001"]
+        {
             let params = params(&format!("payout={payout}"));
             assert!(matches!(Mapping::generic().read(&params).payout, Some(Err(_))), "{payout}");
+        }
+        for most in ["10000000000", "-10,000,000,000.00"] {
+            let params = params(&format!("payout={most}"));
+            assert!(matches!(Mapping::generic().read(&params).payout, Some(Ok(_))), "{most}");
         }
         assert!(Mapping::generic().read(&params("cur=Dollars")).currency.is_err());
     }

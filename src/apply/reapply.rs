@@ -205,7 +205,7 @@ impl Ledger {
             self.parked.forget(postback);
         }
         // What changes is both together.
-        Ok(Ruling { entry: Micros::new(ruling.entry.get() + withdrawn.get()), ..ruling })
+        Ok(Ruling { entry: ruling.entry.plus(withdrawn), ..ruling })
     }
 
     /// Takes back what a postback has told; what that adds to the books.
@@ -221,14 +221,14 @@ impl Ledger {
             return Ok(assumed.with(self, &told.keys, |chain| {
                 let before = chain.standing.net();
                 chain.without(postback.to_u64(), submission.network.mode);
-                Micros::new(chain.standing.net().get() - before.get())
+                chain.standing.net().less(before)
             }));
         }
         let mut chain = self.chain(&told.keys);
         let Some(newest) = chain.newest else { return Ok(Micros::new(0)) };
         let before = newest.standing;
         chain.without(postback.to_u64(), submission.network.mode);
-        let entry = Micros::new(chain.standing.net().get() - before.net().get());
+        let entry = chain.standing.net().less(before.net());
         let part = chain.parts.get(&told.keys.part).copied().unwrap_or_default();
         let view = self.past.view();
         let appended = decision_at(&view, newest.position, |decision| {

@@ -18,6 +18,9 @@ use crate::event::conversion::Status;
 use crate::event::money::{Currency, Money};
 use crate::event::template::Template;
 
+/// Parameters that name a campaign at another tracker's `/click`.
+pub(super) const CAMPAIGN_PARAMS: &[&str] = &["key", "camp_id", "offer_id"];
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Catalog {
@@ -245,7 +248,7 @@ impl ClickPath {
     pub fn built_in() -> Vec<Self> {
         let all: &[(&str, &[&str])] = &[
             ("/click.php", &["key", "camp_id"]),
-            ("/click", &["key", "camp_id", "offer_id"]),
+            ("/click", CAMPAIGN_PARAMS),
             ("/base.php", &["c"]),
             ("/base", &["c"]),
             ("/tracking202/redirect/dl.php", &["t202id"]),

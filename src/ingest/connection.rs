@@ -18,7 +18,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
@@ -58,6 +58,8 @@ struct Seat {
     phase: Rc<Phase>,
     peer: Peer,
     served: Cell<u32>,
+    /// The request at hand has a body that nobody has read.
+    has_unread: Cell<bool>,
 }
 
 /// Serves a connection until it ends.
@@ -76,8 +78,13 @@ pub(super) async fn serve(
     }
     let phase = Phase::new(worker.shared.clock.clone());
     let io = TokioIo::new(Timed::new(stream, Rc::clone(&phase), timeouts));
-    let seat =
-        Rc::new(Seat { worker: Rc::clone(&worker), phase: Rc::clone(&phase), peer, served: Cell::new(0) });
+    let seat = Rc::new(Seat {
+        worker: Rc::clone(&worker),
+        phase: Rc::clone(&phase),
+        peer,
+        served: Cell::new(0),
+        has_unread: Cell::new(false),
+    });
     let connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES_MAX)
@@ -142,8 +149,10 @@ impl Service<Request<Incoming>> for Host {
         seat.phase.begin_service();
         let ticket = Ticket::take(Rc::clone(&seat.worker));
         let (parts, body) = request.into_parts();
+        seat.has_unread.set(!body.is_end_stream());
         if parts.headers.contains_key(TRANSFER_ENCODING) && !seat.phase.is_framed_once() {
-            return Answer::Now(Some(seat.finish(ticket, Reply::refusal(Outcome::Framing))));
+            let reply = postback::refused(parts.uri.path(), Outcome::Framing);
+            return Answer::Now(Some(seat.finish(ticket, reply)));
         }
         match seat.worker.start(&parts, &seat.peer) {
             Step::Done(reply) => Answer::Now(Some(seat.finish(ticket, reply))),
@@ -210,7 +219,7 @@ impl Seat {
         };
         match self.worker.visit(parts, &self.peer) {
             Ok(visit) => postback::answer(&self.worker, &visit, &whole).await,
-            Err(outcome) => Reply::refusal(outcome),
+            Err(outcome) => postback::refusal(outcome),
         }
     }
 
@@ -235,7 +244,10 @@ impl Seat {
         let whole = Limited::new(body, BODY_BYTES_MAX).collect();
         let shared = &self.worker.shared;
         match within(&shared.clock, shared.options.body_timeout, whole).await {
-            Some(Ok(whole)) => Ok(whole.to_bytes()),
+            Some(Ok(whole)) => {
+                self.has_unread.set(false);
+                Ok(whole.to_bytes())
+            }
             Some(Err(error)) if error.is::<LengthLimitError>() => Err(Outcome::BodyTooLong),
             Some(Err(_)) => Err(Outcome::Aborted),
             None => Err(Outcome::BodyTimeout),
@@ -246,8 +258,10 @@ impl Seat {
     fn finish(&self, ticket: Ticket<Rc<Worker>>, mut reply: Reply) -> Response<Body> {
         self.served.set(self.served.get() + 1);
         let is_last = self.served.get() >= self.worker.shared.options.requests_per_connection_max
-            // What is left of a body that we did not read cannot be told from the next request.
-            || matches!(reply.outcome, Outcome::BodyTooLong | Outcome::BodyTimeout | Outcome::Framing);
+            // What is left of a body that we did not read cannot be told from the next request; hyper closes then, and
+            // whoever is not told sends its next request in vain.
+            || self.has_unread.get()
+            || reply.outcome == Outcome::Framing;
         if is_last {
             reply.headers().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -74,6 +74,14 @@ pub(super) fn refusal(outcome: Outcome) -> Reply {
     reply
 }
 
+/// The answer to a request at this path that is refused before anybody looks what it is about.
+pub(super) fn refused(path: &str, outcome: Outcome) -> Reply {
+    match entry(path) {
+        Entry::Postback(_) | Entry::Pixel(_) => refusal(outcome),
+        Entry::Door => Reply::refusal(outcome),
+    }
+}
+
 /// Answers a request whose body, if it has one, is `body`.
 pub(super) async fn answer(worker: &Worker, visit: &Visit<'_>, body: &[u8]) -> Reply {
     let shared = &*worker.shared;

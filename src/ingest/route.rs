@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::catalog::{Campaign, Catalog, ClickPath};
+use super::catalog::{CAMPAIGN_PARAMS, Campaign, Catalog, ClickPath};
 use super::network::DoorKind;
 use crate::event::params::{Params, Source};
 
@@ -51,8 +51,7 @@ pub(super) fn route(path: &str) -> Route<'_> {
             if let Some(name) = path.strip_prefix("/postback/") {
                 return Route::Postback(Some(name.strip_suffix('/').unwrap_or(name)));
             }
-            let place = path.strip_prefix("/out/").and_then(|number| number.parse::<usize>().ok());
-            match place.and_then(|number| number.checked_sub(1)) {
+            match path.strip_prefix("/out/").and_then(place) {
                 Some(place) => Route::Out(Some(place)),
                 None => Route::Other,
             }
@@ -82,9 +81,58 @@ fn named<'a>(catalog: &'a Catalog, shape: &ClickPath, path: &str, query: &str) -
     shape.keys.iter().find_map(|key| catalog.campaign(params.get_ignore_case(key)?))
 }
 
+/// Where another tracker's link on a lander leads, as in `Route::Out`: `/click` and `/click/2` of Voluum and BeMob,
+/// `/click.php?lp=1&to_offer=2` of Binom, whose new version has `/click` too.
+pub(super) fn other_lander(path: &str, query: &str) -> Option<Option<usize>> {
+    let rest = path.strip_prefix("/click")?;
+    if let Some(number) = rest.strip_prefix('/') {
+        return place(number).map(Some);
+    }
+    let params = Params::parse(query.as_bytes(), Source::Query);
+    let says = |name: &&str| params.get_ignore_case(name).is_some();
+    // Whoever names a campaign means a click of it, also where nobody knows that campaign.
+    let is_link = match rest {
+        "" => says(&"lp") || !CAMPAIGN_PARAMS.iter().any(says),
+        ".php" => says(&"lp"),
+        _ => false,
+    };
+    is_link.then(|| params.get_ignore_case("to_offer").and_then(place))
+}
+
+/// A number in a URL, which counts from 1.
+fn place(number: &str) -> Option<usize> {
+    number.parse::<usize>().ok()?.checked_sub(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_trackers_links_on_a_lander_are_told_from_their_clicks() {
+        for (target, expected) in [
+            ("/click", Some(None)),
+            ("/click?x=1", Some(None)),
+            ("/click/1", Some(Some(0))),
+            ("/click/12?x=1", Some(Some(11))),
+            ("/click?lp=1&event1=5", Some(None)),
+            ("/click?lp=1&key=abc", Some(None)),
+            ("/click.php?LP=1&to_offer=2", Some(Some(1))),
+            ("/click?key=abc", None),
+            ("/click?camp_id=7", None),
+            ("/click?offer_id=7", None),
+            ("/click.php?key=abc", None),
+            ("/click.php", None),
+            ("/click/0", None),
+            ("/click/x", None),
+            ("/click/", None),
+            ("/clicks", None),
+            ("/out/1", None),
+        ] {
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            assert_eq!(other_lander(path, query), expected, "{target}");
+        }
+    }
 
     #[test]
     fn paths_are_told_apart() {

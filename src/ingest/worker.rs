@@ -38,7 +38,7 @@ use super::options::Options;
 use super::outcome::Outcome;
 use super::recent::Recents;
 use super::reply::Reply;
-use super::route::{Route, campaign, other_tracker, route};
+use super::route::{Route, campaign, other_lander, other_tracker, route};
 use super::timed::within;
 use super::visit::{Fields, Visit};
 use super::{click, postback, through, track};
@@ -250,7 +250,7 @@ impl Worker {
     pub(super) fn go(&self, parts: &Parts, peer: &Peer) -> Step {
         let visit = match self.visit(parts, peer) {
             Ok(visit) => visit,
-            Err(outcome) => return Step::Done(Reply::refusal(outcome)),
+            Err(outcome) => return Step::Done(postback::refused(parts.uri.path(), outcome)),
         };
         let catalog = self.shared.catalog.load();
         let method = &parts.method;
@@ -276,10 +276,13 @@ impl Worker {
                 return conversion(method, DoorKind::Postback);
             }
             Route::Other => {
-                return Step::Done(match other_tracker(&catalog, visit.path(), visit.query()) {
-                    Some(campaign) => self.click(&catalog, Some(campaign), &visit),
-                    None => Reply::refusal(Outcome::NotFound),
-                });
+                if let Some(campaign) = other_tracker(&catalog, visit.path(), visit.query()) {
+                    return Step::Done(self.click(&catalog, Some(campaign), &visit));
+                }
+                match other_lander(visit.path(), visit.query()) {
+                    Some(place) => Wanted::Out(place),
+                    None => return Step::Done(Reply::refusal(Outcome::NotFound)),
+                }
             }
         };
         if method == Method::POST {

@@ -304,3 +304,29 @@ fn a_connection_without_its_proxy_header_is_closed_unanswered() {
     assert_eq!(server.clicks().len(), 0);
     server.stop();
 }
+
+/// A sender that keeps its connections would lose its next postback to one that is closed without a word.
+#[test]
+fn an_answer_that_leaves_a_body_unread_says_that_it_is_the_last() {
+    let server = Server::start(CATALOG);
+    let body = "Content-Length: 7\r\n\r\na=b&c=d";
+    for (request, is_last) in [
+        (format!("POST /nothing HTTP/1.1\r\nHost: a\r\n{body}"), true),
+        (format!("POST /c/spring HTTP/1.1\r\nHost: a\r\n{body}"), true),
+        (format!("GET /c/spring HTTP/1.1\r\nHost: a\r\n{body}"), true),
+        (format!("PUT /postback HTTP/1.1\r\nHost: a\r\n{body}"), true),
+        (format!("GET /postback/boost?click_id=a HTTP/1.1\r\nHost: a\r\n{body}"), true),
+        (format!("POST /postback/boost HTTP/1.1\r\nHost: a\r\n{body}"), false),
+        (format!("POST /track HTTP/1.1\r\nHost: a\r\n{body}"), false),
+        ("POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".to_owned(), false),
+        ("GET /c/spring HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), false),
+    ] {
+        let mut connection = server.connect();
+        let answer = connection.send(&request).receive().unwrap();
+        assert_eq!(answer.header("connection"), is_last.then_some("close"), "{request}");
+        if !is_last {
+            assert!(connection.send("GET /c/spring HTTP/1.1\r\nHost: a\r\n\r\n").receive().is_some());
+        }
+    }
+    server.stop();
+}

@@ -13,6 +13,7 @@ mod labels;
 mod limits;
 mod pixels;
 mod postbacks;
+mod profiles;
 mod reload;
 mod server;
 mod slow;

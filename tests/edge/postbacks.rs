@@ -121,6 +121,25 @@ fn a_body_that_is_too_long_or_too_slow_says_so() {
 }
 
 #[test]
+fn what_is_refused_at_a_conversion_s_route_before_it_is_looked_at_says_so_too() {
+    let server = Bare::start(parts(vec![open("boost")]));
+    for path in ["/postback", "/postback/boost", "/pixel.gif", "/pixel", "/pixel.js"] {
+        for (line, headers, status, reason) in [
+            (format!("PUT {path}"), "", 405, "method"),
+            (format!("GET {path}"), "Host: a\r\nHost: b\r\n", 400, "host"),
+            (format!("GET {path}?x={}", "y".repeat(9_000)), "", 414, "uri_too_long"),
+            (format!("POST {path}"), "Transfer-Encoding: gzip, chunked\r\n", 400, "framing"),
+        ] {
+            let answer = server.send(&line, headers, "");
+            let expected = (status, format!("rejected:{reason}"));
+            assert_eq!((answer.status, result(&answer).to_owned()), expected, "{path} {reason}");
+        }
+    }
+    assert!(server.get("/c/spring?x=1").header("x-clicklog-result").is_none());
+    server.stop();
+}
+
+#[test]
 fn a_missing_field_is_named_and_so_is_the_parameter_that_may_be_meant() {
     let required =
         with_rules(open("boost"), |rules| rules.required = vec![Role::TransactionId, Role::Payout]);

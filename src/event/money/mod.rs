@@ -22,6 +22,10 @@ const WHOLE: u64 = 1_000_000;
 pub struct Micros(i64);
 
 impl Micros {
+    /// The most that one conversion may pay, either way: ten thousand million. That is more than any pays in any currency,
+    /// and little enough that what several come to still fits by far.
+    pub const PAYOUT_MAX: Self = Self(10_000_000_000_000_000);
+
     /// The amount of `micros` millionths.
     pub const fn new(micros: i64) -> Self {
         Self(micros)
@@ -30,6 +34,18 @@ impl Micros {
     /// The amount in millionths.
     pub const fn get(self) -> i64 {
         self.0
+    }
+
+    /// The sum, or the end of the range that it would leave: whoever sends amounts must not be able to stop the process.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference, likewise.
+    #[must_use]
+    pub const fn less(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
     }
 
     /// Reads a decimal as people and networks write it.
@@ -165,6 +181,9 @@ pub enum MoneyError {
     /// More than 64 bits of millionths.
     #[error("amount is beyond {min} to {max}", min = Micros(i64::MIN), max = Micros(i64::MAX))]
     OutOfRange,
+    /// More than `Micros::PAYOUT_MAX`, either way.
+    #[error("amount is beyond what a conversion may pay, at most {max}", max = Micros::PAYOUT_MAX)]
+    BeyondPayout,
     /// Not three letters.
     #[error("currency is not a code of three letters")]
     CurrencyForm,

@@ -258,25 +258,23 @@ fn a_conversion_that_was_given_to_the_wrong_click_or_event_is_given_to_the_right
 fn a_replay_comes_to_what_the_right_mapping_would_have_come_to() {
     for seed in 0..60u64 {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut dice = |sides: u64| {
+        let mut dice = |sides: u64| -> usize {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            state % sides
+            usize::try_from(state % sides).unwrap()
         };
         // What the others come to depends on the order.
-        let mode = [Mode::ByTransaction, Mode::Each][dice(2) as usize];
-        let scope = [Scope::Network, Scope::Click, Scope::ClickEvent][dice(3) as usize];
+        let mode = [Mode::ByTransaction, Mode::Each][dice(2)];
+        let scope = [Scope::Network, Scope::Click, Scope::ClickEvent][dice(3)];
         let network = network(mode, scope);
         let mut reading = || {
             // A network pays one amount for a transaction, else the order would count.
-            let (transaction_id, pays) =
-                [(None, 1), (Some("a"), 2), (Some("b"), 4), (Some("c"), 8)][dice(4) as usize];
-            let status =
-                [Status::Approved, Status::Approved, Status::Pending, Status::Reversed][dice(4) as usize];
+            let (transaction_id, pays) = [(None, 1), (Some("a"), 2), (Some("b"), 4), (Some("c"), 8)][dice(4)];
+            let status = [Status::Approved, Status::Approved, Status::Pending, Status::Reversed][dice(4)];
             let payout = (status != Status::Reversed).then_some(pays);
-            let event = ["", "deposit"][dice(2) as usize];
-            (Said { transaction_id, payout, event, status, ..Said::default() }, dice(2) as usize)
+            let event = ["", "deposit"][dice(2)];
+            (Said { transaction_id, payout, event, status, ..Said::default() }, dice(2))
         };
         let all: Vec<_> = (0..8).map(|_| (reading(), reading())).collect();
         let come_to = |replays: bool| {

@@ -91,6 +91,9 @@ impl Standing {
             return Change { verdict: Verdict::Duplicate, entry: Micros::new(0) };
         }
         let net = self.net().plus(part.entry);
+        // More than is left cannot be taken back: the whole may have been, without any of its transactions being named.
+        let least = self.net().min(Micros::default());
+        let net = if part.entry < Micros::default() { net.max(least) } else { net };
         // Money is what is left; a transaction of several that is taken back does not end the conversion.
         self.approved = if self.approved.is_some() || net.get() != 0 || status == Status::Approved {
             Some(net)
@@ -209,6 +212,19 @@ mod tests {
         assert_eq!(told(Mode::Add, &twice).0, [(Accepted, 5), (Updated, 9)]);
         let (_, sum) = told(Mode::Add, &[twice[0], twice[1], said(Reversed, 3)]);
         assert_eq!(sum, 11);
+    }
+
+    #[test]
+    fn what_was_taken_back_as_a_whole_is_not_taken_back_again_by_its_parts() {
+        let (mut whole, mut part) = (Standing::default(), Standing::default());
+        let mut of_part = |whole: &mut Standing, said: Said| {
+            let change = part.take(said, Mode::ByTransaction);
+            whole.take_part(change, said.status).entry.get()
+        };
+        let back = Said { status: Reversed, payout: None };
+        assert_eq!(of_part(&mut whole, said(Approved, 5)), 5);
+        assert_eq!(whole.take(back, Mode::Add).entry.get(), -5);
+        assert_eq!((of_part(&mut whole, back), whole.net().get()), (0, 0));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Raw postbacks decided on once more, by the catalog in use: a wrong mapping costs a change of the catalog.
 //!
 //! In: a network and a time. Out: what that changes, or would change. Two walks over the journal: which postbacks there
-//! are and what was decided on each, and then each of them in its order.
+//! are and what was decided on each, and then each of them in its order. What then repeats another is looked at once more
+//! at the end: the other may have been taken for that conversion only before its own turn came.
 //! Keeps: a test stays one; no more than `IN_FLIGHT_MAX` are before the owner of the books at once, so that live postbacks find room; what
 //! is shown by a dry run is what is then done, unless something else comes in between.
 
@@ -89,6 +90,16 @@ struct Found {
     decisions: Vec<Position>,
     before: String,
     click_id: String,
+    /// What came of it the first time.
+    first: Option<Ruling>,
+}
+
+/// One that the owner of the books was asked about.
+struct Asked {
+    reply: Reply<Ruling>,
+    change: Change,
+    number: u64,
+    found: Found,
 }
 
 /// What a replay works with.
@@ -102,11 +113,26 @@ impl Tools<'_> {
     /// Decides once more.
     pub(super) fn replay(&self, order: &Order) -> Result<Replayed, ReplayError> {
         let found = self.find(order)?;
-        let view = self.store.lane(Journal::Postbacks, 0).map(|lane| lane.view().clone());
         let assumed = order.is_dry.then(Arc::<Assumed>::default);
         let mut done = Replayed { is_dry_run: order.is_dry, ..Replayed::default() };
-        let mut waiting: VecDeque<(Reply<Ruling>, Change)> = VecDeque::new();
-        for (number, found) in found {
+        done.postbacks = found.len() as u64;
+        let repeats = self.ask_about(found, assumed.as_ref(), &mut done)?;
+        self.ask_about(repeats, assumed.as_ref(), &mut done)?;
+        done.add_up();
+        Ok(done)
+    }
+
+    /// Has each decided on; what repeats another is left for a second look, if this is the first.
+    fn ask_about(
+        &self,
+        all: BTreeMap<u64, Found>,
+        assumed: Option<&Arc<Assumed>>,
+        done: &mut Replayed,
+    ) -> Result<BTreeMap<u64, Found>, ReplayError> {
+        let view = self.store.lane(Journal::Postbacks, 0).map(|lane| lane.view().clone());
+        let mut repeats = BTreeMap::new();
+        let mut waiting: VecDeque<Asked> = VecDeque::new();
+        for (number, found) in all {
             let Some(position) = Position::from_u64(number) else { continue };
             let known = Some(found.click_id.as_str()).filter(|id| !id.is_empty());
             let read = view.as_ref().and_then(|view| {
@@ -117,7 +143,6 @@ impl Tools<'_> {
                     }
                 })?
             });
-            done.postbacks += 1;
             let submission = match read {
                 Some(Ok(submission)) if submission.effect == Effect::Test => {
                     done.count(Verdict::Test.name());
@@ -133,22 +158,20 @@ impl Tools<'_> {
                     continue;
                 }
             };
-            let effect = if order.is_dry { Effect::DryRun } else { Effect::Counts };
-            let change = Change::of(&submission, position, found.before);
+            let effect = if done.is_dry_run { Effect::DryRun } else { Effect::Counts };
+            let change = Change::of(&submission, position, found.before.clone());
             let submission = Box::new(Submission { effect, ..submission });
-            let assumed = assumed.clone();
-            let request =
-                Request::Reapply { postback: position, decisions: found.decisions, submission, assumed };
-            waiting.push_back((self.books.submit(request)?, change));
+            let (decisions, assumed) = (found.decisions.clone(), assumed.cloned());
+            let request = Request::Reapply { postback: position, decisions, submission, assumed };
+            waiting.push_back(Asked { reply: self.books.submit(request)?, change, number, found });
             if waiting.len() >= IN_FLIGHT_MAX {
-                done.take(waiting.pop_front())?;
+                repeats.extend(done.take(waiting.pop_front())?);
             }
         }
         while !waiting.is_empty() {
-            done.take(waiting.pop_front())?;
+            repeats.extend(done.take(waiting.pop_front())?);
         }
-        done.add_up();
-        Ok(done)
+        Ok(repeats)
     }
 
     /// The postbacks that are meant, in their order, and what was decided on each.
@@ -218,12 +241,32 @@ impl Replayed {
         *self.results.entry(result.to_owned()).or_default() += 1;
     }
 
-    fn take(&mut self, next: Option<(Reply<Ruling>, Change)>) -> Result<(), ReplayError> {
-        let Some((reply, change)) = next else { return Ok(()) };
+    /// Takes in what was decided; gives it back if it is to be looked at a second time.
+    fn take(&mut self, next: Option<Asked>) -> Result<Option<(u64, Found)>, ReplayError> {
+        let Some(Asked { reply, change, number, mut found }) = next else { return Ok(None) };
         let ruling = reply.wait()?.into_inner();
+        let verdict = ruling.would.map_or(ruling.verdict, |(verdict, _)| verdict);
+        let ruling = match found.first.take() {
+            None if verdict == Verdict::Duplicate => {
+                // What it had told before is withdrawn; all that is left is this.
+                found.decisions = ruling.decision.map_or(found.decisions, |decision| vec![decision]);
+                return Ok(Some((number, Found { first: Some(ruling), ..found })));
+            }
+            None => ruling,
+            Some(first) if ruling.reason == Reason::Unchanged => first,
+            Some(first) => {
+                let entry = Micros::new(ruling.entry.get().saturating_add(first.entry.get()));
+                Ruling { entry, ..ruling }
+            }
+        };
+        self.tell(&ruling, change);
+        Ok(None)
+    }
+
+    fn tell(&mut self, ruling: &Ruling, change: Change) {
         if ruling.reason == Reason::Unchanged {
             self.count("unchanged");
-            return Ok(());
+            return;
         }
         let (verdict, reason) = ruling.would.unwrap_or((ruling.verdict, ruling.reason));
         self.count(verdict.name());
@@ -235,7 +278,6 @@ impl Replayed {
             let adds = format!("{} {currency}", ruling.entry).trim().to_owned();
             self.changes.push(Change { now: worded(verdict, Some(reason)), adds, ..change });
         }
-        Ok(())
     }
 
     fn add_up(&mut self) {

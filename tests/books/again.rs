@@ -252,3 +252,53 @@ fn a_conversion_that_was_given_to_the_wrong_click_or_event_is_given_to_the_right
     drop(writer);
     desk.close();
 }
+
+/// Whatever was read wrong: after a replay the books are as if all had been read right from the beginning.
+#[test]
+fn a_replay_comes_to_what_the_right_mapping_would_have_come_to() {
+    for seed in 0..60u64 {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut dice = |sides: u64| -> usize {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % sides).unwrap()
+        };
+        // What the others come to depends on the order.
+        let mode = [Mode::ByTransaction, Mode::Each][dice(2)];
+        let scope = [Scope::Network, Scope::Click, Scope::ClickEvent][dice(3)];
+        let network = network(mode, scope);
+        let mut reading = || {
+            // A network pays one amount for a transaction, else the order would count.
+            let (transaction_id, pays) = [(None, 1), (Some("a"), 2), (Some("b"), 4), (Some("c"), 8)][dice(4)];
+            let status = [Status::Approved, Status::Approved, Status::Pending, Status::Reversed][dice(4)];
+            let payout = (status != Status::Reversed).then_some(pays);
+            let event = ["", "deposit"][dice(2)];
+            (Said { transaction_id, payout, event, status, ..Said::default() }, dice(2))
+        };
+        let all: Vec<_> = (0..8).map(|_| (reading(), reading())).collect();
+        let come_to = |replays: bool| {
+            let root = tempfile::tempdir().unwrap();
+            let desk = Desk::with(root.path(), mode, 1_000);
+            let mut writer = desk.store.click_writer(0).unwrap();
+            let ids = desk.clicks(&mut writer, 2);
+            let first = all.iter().map(|(wrong, right)| if replays { wrong } else { right });
+            let told: Vec<_> = first
+                .map(|(said, click)| desk.tell(&network, &ids[*click], *said).postback.unwrap())
+                .collect();
+            if replays {
+                for _round in 0..2 {
+                    let assumed = Arc::<Assumed>::default();
+                    for (postback, (_, (said, click))) in told.iter().zip(&all) {
+                        let submission = desk.submission(&network, &ids[*click], *said);
+                        again(&desk, &assumed, (*postback, root.path()), &submission);
+                    }
+                }
+            }
+            drop(writer);
+            desk.close();
+            sum(root.path())
+        };
+        assert_eq!(come_to(true), come_to(false), "seed {seed}: {mode:?} {scope:?} {all:#?}");
+    }
+}

@@ -86,7 +86,11 @@ impl Desk {
     }
 
     fn reload(&self, name: &str) {
-        fs::write(self.folder.path().join("catalog.toml"), catalog(name)).unwrap();
+        self.reload_with(&catalog(name));
+    }
+
+    fn reload_with(&self, catalog: &str) {
+        fs::write(self.folder.path().join("catalog.toml"), catalog).unwrap();
         let token = fs::read_to_string(self.data().join("admin-token")).unwrap();
         let request = format!(
             "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
@@ -140,6 +144,25 @@ fn a_wrong_mapping_costs_a_change_of_the_catalog_and_a_replay() {
     assert_eq!(sum(&desk.data()), 25_000_000);
     let (code, unknown) = desk.command(&["replay", "--network", "m", "--yes"]);
     assert!(code == 1 && unknown.contains("no network"), "{unknown}");
+}
+
+#[test]
+fn one_replay_puts_right_conversions_that_were_taken_for_one_another() {
+    let desk = Desk::open("subid");
+    let click = desk.click();
+    // What counts the orders stands where their numbers should.
+    for (wrong, right) in [(1, 2), (2, 3), (3, 1), (4, 4), (4, 5)] {
+        desk.postback(&format!("subid={click}&tx={wrong}&order={right}&sum=2&st=approved"));
+    }
+    assert_eq!(sum(&desk.data()), 8_000_000);
+    desk.reload_with(&catalog("subid").replace("[\"tx\"]", "[\"order\"]"));
+    let (_, shown) = desk.command(&["replay", "--network", "n", "--dry-run"]);
+    assert!(shown.contains("would change: 2 USD"), "{shown}");
+    let (_, done) = desk.command(&["replay", "--network", "n", "--yes"]);
+    assert!(done.contains("changed: 2 USD"), "{done}");
+    assert_eq!(sum(&desk.data()), 10_000_000, "{done}");
+    let (_, again) = desk.command(&["replay", "--network", "n", "--yes"]);
+    assert!(again.contains("5 postbacks: 5 unchanged"), "{again}");
 }
 
 #[test]

@@ -90,7 +90,11 @@ impl Standing {
         if part.verdict == Verdict::Duplicate {
             return Change { verdict: Verdict::Duplicate, entry: Micros::new(0) };
         }
-        let net = self.net().plus(part.entry);
+        let mut net = self.net().plus(part.entry);
+        if status == Status::Reversed {
+            // Some of it may have been taken back already, with a postback that named no transaction.
+            net = net.max(self.net().min(Micros::new(0)));
+        }
         // Money is what is left; a transaction of several that is taken back does not end the conversion.
         self.approved = if self.approved.is_some() || net.get() != 0 || status == Status::Approved {
             Some(net)

@@ -3,7 +3,9 @@
 
 #[path = "../support/disk.rs"]
 mod disk;
+mod hostile;
 mod lifecycle;
+mod malice;
 mod money;
 mod operators;
 #[path = "../support/process.rs"]

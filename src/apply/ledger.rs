@@ -211,7 +211,7 @@ impl Ledger {
             let evidence = &submission.evidence;
             let postback = if is_kept { Some(self.keep(evidence, partition, None, journal)?) } else { None };
             postback.iter().for_each(|postback| keys.name_by(*postback));
-            let before = self.before(&keys);
+            let before = self.before(&keys)?;
             let draft = Draft { submission: &submission, about: &about, keys: &keys, postback, before };
             self.decide_and_keep(&draft, Reason::None, journal)
         });
@@ -223,10 +223,14 @@ impl Ledger {
         Ok(ruling)
     }
 
-    pub(super) fn before(&self, keys: &Keys) -> Before {
-        let newest = |key: &[u8]| if key.is_empty() { None } else { self.past.newest(key) };
-        let part = newest(&keys.part).map_or(Standing::default(), |newest| newest.part);
-        Before { newest: newest(&keys.whole), part }
+    /// How a conversion stands.
+    ///
+    /// # Errors
+    /// `Unreadable`.
+    pub(super) fn before(&self, keys: &Keys) -> Result<Before, Error> {
+        let newest = |key: &[u8]| if key.is_empty() { Ok(None) } else { self.past.newest(key) };
+        let part = newest(&keys.part)?.map_or(Standing::default(), |newest| newest.part);
+        Ok(Before { newest: newest(&keys.whole)?, part })
     }
 
     /// Decides, and keeps the decision unless it is a dry run. `because` stands in where there is nothing else to explain.
@@ -344,7 +348,7 @@ impl Ledger {
         keys.fill(&submission.network, &submission.claim, &about.name, offer);
         keys.name_by(postback);
         self.past.check_room(2)?;
-        let before = self.before(&keys);
+        let before = self.before(&keys)?;
         let draft = Draft { submission, about: &about, keys: &keys, postback: Some(postback), before };
         self.decide_and_keep(&draft, Reason::ClickCame, journal).map(|_ruling| ())
     }
@@ -384,7 +388,11 @@ impl Draft<'_> {
     fn conversion_id(&self) -> [u8; 16] {
         match &*self.keys.whole {
             [] => [0; 16],
-            own if own.starts_with(&OWN) => id_of(&self.submission.network.id, own),
+            // Positions are alike on other nodes; clicks are not.
+            own if own.starts_with(&OWN) => {
+                let click = self.about.place.to_le_bytes();
+                id_of(&self.submission.network.id, &[own, &click].concat())
+            }
             key => id_of("", key),
         }
     }

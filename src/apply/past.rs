@@ -92,8 +92,11 @@ impl Past {
     }
 
     /// The newest decision with this key, as its own or as that of its part.
-    pub(super) fn newest(&self, key: &[u8]) -> Option<Newest> {
-        let mut newest = None;
+    ///
+    /// # Errors
+    /// `Unreadable` where it may be one that cannot be read: to take it for none would count money twice.
+    pub(super) fn newest(&self, key: &[u8]) -> Result<Option<Newest>, Error> {
+        let mut newest = Ok(None);
         self.table.find(self.key.hash(key), |position| {
             let found = self.decision(position, |decision| {
                 has_key(decision, key).then_some(Newest {
@@ -103,8 +106,8 @@ impl Past {
                     part: decision.part,
                 })
             });
-            newest = found.flatten();
-            newest.is_some()
+            newest = found.ok_or_else(|| unreadable(position));
+            !matches!(newest, Ok(None))
         });
         newest
     }
@@ -132,18 +135,20 @@ impl Past {
     }
 
     /// The decisions that led to the one at `newest`, the oldest first.
-    pub(super) fn steps(&self, newest: Position) -> Vec<Step> {
+    ///
+    /// # Errors
+    /// `Unreadable` where one of them cannot be read.
+    pub(super) fn steps(&self, newest: Position) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::new();
-        let mut next = newest;
-        while let Some((step, previous)) =
-            self.decision(next, |decision| (Step::of(decision), decision.previous))
-        {
+        let mut next = Some(newest);
+        while let Some(position) = next {
+            let read = self.decision(position, |decision| (Step::of(decision), decision.previous));
+            let (step, previous) = read.ok_or_else(|| unreadable(position))?;
             steps.push(step);
-            let Some(previous) = leads_back(next, previous) else { break };
-            next = previous;
+            next = leads_back(position, previous);
         }
         steps.reverse();
-        steps
+        Ok(steps)
     }
 
     /// The decision that set aside what waits for a person, of the conversion or of one of its transactions.
@@ -170,6 +175,10 @@ impl Past {
 /// A journal never leads forward, and a header stands at its start; what says otherwise is not followed.
 fn leads_back(from: Position, previous: u64) -> Option<Position> {
     Position::from_u64(previous).filter(|previous| Position::START < *previous && *previous < from)
+}
+
+fn unreadable(position: Position) -> Error {
+    Error::Unreadable { what: "a decision", position }
 }
 
 fn has_key(decision: &Decision<'_>, key: &[u8]) -> bool {

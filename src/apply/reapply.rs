@@ -4,6 +4,7 @@
 //! difference that makes; then the postback is decided on as if it had just come, with its own time.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
 
 use super::about::About;
@@ -96,7 +97,10 @@ impl Ledger {
                 return None;
             }
             let step = Step::of(decision);
-            let before = self.before(&step.keys);
+            let before = match self.before(&step.keys) {
+                Ok(before) => before,
+                Err(error) => return Some(Err(error)),
+            };
             let newest = before.newest?;
             let (mut whole, mut part) = (newest.standing, before.part);
             let is_of_parts = step.keys.is_of_parts();
@@ -167,7 +171,10 @@ impl Ledger {
         let told = earlier.iter().rev().take_while(|step| step.reason != Reason::Withdrawn);
         let told = told.into_iter().find(|step| step.was_told()).cloned();
         // Its click may have come since the journal was read for this.
-        let told = told.or_else(|| self.told_since(&keys, postback));
+        let told = match told {
+            None => self.told_since(&keys, postback)?,
+            told => told,
+        };
         if told.as_ref().is_some_and(|told| is_same(told, &keys, &fresh, &about, &submission.claim)) {
             return Ok(unchanged(draft(Before::default()).ruling(&fresh)));
         }
@@ -178,8 +185,8 @@ impl Ledger {
             None => Micros::new(0),
         };
         let before = match assumed.filter(|_| is_dry) {
-            Some(assumed) => assumed.with(self, &keys, |chain| chain.before(&keys)),
-            None => self.before(&keys),
+            Some(assumed) => assumed.with(self, &keys, |chain| chain.before(&keys))?,
+            None => self.before(&keys)?,
         };
         let decided = decide(&draft(before).case());
         let counts = matches!(decided.verdict, Verdict::Accepted | Verdict::Updated | Verdict::Held);
@@ -198,7 +205,7 @@ impl Ledger {
                 click: about.place,
                 event: submission.claim.event.clone(),
             };
-            assumed.with(self, &keys, |chain| chain.assume(&decided, postback, step));
+            assumed.with(self, &keys, |chain| chain.assume(&decided, postback, step))?;
         }
         let ruling = self.decide_and_keep(&draft(before), Reason::Reapplied, journal)?;
         if counts && !is_dry {
@@ -218,13 +225,13 @@ impl Ledger {
         journal: &mut LaneWriter,
     ) -> Result<Micros, Error> {
         if let Some(assumed) = assumed {
-            return Ok(assumed.with(self, &told.keys, |chain| {
+            return assumed.with(self, &told.keys, |chain| {
                 let before = chain.standing.net();
                 chain.without(postback.to_u64(), submission.network.mode);
                 chain.standing.net().less(before)
-            }));
+            });
         }
-        let mut chain = self.chain(&told.keys);
+        let mut chain = self.chain(&told.keys)?;
         let Some(newest) = chain.newest else { return Ok(Micros::new(0)) };
         let before = newest.standing;
         chain.without(postback.to_u64(), submission.network.mode);
@@ -249,16 +256,16 @@ impl Ledger {
     }
 
     /// What a postback has told of the conversion that it is about, as far as the books know.
-    fn told_since(&self, keys: &Keys, postback: Position) -> Option<Step> {
-        let steps = self.chain(keys).steps.into_iter().rev();
-        steps.filter(|step| step.postback == postback.to_u64()).find(Step::was_told)
+    fn told_since(&self, keys: &Keys, postback: Position) -> Result<Option<Step>, Error> {
+        let steps = self.chain(keys)?.steps.into_iter().rev();
+        Ok(steps.filter(|step| step.postback == postback.to_u64()).find(Step::was_told))
     }
 
-    fn chain(&self, keys: &Keys) -> Chain {
-        let before = self.before(keys);
-        let Some(newest) = before.newest else { return Chain::default() };
+    fn chain(&self, keys: &Keys) -> Result<Chain, Error> {
+        let before = self.before(keys)?;
+        let Some(newest) = before.newest else { return Ok(Chain::default()) };
         let mut steps: Vec<Step> = Vec::new();
-        for step in self.past.steps(newest.position) {
+        for step in self.past.steps(newest.position)? {
             if step.reason == Reason::Withdrawn {
                 steps.retain(|earlier| earlier.postback != step.postback);
             } else {
@@ -267,11 +274,11 @@ impl Ledger {
         }
         let mut parts = HashMap::new();
         for key in steps.iter().map(|step| &step.keys.part).filter(|key| !key.is_empty()) {
-            if let Some(newest) = self.past.newest(key) {
+            if let Some(newest) = self.past.newest(key)? {
                 parts.insert(key.clone(), newest.part);
             }
         }
-        Chain { steps, standing: newest.standing, newest: Some(newest), parts }
+        Ok(Chain { steps, standing: newest.standing, newest: Some(newest), parts })
     }
 }
 
@@ -289,12 +296,15 @@ impl Chain {
 }
 
 impl Assumed {
-    fn with<T>(&self, ledger: &Ledger, keys: &Keys, work: impl FnOnce(&mut Chain) -> T) -> T {
+    fn with<T>(&self, ledger: &Ledger, keys: &Keys, work: impl FnOnce(&mut Chain) -> T) -> Result<T, Error> {
         let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.whole.is_empty() {
-            return work(&mut Chain::default());
+            return Ok(work(&mut Chain::default()));
         }
-        work(chains.entry(keys.whole.clone()).or_insert_with(|| ledger.chain(keys)))
+        Ok(work(match chains.entry(keys.whole.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(ledger.chain(keys)?),
+        }))
     }
 }
 

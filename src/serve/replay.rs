@@ -138,7 +138,10 @@ impl Tools<'_> {
             let read = view.as_ref().and_then(|view| {
                 view.with_record(position, |record| {
                     match decode(record.kind, record.schema, record.payload) {
-                        Ok(Event::Postback(postback)) => Some(self.edge.read_again(&postback, known)),
+                        Ok(Event::Postback(postback)) => {
+                            let known = known.filter(|id| !says(&postback, id));
+                            Some(self.edge.read_again(&postback, known))
+                        }
                         _ => None,
                     }
                 })?
@@ -208,6 +211,13 @@ impl Tools<'_> {
 fn is_meant(postback: &Postback<'_>, order: &Order) -> bool {
     let may_count = Refusal::from_code(postback.refused).is_none_or(Refusal::is_of_a_known_caller);
     may_count && postback.network == order.network && (order.from..order.to).contains(&postback.time)
+}
+
+/// Whether a request itself names this click. If not, the click was found by cookie or address, which are not kept.
+fn says(postback: &Postback<'_>, click_id: &str) -> bool {
+    let is_in =
+        |bytes: &[u8]| bytes.windows(click_id.len().max(1)).any(|window| window == click_id.as_bytes());
+    is_in(postback.query.as_bytes()) || is_in(postback.body)
 }
 
 fn refused(refusal: Refusal) -> String {
@@ -289,6 +299,14 @@ impl Replayed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_click_that_the_request_names_is_not_taken_from_what_was_found_before() {
+        let named = Postback { query: "a=1&cid=abc", ..Postback::default() };
+        let posted = Postback { body: b"{\"cid\":\"abc\"}", ..Postback::default() };
+        let pixel = Postback { query: "network=n", ..Postback::default() };
+        assert!(says(&named, "abc") && says(&posted, "abc") && !says(&pixel, "abc"));
+    }
 
     #[test]
     fn only_those_of_a_known_caller_in_the_time_are_meant() {

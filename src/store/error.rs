@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::layout::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use super::position::Position;
 use crate::event::click_id::Place;
 
 /// Result of a store operation.
@@ -105,6 +106,14 @@ pub enum Error {
         offset: u64,
         /// What is wrong.
         what: &'static str,
+    },
+    /// A record that is needed now cannot be read.
+    #[error("{what} at {position} cannot be read")]
+    Unreadable {
+        /// What it is.
+        what: &'static str,
+        /// Where it lies in its journal.
+        position: Position,
     },
     /// The dedupe table is full: a further transaction could not be told from one that was there before.
     #[error("{max} transactions are known, and no more can be")]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::sync::Barrier;
 use std::thread;
 
@@ -114,6 +115,30 @@ fn after_a_stop_nothing_has_to_be_read_again() {
         desk.close();
     }
     assert_eq!(sum(root.path()), 4 * 5);
+}
+
+/// To take a decision that cannot be read for none would count its money again.
+#[test]
+fn a_repeat_of_what_cannot_be_read_any_more_is_refused_and_not_counted_again() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::open(root.path());
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let network = network(Mode::ByTransaction, Scope::Network);
+    let id = desk.clicks(&mut writer, 1)[0];
+    let decision = desk.tell(&network, &id, Said::default()).decision.unwrap();
+    writer.close();
+    desk.close();
+    let path = Directory::new(root.path()).segment(Journal::Postbacks, 0, decision.segment(), 0);
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&[0xff; 8], u64::from(decision.offset()) + 64).unwrap();
+
+    let desk = Desk::open(root.path());
+    let submission = Box::new(desk.submission(&network, &id, Said::default()));
+    let answer = desk.handle.submit(Request::Postback(submission)).unwrap().wait();
+    assert!(answer.unwrap_err().to_string().contains("cannot be read"));
+    let other = Said { transaction_id: Some("other"), ..Said::default() };
+    assert_eq!(desk.tell(&network, &id, other).verdict, Verdict::Accepted, "everything else goes on");
+    desk.close();
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -294,9 +294,9 @@ impl Malice<'_> {
     }
 
     fn path(&mut self) -> String {
-        match self.random.below(5) {
-            0 => self.random.of(PATHS).to_owned(),
-            1 => format!("/{}/postback", self.secret),
+        match self.random.below(10) {
+            0 | 1 => self.random.of(PATHS).to_owned(),
+            2 => format!("/{}/postback", self.secret),
             _ => format!("/postback/{}", self.networks[self.random.below(self.networks.len())]),
         }
     }
@@ -310,9 +310,11 @@ impl Malice<'_> {
             for (name, presence) in roles {
                 if !self.random.is_one_in(presence * 2) {
                     let value = self.value_of(name);
-                    // Profiles have names of their own.
-                    let own = if name == "click_id" { self.random.of(CLICK_NAMES) } else { name };
-                    pairs.push((own.into(), value));
+                    if name == "click_id" {
+                        // Profiles have names of their own.
+                        pairs.push((self.random.of(CLICK_NAMES).into(), value.clone()));
+                    }
+                    pairs.push((name.into(), value));
                 }
             }
             pairs.push(("secret".into(), self.secret.into()));

@@ -182,8 +182,8 @@ fn tell(case: &Case, payout: Option<Micros>, currency: Option<Currency>) -> Told
         None => standing.take(said, case.mode),
     };
     if case.status == Status::Approved && change.verdict != Verdict::Duplicate {
-        // What was only held does not bind: it may have waited for its currency.
-        if case.standing.approved.is_none() {
+        // What was only held does not bind: it may have waited for its currency. What paid nothing may have had none.
+        if case.standing.approved.is_none() || standing.currency.is_none() {
             standing.currency = currency.or(standing.currency);
         }
         if let Some(part) = &mut part {

@@ -177,6 +177,22 @@ fn what_was_taken_back_with_all_others_is_not_taken_back_again_by_itself() {
     assert_eq!((again.entry, again.standing.net()), (Micros::new(0), Micros::new(0)));
 }
 
+/// What pays nothing has no currency; the first that pays something says it.
+#[test]
+fn an_approval_without_an_amount_leaves_the_currency_open_only_until_there_is_one() {
+    let eur = Currency::from_code(*EUR).unwrap();
+    for mode in [Mode::Replace, Mode::Add] {
+        let none = decide(&Case { mode, payout: None, ..case() });
+        assert_eq!((short(&none), none.standing.currency), ((Verdict::Accepted, Reason::None, 0), None));
+        let paid = decide(&Case { mode, standing: none.standing, ..case() });
+        assert_eq!((paid.entry, paid.standing.currency), (Micros::new(5), Some(Currency::USD)), "{mode:?}");
+        let other =
+            decide(&Case { mode, currency: eur, payout: micros(9), standing: paid.standing, ..case() });
+        assert_eq!(short(&other), (Verdict::Held, Reason::CurrencyChanged, 0), "{mode:?}");
+        assert_eq!(other.standing.currency, Some(Currency::USD), "{mode:?}");
+    }
+}
+
 /// Amounts that no reading lets pass, but that an old journal or a catalog may have.
 #[test]
 fn amounts_at_the_end_of_their_range_stop_nobody() {

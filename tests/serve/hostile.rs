@@ -211,6 +211,10 @@ fn balances(data: &Path) -> HashMap<Verdict, u64> {
             *sum += i128::from(entry);
             let counts = matches!(decision.verdict, Verdict::Accepted | Verdict::Updated);
             assert!(counts || entry == 0, "{position}: {decision:?}");
+            assert!(
+                entry == 0 || decision.standing.currency.is_some(),
+                "money of none, {position}: {decision:?}"
+            );
             if decision.verdict != Verdict::Test {
                 assert_eq!(*sum, i128::from(net), "{position}: {decision:?}");
             }

@@ -93,6 +93,8 @@ const PATHS: &[&str] = &[
     "/track",
     "/%2e%2e/%zz",
 ];
+const CLICK_NAMES: &[&str] =
+    &["click_id", "click_id", "clickid", "cid", "subid", "cnv_id", "transaction_id", "r"];
 const NAMES: &[&str] = &[
     "click_id",
     "clickid",
@@ -292,9 +294,9 @@ impl Malice<'_> {
     }
 
     fn path(&mut self) -> String {
-        match self.random.below(5) {
-            0 => self.random.of(PATHS).to_owned(),
-            1 => format!("/{}/postback", self.secret),
+        match self.random.below(10) {
+            0 | 1 => self.random.of(PATHS).to_owned(),
+            2 => format!("/{}/postback", self.secret),
             _ => format!("/postback/{}", self.networks[self.random.below(self.networks.len())]),
         }
     }
@@ -307,7 +309,12 @@ impl Malice<'_> {
                 [("click_id", 3), ("txid", 4), ("payout", 4), ("status", 4), ("cur", 2), ("event", 2)];
             for (name, presence) in roles {
                 if !self.random.is_one_in(presence * 2) {
-                    pairs.push((name.into(), self.value_of(name)));
+                    let value = self.value_of(name);
+                    if name == "click_id" {
+                        // Profiles have names of their own.
+                        pairs.push((self.random.of(CLICK_NAMES).into(), value.clone()));
+                    }
+                    pairs.push((name.into(), value));
                 }
             }
             pairs.push(("secret".into(), self.secret.into()));
@@ -406,10 +413,10 @@ impl Malice<'_> {
 
     /// Adds a body, and says whether it is in chunks.
     fn add_body(&mut self, pairs: &Pairs, bytes: &mut Vec<u8>) -> bool {
-        let body = match self.random.below(6) {
-            0 | 1 => self.encoded(pairs, true),
-            2 | 3 => self.json(pairs),
-            4 => {
+        let body = match self.random.below(12) {
+            0..5 => self.encoded(pairs, true),
+            5..10 => self.json(pairs),
+            10 => {
                 let depth = self.random.below(3_000);
                 [
                     b"{\"click_id\":\"a\",\"b\":".to_vec(),
@@ -426,7 +433,8 @@ impl Malice<'_> {
                 broken
             }
         };
-        let content_type = self.random.of(CONTENT_TYPES);
+        // Without a type it is looked at what it is.
+        let content_type = if self.random.is_one_in(3) { self.random.of(CONTENT_TYPES) } else { "" };
         let length = body.len();
         let is_chunked = self.random.is_one_in(5);
         if is_chunked {
@@ -479,7 +487,7 @@ impl Malice<'_> {
             let text = |bytes: &[u8]| serde_json::to_vec(&String::from_utf8_lossy(bytes)).unwrap();
             out.extend(text(name));
             out.push(b':');
-            match self.random.below(12) {
+            match self.random.below(40) {
                 0 => out.extend(b"null"),
                 1 => out.extend(b"{\"a\":[1,{\"b\":2}]}"),
                 2 => out.extend(b"123456789012345678901234567890.5e9"),

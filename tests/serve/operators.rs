@@ -204,6 +204,39 @@ fn a_held_payout_is_listed_and_released_and_its_click_s_life_looked_up() {
     assert_eq!(desk.command(&["lookup", "big"]).0, 0, "by its transaction too");
 }
 
+/// The tracker that somebody moves from has clicks whose conversions come here before its file does.
+#[test]
+fn a_postback_whose_click_is_imported_afterwards_counts_by_itself_and_once() {
+    let desk = Desk::open("subid");
+    let query = |click: &str, transaction: &str| format!("subid={click}&tx={transaction}&sum=2&st=approved");
+    for (click, transaction) in [("old-1", "t-1"), ("old-2", "t-2"), ("old-1", "t-1"), ("old-3", "t-3")] {
+        assert_eq!(desk.postback(&query(click, transaction)), "unmatched");
+    }
+    assert_eq!(sum(&desk.data()), 0);
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let file = desk.folder.path().join("clicks.csv");
+    fs::write(&file, format!("id,time,campaign\nold-1,{now},c\nold-2,{now},c\n")).unwrap();
+    let operators = desk.process.operators.to_string();
+    let import =
+        ["import", "clicks", file.to_str().unwrap(), "--admin", &operators, "--data", "clicklog-data"];
+    let (code, said) = desk.command(&import);
+    assert_eq!(code, 0, "{said}");
+    let mut tries = 0;
+    while sum(&desk.data()) < 4_000_000 {
+        tries += 1;
+        assert!(tries < 10_000, "what waited does not appear: {}", sum(&desk.data()));
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    // Whoever sends it again hears that it is known; the third one waits on.
+    assert_eq!(desk.postback(&query("old-1", "t-1")), "duplicate");
+    assert_eq!(desk.postback(&query("old-2", "t-2")), "duplicate");
+    assert_eq!(desk.postback(&query("old-3", "t-3")), "unmatched");
+    assert_eq!(sum(&desk.data()), 4_000_000);
+    let (code, life) = desk.command(&["lookup", "old-1"]);
+    assert_eq!(code, 0, "{life}");
+    assert!(life.contains("click_came"), "{life}");
+}
+
 #[test]
 fn a_network_is_tried_out_step_by_step_and_nothing_counts() {
     let desk = Desk::open("subid");

@@ -8,4 +8,5 @@ mod desk;
 mod once;
 #[path = "../support/mod.rs"]
 mod support;
+mod table;
 mod verdicts;

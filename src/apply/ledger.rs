@@ -211,6 +211,7 @@ impl Ledger {
             let evidence = &submission.evidence;
             let postback = if is_kept { Some(self.keep(evidence, partition, None, journal)?) } else { None };
             postback.iter().for_each(|postback| keys.name_by(*postback));
+            self.stay(&mut keys)?;
             let before = self.before(&keys)?;
             let draft = Draft { submission: &submission, about: &about, keys: &keys, postback, before };
             self.decide_and_keep(&draft, Reason::None, journal)
@@ -221,6 +222,20 @@ impl Ledger {
             self.parked.add(submission, postback);
         }
         Ok(ruling)
+    }
+
+    /// Where several transactions make one conversion: lets one stay with the conversion that it was first told of, also
+    /// where its reversal does not say which event or click it was.
+    ///
+    /// # Errors
+    /// `Unreadable`.
+    pub(super) fn stay(&self, keys: &mut Keys) -> Result<(), Error> {
+        if keys.is_of_parts()
+            && let Some(whole) = self.past.conversion_of(&keys.part)?
+        {
+            keys.whole = whole;
+        }
+        Ok(())
     }
 
     /// How a conversion stands.
@@ -347,6 +362,7 @@ impl Ledger {
         let offer = about.click.map_or("", |click| click.offer);
         keys.fill(&submission.network, &submission.claim, &about.name, offer);
         keys.name_by(postback);
+        self.stay(&mut keys)?;
         self.past.check_room(2)?;
         let before = self.before(&keys)?;
         let draft = Draft { submission, about: &about, keys: &keys, postback: Some(postback), before };

@@ -4,6 +4,7 @@
 //! it does after a restart. Of the request nothing but what a decision needs: the journal has it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::claim::{Evidence, Subject, Submission};
 use crate::clock::Timestamp;
@@ -13,12 +14,16 @@ use crate::store::{Lookup, Position};
 /// Postbacks that wait at once: with 16 KiB of parameters, the most that there can be, about 200 MB; usually 10 MB.
 pub(super) const PARKED_MAX: usize = 10_000;
 
+/// How often they are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Parked {
     waiting: VecDeque<Waiting>,
     /// How many ids of other trackers were known when all were looked at.
     known: Option<usize>,
+    looked: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -60,7 +65,13 @@ impl Parked {
     }
 
     /// Takes out those whose click is there now, with that click, and forgets those that have waited long enough.
+    /// Looks once a second, however often it is asked: there may be `PARKED_MAX` of them.
     pub(super) fn found(&mut self, clicks: &Clicks, now: Timestamp) -> Vec<(Submission, Position)> {
+        let is_soon = |looked: Timestamp| now >= looked && now.since(looked) < LOOK_EVERY;
+        if self.looked.is_some_and(is_soon) {
+            return Vec::new();
+        }
+        self.looked = Some(now);
         self.waiting.retain(|waiting| waiting.until >= now);
         let known = Some(clicks.foreign().len());
         if self.known == known {

@@ -112,6 +112,18 @@ impl Past {
         newest
     }
 
+    /// The key of the conversion that this transaction, by the key of its part, has been told of; nothing if it has not.
+    ///
+    /// # Errors
+    /// `Unreadable`.
+    pub(super) fn conversion_of(&self, part_key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let Some(newest) = self.newest(part_key)?.filter(|newest| newest.part != Standing::default()) else {
+            return Ok(None);
+        };
+        let key = self.decision(newest.position, |decision| decision.dedupe_key.to_vec());
+        key.map(Some).ok_or_else(|| unreadable(newest.position))
+    }
+
     /// Makes the decision at `position` the newest with this key.
     pub(super) fn note(&mut self, key: &[u8], position: Position) {
         let hash = self.key.hash(key);

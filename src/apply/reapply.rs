@@ -162,14 +162,23 @@ impl Ledger {
         let offer = about.click.map_or("", |click| click.offer);
         keys.fill(&submission.network, &submission.claim, &about.name, offer);
         keys.name_by(postback);
+        // What was told before it was last withdrawn is told no more.
+        let told = earlier.iter().rev().take_while(|step| step.reason != Reason::Withdrawn);
+        let told = told.into_iter().find(|step| step.was_told()).cloned();
+        match &told {
+            // One that is about the same transaction and click as before stays where it is; one that moves goes where today's
+            // reading has it.
+            Some(told) if keys.is_of_parts() && told.keys.part == keys.part && told.click == about.place => {
+                keys.whole.clone_from(&told.keys.whole);
+            }
+            Some(_) => {}
+            None => self.stay(&mut keys)?,
+        }
         let draft =
             |before| Draft { submission, about: &about, keys: &keys, postback: Some(postback), before };
         // As if it were the first thing that is told: what it says by the rules of today.
         let fresh = decide(&draft(Before::default()).case());
         let last = earlier.last();
-        // What was told before it was last withdrawn is told no more.
-        let told = earlier.iter().rev().take_while(|step| step.reason != Reason::Withdrawn);
-        let told = told.into_iter().find(|step| step.was_told()).cloned();
         // Its click may have come since the journal was read for this.
         let told = match told {
             None => self.told_since(&keys, postback)?,

@@ -74,6 +74,31 @@ fn a_conversion_has_the_offer_of_its_click_or_else_the_only_one_that_it_can_have
     desk.close();
 }
 
+/// Where transactions add up, the network's own id of one finds it again, whatever else its reversal leaves out.
+#[test]
+fn a_transaction_stays_with_the_conversion_that_it_was_first_told_of() {
+    let root = tempfile::tempdir().unwrap();
+    let desk = Desk::with(root.path(), Mode::Add, 1_000_000);
+    let mut writer = desk.store.click_writer(0).unwrap();
+    let ids = desk.clicks(&mut writer, 2);
+    let network = network(Mode::Add, Scope::Network);
+    let tell = |id: &ClickId, event, status, transaction_id| {
+        let said = Said { event, status, transaction_id: Some(transaction_id), ..Said::default() };
+        let ruling = desk.tell(&network, id, said);
+        (ruling.verdict, ruling.entry.get(), ruling.conversion_id)
+    };
+    let (verdict, entry, first) = tell(&ids[0], "ftd", Status::Approved, "t");
+    assert_eq!((verdict, entry), (Verdict::Accepted, 5));
+    assert_eq!(tell(&ids[0], "", Status::Reversed, "t"), (Verdict::Updated, -5, first), "no event");
+    assert_eq!(tell(&ids[0], "ftd", Status::Reversed, "t"), (Verdict::Duplicate, 0, first));
+    let (_, _, second) = tell(&ids[0], "ftd", Status::Approved, "u");
+    assert_eq!(second, first, "they add up");
+    assert_eq!(tell(&ids[1], "ftd", Status::Reversed, "u"), (Verdict::Updated, -5, first), "another click");
+    writer.close();
+    desk.close();
+    assert_eq!(sum(root.path()), 0);
+}
+
 #[test]
 fn what_counts_nowhere_is_kept_and_may_count_later() {
     let root = tempfile::tempdir().unwrap();
@@ -173,8 +198,11 @@ fn a_postback_that_came_before_its_click_counts_when_the_click_comes_in_time() {
         append(|| writer.append(&click));
     };
     import(&mut writer, "early");
-    // The owner looks whenever its queue is empty.
-    let knock = || desk.ask(Request::Refused(Box::default(), Refusal::Stale));
+    // Once a second, whenever the queue is empty.
+    let knock = || {
+        desk.clock.advance(Duration::from_secs(1));
+        desk.ask(Request::Refused(Box::default(), Refusal::Stale))
+    };
     let came = || {
         let all = decisions(root.path());
         all.iter().filter(|kept| kept.reason == Reason::ClickCame.code()).cloned().collect::<Vec<_>>()
@@ -209,7 +237,11 @@ fn a_postback_that_is_replayed_and_looked_for_again_counts_once() {
         assert_eq!(parked.reason, Reason::Parked);
         let click = Click { kind: ClickKind::Imported, foreign_id: "early", ..click_at(7) };
         append(|| writer.append(&click));
-        let knock = || desk.ask(Request::Refused(Box::default(), Refusal::Stale));
+        // Once a second, whenever the queue is empty.
+        let knock = || {
+            desk.clock.advance(Duration::from_secs(1));
+            desk.ask(Request::Refused(Box::default(), Refusal::Stale))
+        };
         // Whoever replays has read the journal before that.
         let (postback, decisions) = (parked.postback.unwrap(), Vec::from_iter(parked.decision));
         let submission = Box::new(desk.submission(&network, &id, said));

@@ -20,6 +20,9 @@ pub mod apply;
 pub mod ingest;
 
 #[cfg(feature = "daemon")]
+pub mod dispatcher;
+
+#[cfg(feature = "daemon")]
 pub mod load;
 
 #[cfg(feature = "daemon")]

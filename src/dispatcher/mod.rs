@@ -1,0 +1,7 @@
+//! The way out: every postback that a decision owes leaves, and nobody waits for the slow one.
+//!
+//! In: decisions. Out: which deliveries they call for, and for each attempt what it came to and what is next.
+//! Keeps: all of it is pure. Time, chance and what happened come in as values, so that a test can own them.
+//! Not here yet: following the log, the client, the tasks.
+
+pub mod class;

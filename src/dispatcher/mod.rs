@@ -5,3 +5,5 @@
 //! Not here yet: following the log, the client, the tasks.
 
 pub mod class;
+pub mod retry_after;
+pub mod schedule;

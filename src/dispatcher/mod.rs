@@ -5,5 +5,7 @@
 //! Not here yet: following the log, the client, the tasks.
 
 pub mod class;
+pub mod guard;
+pub mod host;
 pub mod retry_after;
 pub mod schedule;

@@ -5,7 +5,9 @@
 //! Not here yet: following the log, the client, the tasks.
 
 pub mod class;
+pub mod condition;
 pub mod guard;
 pub mod host;
+pub mod owed;
 pub mod retry_after;
 pub mod schedule;

@@ -9,5 +9,6 @@ pub mod condition;
 pub mod guard;
 pub mod host;
 pub mod owed;
+pub mod progress;
 pub mod retry_after;
 pub mod schedule;

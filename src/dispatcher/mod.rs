@@ -4,11 +4,15 @@
 //! Keeps: all of it is pure. Time, chance and what happened come in as values, so that a test can own them.
 //! Not here yet: following the log, the client, the tasks.
 
+pub mod breaker;
 pub mod class;
+pub mod concurrency;
 pub mod condition;
 pub mod guard;
 pub mod host;
+pub mod limit;
 pub mod owed;
 pub mod progress;
 pub mod retry_after;
 pub mod schedule;
+pub mod turn;

@@ -4,6 +4,7 @@
 //! Keeps: all of it is pure. Time, chance and what happened come in as values, so that a test can own them.
 //! Not here yet: following the log, the client, the tasks.
 
+pub mod batch;
 pub mod breaker;
 pub mod class;
 pub mod concurrency;
@@ -15,4 +16,6 @@ pub mod owed;
 pub mod progress;
 pub mod retry_after;
 pub mod schedule;
+pub mod sign;
+pub mod success;
 pub mod turn;

@@ -11,6 +11,8 @@ pub mod books;
 #[cfg(feature = "daemon")]
 pub mod claim;
 pub mod decide;
+#[cfg(feature = "daemon")]
+pub mod explain;
 pub mod key;
 #[cfg(feature = "daemon")]
 pub mod ledger;

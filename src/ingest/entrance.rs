@@ -10,7 +10,7 @@ use super::access::{self, Passed, Shown};
 use super::body::{self, BadBody};
 use super::catalog::Catalog;
 use super::doors::{self, Doorway, Entry, Met};
-use super::evidence::{Places, content_type};
+use super::evidence::Places;
 use super::fields::{Fault, shortened};
 use super::network::{DoorKind, Network};
 use super::visit::Visit;
@@ -43,6 +43,15 @@ pub(super) struct Entered<'a> {
     /// Whether it asks to be only tested.
     pub(super) is_test: bool,
     pub(super) passed: Passed,
+}
+
+impl Entered<'_> {
+    /// Notes what one more step has found, for a test: nobody else is told.
+    pub(super) fn note(&mut self, step: &'static str, found: impl FnOnce() -> String) {
+        if self.is_test {
+            self.passed.push((step, found()));
+        }
+    }
 }
 
 /// What a request says, where it says it.
@@ -89,16 +98,16 @@ impl Said {
     }
 }
 
-/// Looks at a request. `preferred` is the network that is meant where the request itself does not say.
+/// Looks at a request, which says this in its query and its body. `preferred` is the network that is meant where the request
+/// itself does not say.
 pub(super) fn enter<'a>(
     catalog: &'a Catalog,
     entry: Entry<'a>,
     visit: &Visit<'a>,
-    body: &[u8],
+    (said, body): (&Said, &[u8]),
     preferred: Option<&str>,
 ) -> Entered<'a> {
-    let said = Said::of(visit.query(), &content_type(visit), body);
-    let both = [&said.query, &said.body];
+    let both = said.both();
     let is_shown = |doorway: &Doorway<'_>| {
         let shown = Shown { params: &both, headers: visit.headers(), segment: doorway.secret };
         access::is_shown(&doorway.network.access, shown) == Some(true)

@@ -10,6 +10,7 @@ use http::{Method, Request};
 
 use super::catalog::Catalog;
 use super::entrance::{Said, enter};
+use super::evidence::content_type;
 use super::fields::{self, Fault};
 use super::front;
 use super::network::Network;
@@ -79,7 +80,8 @@ pub fn examine(catalog: &Catalog, told: &Told<'_>) -> Option<Examined> {
     let Told { address, is_https, time, .. } = *told;
     let visit = Visit { parts: &parts, fields, host, address, is_https, time };
     let body = if parts.method == Method::POST { told.body } else { b"" };
-    let entered = enter(catalog, entry(visit.path()), &visit, body, None);
+    let said = Said::of(visit.query(), &content_type(&visit), body);
+    let entered = enter(catalog, entry(visit.path()), &visit, (&said, body), None);
     let claim = match (entered.fault, entered.network) {
         (None, Some(network)) => fields::read(network, entered.places, &entered.params, None).claim,
         (fault, _) => Err(fault.unwrap_or_else(|| Refusal::UnknownNetwork.into())),

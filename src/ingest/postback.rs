@@ -30,6 +30,7 @@ use super::route::{Route, other_tracker, route};
 use super::visit::{CLICK_COOKIE, Visit};
 use super::worker::{Shared, Worker};
 use crate::apply::claim::{Claim, Effect, Refusal, Request, Subject, Submission};
+use crate::apply::explain;
 use crate::apply::ledger::Ruling;
 use crate::apply::reading::{Mapping, Role, is_placeholder};
 use crate::event::params::{Params, Source};
@@ -88,18 +89,19 @@ pub(super) async fn answer(worker: &Worker, visit: &Visit<'_>, body: &[u8]) -> R
     // Held across waits, so not a guard: a reload must not wait for whoever waits for the disk.
     let catalog = shared.catalog.load_full();
     let entry = entry(visit.path());
-    if entry == Entry::Door && !is_open(&catalog, visit, body) {
+    let said = Said::of(visit.query(), &content_type(visit), body);
+    if entry == Entry::Door && !is_open(&catalog, visit.path(), &said) {
         let is_click = other_tracker(&catalog, visit.path(), visit.query()).is_some();
         return Reply::refusal(if is_click { Outcome::Method } else { Outcome::NotFound });
     }
-    let mut entered = enter(&catalog, entry, visit, body, None);
+    let mut entered = enter(&catalog, entry, visit, (&said, body), None);
     if entered.kind != DoorKind::Postback {
         if visit.is_prefetch() {
             return Reply::refusal(Outcome::Prefetch);
         }
         if is_unknown(&entered) {
             match network_of_click(shared, &catalog, entry, visit, &entered.params).await {
-                Ok(Some(id)) => entered = enter(&catalog, entry, visit, body, Some(&id)),
+                Ok(Some(id)) => entered = enter(&catalog, entry, visit, (&said, body), Some(&id)),
                 Ok(None) => {}
                 Err(Busy) => {
                     return Road { worker, catalog: &catalog, visit }.done(
@@ -115,9 +117,8 @@ pub(super) async fn answer(worker: &Worker, visit: &Visit<'_>, body: &[u8]) -> R
 }
 
 /// Whether a body turned out to be for a door: its parameters may be what a door asks for.
-fn is_open(catalog: &Catalog, visit: &Visit<'_>, body: &[u8]) -> bool {
-    let said = Said::of(visit.query(), &content_type(visit), body);
-    let doors = catalog.doors_at(visit.path());
+fn is_open(catalog: &Catalog, path: &str, said: &Said) -> bool {
+    let doors = catalog.doors_at(path);
     doors.iter().any(|doorway| said.is_bad() || doorway.is_open_to(&said.both()))
 }
 
@@ -171,7 +172,7 @@ impl Road<'_> {
             if let Err(wait) = shared.callers.admit(&network.rules.id, rate, now) {
                 return self.refuse(entered, Refusal::RateLimit.into(), Some(wait)).await;
             }
-            entered.passed.push(("rate", "not used up".to_owned()));
+            entered.note("rate", || "not used up".to_owned());
         }
         let found = match self.found_elsewhere(network, &entered).await {
             Ok(found) => found,
@@ -187,7 +188,7 @@ impl Road<'_> {
         if found.is_some_and(|found| found.by_address && found.click_id == claim.click_id) {
             claim.params.push(BY_ADDRESS, "1");
         }
-        entered.passed.push(("fields", shown(&claim)));
+        entered.note("fields", || shown(&claim));
         match look_up::look_up(&shared.clicks, &shared.look_ups, &claim.click_id).await {
             Ok(subject) => self.submit(entered, network, claim, subject).await,
             Err(Busy) => self.done(&entered, &Finding::Unavailable, None),
@@ -229,7 +230,7 @@ impl Road<'_> {
             let policy = campaign.map_or(AddressPolicy::Truncated, |campaign| campaign.address);
             entered.evidence.address = policy.keep(self.visit.address);
         }
-        entered.passed.push(("click", told(&subject)));
+        entered.note("click", || explain::subject(&subject));
         let fired = campaign
             .filter(|campaign| pixel::is_printed(entered.kind, campaign))
             .map(|campaign| Fired::new(campaign, network, &subject, &claim, self.visit.time));
@@ -246,7 +247,7 @@ impl Road<'_> {
         };
         let finding = match self.decide(Request::Postback(Box::new(submission))).await {
             Some(ruling) if entered.is_test => {
-                entered.passed.push(("decision", decided(&ruling)));
+                entered.note("decision", || explain::ruling(&ruling));
                 Finding::Tested(ruling)
             }
             Some(ruling) => Finding::Ruled(ruling),
@@ -332,32 +333,5 @@ fn steps(entered: &Entered<'_>, finding: &Finding) -> Vec<Step> {
 /// What a claim says, for whoever tests.
 fn shown(claim: &Claim) -> String {
     let payout = claim.payout.map_or_else(|| "none".to_owned(), |payout| payout.to_string());
-    format!(
-        "click {}, transaction {}, event \"{}\", status {}, payout {payout} {}",
-        claim.click_id,
-        claim.transaction_id.as_deref().unwrap_or("none"),
-        claim.event,
-        claim.status.name(),
-        claim.currency,
-    )
-}
-
-fn told(subject: &Subject) -> String {
-    match subject {
-        Subject::Unknown => "nobody knows it".to_owned(),
-        Subject::Lost(_) => "it was ours and is lost".to_owned(),
-        Subject::Click { click, .. } => click.click().map_or_else(
-            || "it cannot be read".to_owned(),
-            |click| format!("of {}, campaign \"{}\", offer \"{}\"", click.time, click.campaign, click.offer),
-        ),
-    }
-}
-
-fn decided(ruling: &Ruling) -> String {
-    let (verdict, reason) = ruling.would.unwrap_or((ruling.verdict, ruling.reason));
-    let reason = if reason.name().is_empty() { "nothing to explain" } else { reason.name() };
-    let adds = ruling.payout.map_or_else(String::new, |payout| {
-        format!(", would add {} {} to the books", ruling.entry, payout.currency)
-    });
-    format!("{}: {reason}{adds}", verdict.name())
+    format!("{}, payout {payout} {}", explain::claim(claim), claim.currency)
 }

@@ -8,9 +8,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde::Serialize;
 
 use crate::admin::PostbackTest;
-use crate::apply::claim::{Effect, Request, Subject, Submission};
-use crate::apply::ledger::{self, Ruling};
+use crate::apply::claim::{Effect, Request, Submission};
 use crate::apply::reading::Role;
+use crate::apply::{explain, ledger};
 use crate::clock::Timestamp;
 use crate::event::postback::Postback;
 use crate::ingest::{self, Catalog, Network};
@@ -79,7 +79,7 @@ pub(super) fn go(
     let reply = books.submit(Request::Postback(submission)).map_err(|error| error.to_string())?;
     let ruling = reply.wait().map_err(|error| error.to_string())?.into_inner();
     let (verdict, reason) = ruling.would.unwrap_or((ruling.verdict, ruling.reason));
-    steps.push(step("decision", decided(&ruling)));
+    steps.push(step("decision", explain::ruling(&ruling)));
     let reason = Some(reason.name()).filter(|reason| !reason.is_empty());
     Ok(MadeUp { is_kept: ruling.postback.is_some(), steps, verdict: Some(verdict.name()), reason })
 }
@@ -130,45 +130,18 @@ fn asked(network: &Network) -> String {
 
 fn read(submission: &Submission) -> Vec<Step> {
     let Submission { claim, subject, terms, .. } = submission;
-    let said = |text: Option<&str>| text.unwrap_or("none").to_owned();
     let payout =
         claim.payout.map_or_else(|| "none".to_owned(), |payout| format!("{payout} {}", claim.currency));
-    let click = match subject {
-        Subject::Unknown => "nobody knows it".to_owned(),
-        Subject::Lost(_) => "it was ours and is lost".to_owned(),
-        Subject::Click { click, .. } => click.click().map_or_else(
-            || "it cannot be read".to_owned(),
-            |click| format!("of {}, campaign \"{}\", offer \"{}\"", click.time, click.campaign, click.offer),
-        ),
-    };
     let pays = terms.payout.map_or_else(
         || "what the postback says".to_owned(),
         |money| format!("{} {}", money.amount, money.currency),
     );
     vec![
-        step(
-            "fields",
-            format!(
-                "click {}, transaction {}, event \"{}\", status {}, payout {payout}",
-                claim.click_id,
-                said(claim.transaction_id.as_deref()),
-                claim.event,
-                claim.status.name(),
-            ),
-        ),
-        step("click", click),
+        step("fields", format!("{}, payout {payout}", explain::claim(claim))),
+        step("click", explain::subject(subject)),
         step(
             "terms",
             format!("the offer pays {pays}, up to {} days after the click", terms.window.as_secs() / 86_400),
         ),
     ]
-}
-
-fn decided(ruling: &Ruling) -> String {
-    let (verdict, reason) = ruling.would.unwrap_or((ruling.verdict, ruling.reason));
-    let reason = if reason.name().is_empty() { "nothing to explain" } else { reason.name() };
-    let adds = ruling.payout.map_or_else(String::new, |payout| {
-        format!(", would add {} {} to the books", ruling.entry, payout.currency)
-    });
-    format!("{}: {reason}{adds}", verdict.name())
 }

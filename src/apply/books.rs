@@ -56,6 +56,17 @@ impl Standing {
         }
     }
 
+    /// Takes in what one more postback says; of one of several transactions, which all count together, through `part`.
+    pub fn tell(&mut self, part: Option<&mut Self>, said: Said, mode: Mode) -> Change {
+        match part {
+            None => self.take(said, mode),
+            Some(part) => {
+                let change = part.take(said, Mode::ByTransaction);
+                self.take_part(change, said.status)
+            }
+        }
+    }
+
     /// Takes in what one more postback says.
     pub fn take(&mut self, said: Said, mode: Mode) -> Change {
         let before = *self;
@@ -74,7 +85,7 @@ impl Standing {
     }
 
     /// What came of a change.
-    pub(super) fn changed_from(&self, before: &Self) -> Change {
+    fn changed_from(&self, before: &Self) -> Change {
         let entry = self.net().less(before.net());
         let verdict = match (before.was_told, self == before) {
             (false, _) => Verdict::Accepted,
@@ -85,7 +96,7 @@ impl Standing {
     }
 
     /// Takes in what one of several transactions, which all count together, has added.
-    pub(super) fn take_part(&mut self, part: Change, status: Status) -> Change {
+    fn take_part(&mut self, part: Change, status: Status) -> Change {
         let before = *self;
         if part.verdict == Verdict::Duplicate {
             return Change { verdict: Verdict::Duplicate, entry: Micros::new(0) };

@@ -15,7 +15,7 @@
 
 use super::books::{Change, Said};
 use super::key::Mode;
-use super::payout::{Held, Rules};
+use super::payout::Rules;
 use super::reason::Reason;
 use super::rules::{Limits, Terms};
 use crate::clock::Timestamp;
@@ -151,16 +151,7 @@ fn judge(case: &Case) -> (Option<Money>, Option<Reason>) {
     let rules = Rules { fixed: case.terms.payout.map(|money| money.amount), min, max, tolerance };
     match rules.judge(Status::Approved, case.payout) {
         Ok(_) => (paid, None),
-        Err(held) => (paid, Some(reason_of(held))),
-    }
-}
-
-fn reason_of(held: Held) -> Reason {
-    match held {
-        Held::Negative => Reason::PayoutNegative,
-        Held::TooLow => Reason::PayoutBelowMin,
-        Held::TooHigh => Reason::PayoutAboveMax,
-        Held::Unexpected => Reason::PayoutOffOffer,
+        Err(reason) => (paid, Some(reason)),
     }
 }
 
@@ -174,13 +165,7 @@ struct Told {
 fn tell(case: &Case, payout: Option<Micros>, currency: Option<Currency>) -> Told {
     let said = Said { status: case.status, payout };
     let (mut standing, mut part) = (case.standing, case.part);
-    let change = match &mut part {
-        Some(part) => {
-            let change = part.take(said, Mode::ByTransaction);
-            standing.take_part(change, case.status)
-        }
-        None => standing.take(said, case.mode),
-    };
+    let change = standing.tell(part.as_mut(), said, case.mode);
     if case.status == Status::Approved && change.verdict != Verdict::Duplicate {
         // What was only held does not bind: it may have waited for its currency. What paid nothing may have had none.
         if case.standing.approved.is_none() || standing.currency.is_none() {

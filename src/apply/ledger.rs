@@ -14,13 +14,13 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::about::About;
-use super::claim::{Claim, Effect, Evidence, Refusal, Request, Subject, Submission};
+use super::claim::{Effect, Evidence, Refusal, Request, Subject, Submission};
 use super::decide::{self, Case, Decided, decide};
 use super::key::{Facts, Mode, conversion_key};
 use super::parked::Parked;
 use super::past::{Newest, Past};
 use super::reason::Reason;
-use super::rules::{Network, Terms};
+use super::rules::Terms;
 use super::start::Gauges;
 use crate::clock::Clock;
 use crate::event::click::Click;
@@ -107,15 +107,20 @@ const PART: [u8; 4] = [0xff, 0xff, 0xff, 0xfe];
 const OWN: [u8; 4] = [0xff, 0xff, 0xff, 0xfd];
 
 impl Keys {
-    pub(super) fn fill(&mut self, network: &Network, claim: &Claim, name: &str, offer: &str) {
-        let transaction_id = claim.transaction_id.as_deref();
-        let facts =
-            Facts { network: &network.id, click_id: name, offer, event: &claim.event, transaction_id };
+    pub(super) fn fill(&mut self, submission: &Submission, about: &About<'_>) {
+        let Submission { network, claim, .. } = submission;
+        let facts = Facts {
+            network: &network.id,
+            click_id: &about.name,
+            offer: about.click.map_or("", |click| click.offer),
+            event: &claim.event,
+            transaction_id: claim.transaction_id.as_deref(),
+        };
         if !conversion_key(network.mode, network.scope, &facts, &mut self.whole) {
             self.whole.clear();
         }
         self.part.clear();
-        if network.mode == Mode::Add && transaction_id.is_some() {
+        if network.mode == Mode::Add && facts.transaction_id.is_some() {
             conversion_key(Mode::ByTransaction, network.scope, &facts, &mut self.part);
             self.part.splice(0..0, PART);
         }
@@ -203,8 +208,7 @@ impl Ledger {
     fn rule(&mut self, submission: Submission, journal: &mut LaneWriter) -> Result<Ruling, Error> {
         let about = About::of(&submission);
         let mut keys = std::mem::take(&mut self.keys);
-        let offer = about.click.map_or("", |click| click.offer);
-        keys.fill(&submission.network, &submission.claim, &about.name, offer);
+        keys.fill(&submission, &about);
         let partition = keys.partition(&about.name);
         let is_kept = submission.effect != Effect::DryRun;
         let done = self.past.check_room(2).and_then(|()| {
@@ -256,13 +260,13 @@ impl Ledger {
         journal: &mut LaneWriter,
     ) -> Result<Ruling, Error> {
         let mut decided = decide(&draft.case());
-        let counts = matches!(decided.verdict, Verdict::Accepted | Verdict::Updated | Verdict::Held);
+        let counts = decided.verdict.is_remembered();
         if decided.reason == Reason::None {
             decided.reason = because;
         }
+        let mut ruling = draft.ruling(&decided);
         if draft.submission.effect != Effect::Counts {
             let would = Some((decided.verdict, decided.reason));
-            let mut ruling = draft.ruling(&decided);
             (ruling.verdict, ruling.reason, ruling.would) = (Verdict::Test, Reason::Test, would);
             if draft.submission.effect == Effect::Test {
                 let tested = Decided {
@@ -271,11 +275,12 @@ impl Ledger {
                     entry: Micros::new(0),
                     ..decided
                 };
-                ruling.decision = Some(self.append(draft, &tested, false, journal)?);
+                let id = ruling.conversion_id;
+                ruling.decision = Some(self.append(draft, &tested, (id, false), journal)?);
             }
             return Ok(ruling);
         }
-        let position = self.append(draft, &decided, counts, journal)?;
+        let position = self.append(draft, &decided, (ruling.conversion_id, counts), journal)?;
         if counts {
             for key in [&draft.keys.whole, &draft.keys.part].into_iter().filter(|key| !key.is_empty()) {
                 self.past.note(key, position);
@@ -286,19 +291,19 @@ impl Ledger {
                 self.unsynced.push((found.place.lane(), found.position));
             }
         }
-        Ok(Ruling { decision: Some(position), ..draft.ruling(&decided) })
+        Ok(Ruling { decision: Some(position), ..ruling })
     }
 
     fn append(
         &mut self,
         draft: &Draft<'_>,
         decided: &Decided,
-        has_keys: bool,
+        (conversion_id, has_keys): ([u8; 16], bool),
         journal: &mut LaneWriter,
     ) -> Result<Position, Error> {
         self.params.clear();
         draft.submission.claim.params.encode_into(&mut self.params);
-        let decision = draft.decision(decided, has_keys, &self.params);
+        let decision = draft.decision(decided, (conversion_id, has_keys), &self.params);
         let encoded = self.encoder.decision(&decision).map_err(too_long)?;
         Ok(journal.append(&encoded)?.position())
     }
@@ -359,8 +364,7 @@ impl Ledger {
         let submission = &Submission { terms, offer, ..submission.clone() };
         let about = About::of(submission);
         let mut keys = Keys::default();
-        let offer = about.click.map_or("", |click| click.offer);
-        keys.fill(&submission.network, &submission.claim, &about.name, offer);
+        keys.fill(submission, &about);
         keys.name_by(postback);
         self.stay(&mut keys)?;
         self.past.check_room(2)?;
@@ -422,13 +426,12 @@ impl Draft<'_> {
     }
 
     pub(super) fn ruling(&self, decided: &Decided) -> Ruling {
-        let has_keys = matches!(decided.verdict, Verdict::Accepted | Verdict::Updated | Verdict::Held);
         Ruling {
             verdict: decided.verdict,
             reason: decided.reason,
             would: None,
             conversion_id: self.conversion_id(),
-            sequence: self.sequence(has_keys),
+            sequence: self.sequence(decided.verdict.is_remembered()),
             postback: self.postback,
             decision: None,
             status: decided.standing.status(),
@@ -438,7 +441,12 @@ impl Draft<'_> {
     }
 
     /// Without keys nobody will find it as the newest one of its conversion.
-    fn decision<'b>(&'b self, decided: &Decided, has_keys: bool, params: &'b [u8]) -> Decision<'b> {
+    fn decision<'b>(
+        &'b self,
+        decided: &Decided,
+        (conversion_id, has_keys): ([u8; 16], bool),
+        params: &'b [u8],
+    ) -> Decision<'b> {
         let Submission { claim, network, evidence, .. } = self.submission;
         let click = self.about.click.unwrap_or_default();
         let newest = self.before.newest;
@@ -450,7 +458,7 @@ impl Draft<'_> {
             verdict: decided.verdict,
             reason: decided.reason.code(),
             partition: self.keys.partition(&self.about.name),
-            conversion_id: self.conversion_id(),
+            conversion_id,
             sequence: self.sequence(has_keys),
             conversion: Conversion {
                 network: &network.id,

@@ -59,8 +59,7 @@ impl Step {
 
     /// Whether something was told by it that is remembered.
     pub(super) fn was_told(&self) -> bool {
-        let counts = matches!(self.verdict, Verdict::Accepted | Verdict::Updated | Verdict::Held);
-        counts && self.reason != Reason::Withdrawn
+        self.verdict.is_remembered() && self.reason != Reason::Withdrawn
     }
 }
 
@@ -99,7 +98,7 @@ impl Past {
         let mut newest = Ok(None);
         self.table.find(self.key.hash(key), |position| {
             let found = self.decision(position, |decision| {
-                has_key(decision, key).then_some(Newest {
+                decision.has_key(key).then_some(Newest {
                     position,
                     sequence: decision.sequence,
                     standing: decision.standing,
@@ -128,7 +127,7 @@ impl Past {
     pub(super) fn note(&mut self, key: &[u8], position: Position) {
         let hash = self.key.hash(key);
         let lane = &self.lane;
-        let is_same = |old| with_decision(lane, old, |decision| has_key(decision, key)).unwrap_or(false);
+        let is_same = |old| with_decision(lane, old, |decision| decision.has_key(key)).unwrap_or(false);
         match self.table.find(hash, is_same) {
             Some(old) => {
                 let is_moved = self.table.replace(hash, old, position);
@@ -191,10 +190,6 @@ fn leads_back(from: Position, previous: u64) -> Option<Position> {
 
 fn unreadable(position: Position) -> Error {
     Error::Unreadable { what: "a decision", position }
-}
-
-fn has_key(decision: &Decision<'_>, key: &[u8]) -> bool {
-    decision.dedupe_key == key || decision.part_key == key
 }
 
 fn with_decision<T>(lane: &Lane, position: Position, read: impl FnOnce(&Decision<'_>) -> T) -> Option<T> {

@@ -9,6 +9,7 @@
 //! Held for a person, and counted nowhere until then: an amount below zero, below `min`, above `max`, or further from the
 //! offer's than `tolerance`. Only approvals are: a reversal takes back what was paid, and pending pays nothing.
 
+use super::reason::Reason;
 use crate::event::conversion::Status;
 use crate::event::money::Micros;
 
@@ -28,37 +29,12 @@ pub struct Rules {
     pub tolerance: Option<u32>,
 }
 
-/// Why a payout is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// It is below zero.
-    Negative,
-    /// It is below `min`.
-    TooLow,
-    /// It is above `max`.
-    TooHigh,
-    /// It is too far from what the offer says.
-    Unexpected,
-}
-
-impl Held {
-    /// Its name in answers and reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Negative => "payout_negative",
-            Self::TooLow => "payout_below_min",
-            Self::TooHigh => "payout_above_max",
-            Self::Unexpected => "payout_off_offer",
-        }
-    }
-}
-
 impl Rules {
     /// What a postback of this status pays or takes back; nothing if neither side says.
     ///
     /// # Errors
     /// Why it has to be looked at first.
-    pub fn judge(&self, status: Status, said: Option<Micros>) -> Result<Option<Micros>, Held> {
+    pub fn judge(&self, status: Status, said: Option<Micros>) -> Result<Option<Micros>, Reason> {
         if status != Status::Approved {
             return Ok(said);
         }
@@ -68,18 +44,18 @@ impl Rules {
         Ok(self.fixed.or(said))
     }
 
-    fn check(&self, said: Micros) -> Result<(), Held> {
+    fn check(&self, said: Micros) -> Result<(), Reason> {
         if said.get() < 0 {
-            return Err(Held::Negative);
+            return Err(Reason::PayoutNegative);
         }
         if self.min.is_some_and(|min| said < min) {
-            return Err(Held::TooLow);
+            return Err(Reason::PayoutBelowMin);
         }
         if self.max.is_some_and(|max| said > max) {
-            return Err(Held::TooHigh);
+            return Err(Reason::PayoutAboveMax);
         }
         match (self.fixed, self.tolerance) {
-            (Some(fixed), Some(tolerance)) if !is_near(said, fixed, tolerance) => Err(Held::Unexpected),
+            (Some(fixed), Some(tolerance)) if !is_near(said, fixed, tolerance) => Err(Reason::PayoutOffOffer),
             _ => Ok(()),
         }
     }
@@ -110,8 +86,8 @@ mod tests {
             (NONE, micros(0), Ok(micros(0))),
             (fixed, None, Ok(micros(350))),
             (fixed, micros(5), Ok(micros(350))),
-            (NONE, micros(-1), Err(Held::Negative)),
-            (fixed, micros(-1), Err(Held::Negative)),
+            (NONE, micros(-1), Err(Reason::PayoutNegative)),
+            (fixed, micros(-1), Err(Reason::PayoutNegative)),
         ] {
             assert_eq!(rules.judge(Status::Approved, said), expected, "{rules:?} {said:?}");
         }
@@ -121,21 +97,21 @@ mod tests {
     fn what_is_out_of_bounds_is_held_and_the_bounds_themselves_are_not() {
         let rules = Rules { min: micros(10), max: micros(500), ..NONE };
         for (said, expected) in [
-            (9, Err(Held::TooLow)),
+            (9, Err(Reason::PayoutBelowMin)),
             (10, Ok(micros(10))),
             (500, Ok(micros(500))),
-            (501, Err(Held::TooHigh)),
-            (i64::MAX, Err(Held::TooHigh)),
+            (501, Err(Reason::PayoutAboveMax)),
+            (i64::MAX, Err(Reason::PayoutAboveMax)),
         ] {
             assert_eq!(rules.judge(Status::Approved, micros(said)), expected, "{said}");
         }
         let near = Rules { fixed: micros(1_000), tolerance: Some(2_000), ..NONE };
         for (said, expected) in [
-            (799, Err(Held::Unexpected)),
+            (799, Err(Reason::PayoutOffOffer)),
             (800, Ok(micros(1_000))),
             (1_200, Ok(micros(1_000))),
-            (1_201, Err(Held::Unexpected)),
-            (i64::MAX, Err(Held::Unexpected)),
+            (1_201, Err(Reason::PayoutOffOffer)),
+            (i64::MAX, Err(Reason::PayoutOffOffer)),
         ] {
             assert_eq!(near.judge(Status::Approved, micros(said)), expected, "{said}");
         }

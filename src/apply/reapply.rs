@@ -57,7 +57,7 @@ impl Chain {
         } else {
             let said = Said { status: step.status, payout: amount };
             let is_first = self.standing.approved.is_none();
-            take(&mut self.standing, &mut own, !part.is_empty(), said, mode);
+            self.standing.tell(Some(&mut own).filter(|_| !part.is_empty()), said, mode);
             if step.status == Status::Approved && is_first {
                 self.standing.currency = step.payout.map(|money| money.currency).or(self.standing.currency);
             }
@@ -71,15 +71,6 @@ impl Chain {
         let newest = self.newest.map(|newest| Newest { standing: self.standing, ..newest });
         Before { newest, part: self.parts.get(&keys.part).copied().unwrap_or_default() }
     }
-}
-
-/// Tells a conversion, or one of its transactions, something.
-fn take(whole: &mut Standing, part: &mut Standing, is_of_parts: bool, said: Said, mode: Mode) -> Change {
-    if !is_of_parts {
-        return whole.take(said, mode);
-    }
-    let change = part.take(said, Mode::ByTransaction);
-    whole.take_part(change, said.status)
 }
 
 impl Ledger {
@@ -117,7 +108,7 @@ impl Ledger {
                 }
                 let said = Said { status: Status::Approved, payout: Some(amount) };
                 let mode = self.mode_of(decision.conversion.network);
-                change = take(&mut whole, &mut part, is_of_parts, said, mode);
+                change = whole.tell(Some(&mut part).filter(|_| is_of_parts), said, mode);
                 whole.currency = currency.or(whole.currency);
             }
             let mut settled = *decision;
@@ -159,8 +150,7 @@ impl Ledger {
             decisions.iter().filter_map(|at| decision_at(&view, *at, Step::of)).collect();
         let about = About::of(submission);
         let mut keys = Keys::default();
-        let offer = about.click.map_or("", |click| click.offer);
-        keys.fill(&submission.network, &submission.claim, &about.name, offer);
+        keys.fill(submission, &about);
         keys.name_by(postback);
         // What was told before it was last withdrawn is told no more.
         let told = earlier.iter().rev().take_while(|step| step.reason != Reason::Withdrawn);
@@ -198,7 +188,7 @@ impl Ledger {
             None => self.before(&keys)?,
         };
         let decided = decide(&draft(before).case());
-        let counts = matches!(decided.verdict, Verdict::Accepted | Verdict::Updated | Verdict::Held);
+        let counts = decided.verdict.is_remembered();
         if !counts && told.is_none() && last.is_some_and(|last| last.verdict == decided.verdict) {
             return Ok(unchanged(draft(before).ruling(&decided)));
         }

@@ -10,9 +10,10 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::lookup::{Amount, Window, hex, reason_name};
+use super::lookup::{Amount, Window, reason_name};
 use crate::event::codec::{Event, Kind, decode};
 use crate::event::decision::{Decision, Verdict};
+use crate::event::hex;
 use crate::event::money::Money;
 use crate::store::layout::Summary;
 use crate::store::reader::Reader;

@@ -52,6 +52,14 @@ impl Labels {
     /// There was no user agent.
     pub const NO_USER_AGENT: Self = Self(1 << 3);
 
+    /// All of them, with their names in metrics and reports.
+    pub const NAMED: [(Self, &'static str); 4] = [
+        (Self::BOT, "bot"),
+        (Self::DATA_CENTRE, "data_centre"),
+        (Self::DUPLICATE, "duplicate"),
+        (Self::NO_USER_AGENT, "no_user_agent"),
+    ];
+
     /// The set as bits, for storage.
     pub const fn bits(self) -> u32 {
         self.0

@@ -50,6 +50,11 @@ impl Verdict {
         }
     }
 
+    /// Whether its conversion remembers it: the next decision finds it by its key.
+    pub const fn is_remembered(self) -> bool {
+        matches!(self, Self::Accepted | Self::Updated | Self::Held)
+    }
+
     pub(super) const fn from_code(code: u8) -> Option<Self> {
         const ALL: [Verdict; 9] = [
             Verdict::Accepted,
@@ -132,4 +137,11 @@ pub struct Decision<'a> {
     pub referrer: &'a str,
     /// What the visitor reads.
     pub language: &'a str,
+}
+
+impl Decision<'_> {
+    /// Whether this is its key, or that of its part: equal hashes are not enough.
+    pub fn has_key(&self, key: &[u8]) -> bool {
+        self.dedupe_key == key || self.part_key == key
+    }
 }

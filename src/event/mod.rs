@@ -9,6 +9,7 @@ pub mod codec;
 pub mod conversion;
 pub mod decision;
 pub mod delivery;
+mod hex;
 pub mod money;
 #[cfg(feature = "daemon")]
 pub mod nearest;
@@ -19,3 +20,5 @@ mod schema_v2;
 #[cfg(feature = "daemon")]
 pub mod template;
 mod text;
+
+pub use hex::hex;

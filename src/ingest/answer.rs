@@ -17,10 +17,10 @@ use super::fields::Fault;
 use super::network::{Answer, Network};
 use super::outcome::Outcome;
 use super::reply::Reply;
-use super::values::hex;
 use crate::apply::claim::Refusal;
 use crate::apply::ledger::Ruling;
 use crate::event::decision::Verdict;
+use crate::event::hex;
 use crate::event::params::Params;
 
 /// Says on every answer what was concluded.

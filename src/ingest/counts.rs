@@ -18,12 +18,7 @@ const CLASSES: usize = Class::ALL.len();
 const REFUSALS: usize = Refusal::ALL.len();
 
 /// Labels that are counted, with their names in metrics.
-pub const LABELS: [(Labels, &str); 4] = [
-    (Labels::BOT, "bot"),
-    (Labels::DATA_CENTRE, "data_centre"),
-    (Labels::DUPLICATE, "duplicate"),
-    (Labels::NO_USER_AGENT, "no_user_agent"),
-];
+pub const LABELS: [(Labels, &str); 4] = Labels::NAMED;
 
 /// One worker's counts. Written by its thread alone, read by any.
 #[derive(Debug)]

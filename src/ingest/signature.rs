@@ -92,6 +92,7 @@ fn canonical(query: &Params, left_out: Option<&str>) -> String {
 mod tests {
     use super::super::network::Secret;
     use super::*;
+    use crate::event::hex;
     use crate::event::params::Source;
 
     const NOW: u32 = 1_795_158_000;
@@ -103,10 +104,6 @@ mod tests {
             time: "ts".into(),
             tolerance: Duration::from_secs(300),
         }
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn sign(key: &str, text: &str) -> String {

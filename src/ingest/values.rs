@@ -8,6 +8,7 @@ use crate::apply::ledger::Ruling;
 use crate::clock::Timestamp;
 use crate::event::click::Click;
 use crate::event::click_id::ClickIdText;
+use crate::event::hex;
 use crate::event::template::{Known, Name, Value, Values};
 
 /// A click as a template sees it.
@@ -123,13 +124,6 @@ impl Values for ConversionValues<'_> {
         };
         Some(Value::Text(text))
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// `en` of `en-GB,en;q=0.9`.

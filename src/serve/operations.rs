@@ -20,6 +20,7 @@ use crate::apply::start::{Books, Numbers};
 use crate::batch::import::{self, ImportError, Importer};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Problems, Settings};
+use crate::event::hex;
 use crate::event::params::{Params, Source as ParamSource};
 use crate::ingest::{Catalog, Handle, Lists};
 use crate::metrics::{self, Page, process};
@@ -253,7 +254,7 @@ impl Operations for State {
             return Err(ApiError::Conflict(format!("what is held at {held} {why}")));
         }
         as_json(&serde_json::json!({
-            "conversion_id": hex(ruling.conversion_id),
+            "conversion_id": hex(&ruling.conversion_id),
             "reason": ruling.reason.name(),
             "entry": ruling.entry.to_string(),
             "currency": ruling.payout.map(|payout| payout.currency.to_string()),
@@ -321,10 +322,6 @@ fn as_json(value: &impl serde::Serialize) -> ApiResult {
 
 fn unavailable(error: impl fmt::Display) -> ApiError {
     ApiError::Unavailable(error.to_string())
-}
-
-fn hex(id: [u8; 16]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Says in the log what a reload came to.

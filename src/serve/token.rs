@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::admin::Token;
+use crate::event::hex;
 
 /// Its name in the data folder.
 pub const FILE: &str = "admin-token";
@@ -23,7 +24,7 @@ pub(super) fn keep(path: &Path) -> io::Result<Token> {
     }
     let mut random = [0; BYTES];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = hex(&random);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(format!("{text}\n").as_bytes())?;
     file.sync_all()?;

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub(super) use rows::reason_name;
 pub use rows::{Amount, ClickRow, DecisionRow, DeliveryRow, PlaceRow, PostbackRow, StandingRow};
-pub(super) use rows::{hex, reason_name};
 
 use crate::clock::Timestamp;
 use crate::event::click::Click;

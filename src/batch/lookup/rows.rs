@@ -8,10 +8,11 @@ use crate::apply::claim::Refusal;
 use crate::apply::reason::Reason;
 use crate::event::click::{Click, ClickKind, KeptAddress, Labels};
 use crate::event::click_id::Place;
-use crate::event::conversion::{Reversal, Standing, Status};
+use crate::event::conversion::Standing;
 use crate::event::decision::Decision;
 use crate::event::delivery::DeliveryOutcome;
-use crate::event::money::{Micros, Money};
+use crate::event::hex;
+use crate::event::money::Money;
 use crate::event::params::ParamsRef;
 use crate::event::postback::Postback;
 use crate::store::Position;
@@ -327,32 +328,10 @@ impl DecisionRow {
 impl StandingRow {
     fn of(standing: &Standing) -> Self {
         Self {
-            status: status_of(standing).name(),
-            net: net_of(standing).to_string(),
+            status: standing.status().name(),
+            net: standing.net().to_string(),
             held: standing.held.map(|held| held.to_string()),
             currency: standing.currency.map_or_else(String::new, |code| code.to_string()),
-        }
-    }
-}
-
-/// Where it stands: what was told last in the course of things (`apply::books`).
-fn status_of(standing: &Standing) -> Status {
-    match (standing.reversed, standing.approved, standing.was_pending) {
-        (Some(_), ..) => Status::Reversed,
-        (None, Some(_), _) => Status::Approved,
-        (None, None, true) => Status::Pending,
-        (None, None, false) => Status::Unknown,
-    }
-}
-
-/// What it comes to (`apply::books`).
-fn net_of(standing: &Standing) -> Micros {
-    let approved = standing.approved.unwrap_or_default();
-    match standing.reversed {
-        None => approved,
-        Some(Reversal::Whole) => Micros::default(),
-        Some(Reversal::Part(part)) => {
-            Micros::new(approved.get().saturating_sub(part.get().min(approved.get())))
         }
     }
 }
@@ -376,11 +355,6 @@ impl DeliveryRow {
     }
 }
 
-/// As 32 hexadecimal digits.
-pub(in crate::batch) fn hex(id: &[u8; 16]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The name of a reason, or the number of one that this build does not know.
 pub(in crate::batch) fn reason_name(code: u16) -> String {
     Reason::from_code(code).map_or_else(|| code.to_string(), |reason| reason.name().to_owned())
@@ -400,13 +374,8 @@ fn kind_name(kind: ClickKind) -> &'static str {
 }
 
 fn label_names(labels: Labels) -> Vec<&'static str> {
-    let names = [
-        (Labels::BOT, "bot"),
-        (Labels::DATA_CENTRE, "data_centre"),
-        (Labels::DUPLICATE, "duplicate"),
-        (Labels::NO_USER_AGENT, "no_user_agent"),
-    ];
-    names.into_iter().filter(|(label, _)| labels.contains(*label)).map(|(_, name)| name).collect()
+    let held = Labels::NAMED.into_iter().filter(|(label, _)| labels.contains(*label));
+    held.map(|(_, name)| name).collect()
 }
 
 /// Zeros beyond what is kept are shown as such: `203.0.113.0/24`.

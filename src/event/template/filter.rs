@@ -5,7 +5,6 @@
 //! Keeps: numbers are decimals of at most six places, never floats.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::encode::{self, Place};
 use super::name::Name;
 use crate::clock::Timestamp;
+use crate::event::hex;
 use crate::event::money::Micros;
 
 /// A value, as whoever knows it gives it.
@@ -153,13 +153,6 @@ impl Filter {
 
     /// What it makes of `value`; nothing if it can make nothing of it. `secret` gives the key of an HMAC.
     pub(super) fn apply(&self, value: &str, time: Option<Timestamp>, secret: Option<&str>) -> Option<String> {
-        let hex = |bytes: &[u8]| {
-            bytes.iter().fold(String::new(), |mut text, byte| {
-                // Writing to a string cannot fail.
-                let _written = write!(text, "{byte:02x}");
-                text
-            })
-        };
         Some(match self {
             Self::Raw | Self::Default(_) => value.to_owned(),
             Self::Lower => value.to_lowercase(),

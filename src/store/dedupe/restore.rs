@@ -110,15 +110,13 @@ impl Restoring<'_> {
     }
 }
 
-/// Whether the decision at `position` has this key, as its own or as that of its part: equal hashes are not enough.
+/// Whether the decision at `position` has this key.
 fn has_key(view: &View, position: Position, key: &[u8]) -> bool {
-    let Some(sealed) = view.sealed(position.segment()) else { return false };
-    let Ok(copied) = sealed.read(position.offset()) else { return false };
-    let record = copied.record();
-    matches!(
-        decode(record.kind, record.schema, record.payload),
-        Ok(Event::Decision(decision)) if decision.dedupe_key == key || decision.part_key == key
-    )
+    let has = view.with_record(position, |record| {
+        let read = decode(record.kind, record.schema, record.payload);
+        matches!(read, Ok(Event::Decision(decision)) if decision.has_key(key))
+    });
+    has.unwrap_or(false)
 }
 
 /// Where the journal ends: every record in it begins before.

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::lookup::{Times, money, open};
 use super::progress::Progress;
-use super::{Failure, Format, client};
+use super::{Failure, Format, client, plain};
 use crate::batch::held::{self, HeldRow};
 use crate::batch::lookup::Window;
 use crate::store::Position;
@@ -96,8 +96,6 @@ fn write_text(out: &mut dyn Write, rows: &[HeldRow]) -> Result<(), Failure> {
 }
 
 fn cells(row: &HeldRow) -> [String; 8] {
-    // What a network sends may hold anything; on a terminal it is to do nothing.
-    let plain = |text: &str| text.chars().filter(|character| !character.is_control()).collect::<String>();
     [
         row.decision.clone(),
         row.time.clone(),

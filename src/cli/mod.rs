@@ -144,6 +144,11 @@ fn fail(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.code)
 }
 
+/// A text for a cell of a table. What a network sends may hold anything; on a terminal it is to do nothing.
+fn plain(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
+}
+
 /// How this machine reaches it.
 fn url(address: SocketAddr) -> String {
     let ip = match address.ip() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
-use super::{Failure, Format, client};
+use super::{Failure, Format, client, plain};
 use crate::clock::Timestamp;
 
 /// How long the daemon may take for a replay.
@@ -102,8 +102,6 @@ fn show(out: &mut dyn Write, format: Format, answer: &str, changed: &str) -> Res
         return Ok(());
     }
     let told: Told = serde_json::from_str(answer)?;
-    // What a network sends may hold anything; on a terminal it is to do nothing.
-    let plain = |text: &str| text.chars().filter(|character| !character.is_control()).collect::<String>();
     for change in &told.changes {
         let Change { time, transaction_id, before, now, adds } = change;
         writeln!(out, "{time}  {:24}  {before} -> {now}  {adds}", plain(transaction_id))?;

@@ -416,104 +416,69 @@ fn postback_v1(payload: &[u8]) -> Option<Postback<'_>> {
     })
 }
 
-fn decision_v1(payload: &[u8]) -> Option<Decision<'_>> {
-    let row = rkyv::access::<ArchivedDecisionV1<'_>, Failure>(payload).ok()?;
-    let fields = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
-    let [texts @ .., dedupe_key, click_params, postback_params] = fields;
-    let [
-        network,
-        click_id,
-        transaction_id,
-        event,
-        original_status,
-        campaign,
-        offer,
-        source,
-        lander,
-        external_id,
-    ] = strings(texts)?;
-    let has_click = row.flags & 1 != 0;
-    Some(Decision {
-        time: Timestamp::from_micros(row.time.to_native()),
-        postback: row.postback.to_native(),
-        config_version: row.config_version.to_native(),
-        verdict: Verdict::from_code(row.result)?,
-        reason: row.reason.to_native(),
-        partition: row.partition,
-        conversion_id: row.conversion_id,
-        sequence: row.sequence.to_native(),
-        conversion: Conversion {
+/// What both layouts of a decision hold, of a row of either and the texts that both have.
+macro_rules! decision_of {
+    ($row:ident, $texts:expr) => {{
+        let [texts @ .., dedupe_key, click_params, postback_params] = $texts;
+        let [
             network,
             click_id,
             transaction_id,
             event,
-            status: Status::from_code(row.status)?,
             original_status,
-            payout: money(row.payout.to_native(), row.payout_currency)?,
-        },
-        entry: Micros::new(row.entry.to_native()),
-        click_time: has_click.then(|| Timestamp::from_micros(row.click_time.to_native())),
-        cost: money(row.cost.to_native(), row.cost_currency)?,
-        campaign,
-        offer,
-        source,
-        lander,
-        external_id,
-        dedupe_key,
-        click_params: ParamsRef::check(click_params).ok()?,
-        postback_params: ParamsRef::check(postback_params).ok()?,
-        ..Decision::default()
-    })
+            campaign,
+            offer,
+            source,
+            lander,
+            external_id,
+        ] = strings(texts)?;
+        let has_click = $row.flags & 1 != 0;
+        Decision {
+            time: Timestamp::from_micros($row.time.to_native()),
+            postback: $row.postback.to_native(),
+            config_version: $row.config_version.to_native(),
+            verdict: Verdict::from_code($row.result)?,
+            reason: $row.reason.to_native(),
+            partition: $row.partition,
+            conversion_id: $row.conversion_id,
+            sequence: $row.sequence.to_native(),
+            conversion: Conversion {
+                network,
+                click_id,
+                transaction_id,
+                event,
+                status: Status::from_code($row.status)?,
+                original_status,
+                payout: money($row.payout.to_native(), $row.payout_currency)?,
+            },
+            entry: Micros::new($row.entry.to_native()),
+            click_time: has_click.then(|| Timestamp::from_micros($row.click_time.to_native())),
+            cost: money($row.cost.to_native(), $row.cost_currency)?,
+            campaign,
+            offer,
+            source,
+            lander,
+            external_id,
+            dedupe_key,
+            click_params: ParamsRef::check(click_params).ok()?,
+            postback_params: ParamsRef::check(postback_params).ok()?,
+            ..Decision::default()
+        }
+    }};
+}
+
+fn decision_v1(payload: &[u8]) -> Option<Decision<'_>> {
+    let row = rkyv::access::<ArchivedDecisionV1<'_>, Failure>(payload).ok()?;
+    let fields = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
+    Some(decision_of!(row, fields))
 }
 
 fn decision_v2(payload: &[u8]) -> Option<Decision<'_>> {
     let row = rkyv::access::<ArchivedDecisionV2<'_>, Failure>(payload).ok()?;
     let fields = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
-    let [texts @ .., dedupe_key, click_params, postback_params, part_key, user_agent, referrer, language] =
-        fields;
+    let [first @ .., part_key, user_agent, referrer, language] = fields;
     let [user_agent, referrer, language] = strings([user_agent, referrer, language])?;
-    let [
-        network,
-        click_id,
-        transaction_id,
-        event,
-        original_status,
-        campaign,
-        offer,
-        source,
-        lander,
-        external_id,
-    ] = strings(texts)?;
-    let has_click = row.flags & 1 != 0;
     Some(Decision {
-        time: Timestamp::from_micros(row.time.to_native()),
-        postback: row.postback.to_native(),
-        config_version: row.config_version.to_native(),
-        verdict: Verdict::from_code(row.result)?,
-        reason: row.reason.to_native(),
-        partition: row.partition,
-        conversion_id: row.conversion_id,
-        sequence: row.sequence.to_native(),
-        conversion: Conversion {
-            network,
-            click_id,
-            transaction_id,
-            event,
-            status: Status::from_code(row.status)?,
-            original_status,
-            payout: money(row.payout.to_native(), row.payout_currency)?,
-        },
-        entry: Micros::new(row.entry.to_native()),
-        click_time: has_click.then(|| Timestamp::from_micros(row.click_time.to_native())),
-        cost: money(row.cost.to_native(), row.cost_currency)?,
-        campaign,
-        offer,
-        source,
-        lander,
-        external_id,
-        dedupe_key,
-        click_params: ParamsRef::check(click_params).ok()?,
-        postback_params: ParamsRef::check(postback_params).ok()?,
         previous: row.previous.to_native(),
         standing: standing(&row.standing)?,
         part_key,
@@ -525,6 +490,7 @@ fn decision_v2(payload: &[u8]) -> Option<Decision<'_>> {
         user_agent,
         referrer,
         language,
+        ..decision_of!(row, first)
     })
 }
 

@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     Ok(Event::Postback(_)) => "postbacks",
                     Ok(Event::Decision(_)) => "decisions",
                     Ok(Event::DeliveryOutcome(_)) => "attempts",
+                    Ok(Event::Destination(_)) => "notes on destinations",
                     Err(_) => "records of a newer build",
                 };
                 *counts.entry(what).or_default() += 1;

@@ -7,6 +7,7 @@
 //! (`tests/tidy.rs` keeps it so), so nothing needs to be known ahead.
 
 pub mod clock;
+pub mod meter;
 pub mod metrics;
 pub mod shutdown;
 

@@ -59,7 +59,14 @@ fn each_file_has_its_value_and_each_kind_its_files() {
     let values: BTreeSet<_> = golden().iter().map(|golden| format!("{}.bin", golden.name)).collect();
     assert_eq!(files, values);
     let kinds: BTreeSet<_> = golden().iter().map(|golden| golden.kind).collect();
-    let all = [Kind::Click, Kind::Postback, Kind::Decision, Kind::DeliveryOutcome, Kind::ForeignClick];
+    let all = [
+        Kind::Click,
+        Kind::Postback,
+        Kind::Decision,
+        Kind::DeliveryOutcome,
+        Kind::ForeignClick,
+        Kind::Destination,
+    ];
     assert_eq!(kinds, BTreeSet::from(all));
     for schema in [0, SCHEMA_MAX + 1, u16::MAX] {
         for kind in all {
@@ -112,6 +119,7 @@ fn encoded(event: &Event<'_>) -> Written {
         Event::Postback(postback) => encoder.postback(postback),
         Event::Decision(decision) => encoder.decision(decision),
         Event::DeliveryOutcome(outcome) => encoder.outcome(outcome),
+        Event::Destination(event) => encoder.destination(event),
     };
     let encoded = encoded.unwrap();
     assert_eq!(encoded.time, event.time());

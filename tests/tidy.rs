@@ -20,7 +20,7 @@ const FLOORS: &[&[&str]] = &[
     &["apply"],
     &["store"],
     &["event"],
-    &["clock", "metrics", "shutdown"],
+    &["clock", "meter", "metrics", "shutdown"],
 ];
 
 #[test]

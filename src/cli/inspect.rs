@@ -103,6 +103,16 @@ fn line(
             outcome.attempt,
             outcome.http_status
         ),
+        Ok(Event::Destination(event)) => {
+            writeln!(
+                out,
+                "{} destination {:?} {} decision={}",
+                event.time,
+                event.destination,
+                event.change.name(),
+                event.decision
+            )
+        }
         Err(error) => writeln!(out, "{error}"),
     }
 }

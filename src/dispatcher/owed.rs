@@ -6,11 +6,13 @@
 //! condition then says no, so that an offer can switch off what is global.
 //! Not here: what the request looks like (templates), when it is tried again (`schedule`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::condition::{Condition, is_news};
+use super::outbound::Outbound;
 use crate::clock::Timestamp;
 use crate::event::decision::Decision;
 use crate::event::money::Money;
@@ -18,8 +20,8 @@ use crate::event::money::Money;
 /// The most destinations that one decision can have: ids beyond are left out, the least specific first.
 pub const OWED_MAX: usize = 64;
 
-/// Where deliveries go, as far as it decides which.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where deliveries go, as one level of the catalog says it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Destination {
     /// Its id: on several levels it is the same destination.
     pub id: Box<str>,
@@ -31,6 +33,8 @@ pub struct Destination {
     pub delay: Duration,
     /// After how long it is of no use any more, counted from the decision.
     pub max_age: Option<Duration>,
+    /// How it is told.
+    pub outbound: Arc<Outbound>,
 }
 
 /// The destinations that a decision's campaign, offer and source name, and those for all.
@@ -47,7 +51,7 @@ pub struct Levels<'a> {
 }
 
 /// One delivery that is owed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Owed<'a> {
     /// To whom, as the level that won says it.
     pub destination: &'a Destination,
@@ -93,13 +97,14 @@ impl<'a> Levels<'a> {
 
 impl Destination {
     /// One that is told every approval, all of it and at once.
-    pub fn plain(id: &str) -> Self {
+    pub fn plain(id: &str, outbound: Arc<Outbound>) -> Self {
         Self {
             id: id.into(),
             condition: Condition::default(),
             payout_basis_points: super::condition::WHOLE_BASIS_POINTS,
             delay: Duration::ZERO,
             max_age: None,
+            outbound,
         }
     }
 
@@ -156,8 +161,12 @@ mod tests {
         }
     }
 
+    fn plain(id: &str) -> Destination {
+        Destination::plain(id, Arc::new(Outbound::get("https://ads.example.net/").unwrap()))
+    }
+
     fn named(ids: &[&str]) -> Vec<Destination> {
-        ids.iter().map(|id| Destination::plain(id)).collect()
+        ids.iter().map(|id| plain(id)).collect()
     }
 
     fn ids(owed: &[Owed<'_>]) -> Vec<String> {
@@ -227,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_decision_has_no_more_deliveries_than_the_bound() {
-        let many: Vec<_> = (0..OWED_MAX + 10).map(|number| Destination::plain(&number.to_string())).collect();
+        let many: Vec<_> = (0..OWED_MAX + 10).map(|number| plain(&number.to_string())).collect();
         let offer = named(&["mine"]);
         let levels = Levels { global: &many, offer: &offer, ..Levels::default() };
         let owed = levels.owed(&decision(), &[]);
@@ -255,7 +264,7 @@ mod tests {
         #[test]
         fn no_destination_fires_twice_for_a_decision(levels in prop::array::uniform4(prop::collection::vec(0u8..6, 0..8))) {
             let [global, source, campaign, offer] =
-                levels.map(|ids| ids.iter().map(|id| Destination::plain(&id.to_string())).collect::<Vec<_>>());
+                levels.map(|ids| ids.iter().map(|id| plain(&id.to_string())).collect::<Vec<_>>());
             let levels = Levels { global: &global, source: &source, campaign: &campaign, offer: &offer };
             let owed = levels.owed(&decision(), &[]);
             let mut ids = ids(&owed);

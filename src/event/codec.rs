@@ -12,13 +12,13 @@ use rkyv::util::AlignedVec;
 use super::click::{Click, ClickKind, KeptAddress, Labels};
 use super::conversion::{Conversion, Standing, Status};
 use super::decision::{Decision, Verdict};
-use super::delivery::{DeliveryOutcome, OutcomeClass};
+use super::delivery::{DeliveryOutcome, DestinationChange, DestinationEvent, OutcomeClass};
 use super::money::{Currency, Micros, Money};
 use super::params::ParamsRef;
 use super::postback::Postback;
 use super::schema_v1::{
-    ArchivedClickV1, ArchivedDecisionV1, ArchivedOutcomeV1, ArchivedPostbackV1, ClickV1, OutcomeV1,
-    PostbackV1,
+    ArchivedClickV1, ArchivedDecisionV1, ArchivedDestinationV1, ArchivedOutcomeV1, ArchivedPostbackV1,
+    ClickV1, DestinationV1, OutcomeV1, PostbackV1,
 };
 use super::schema_v2::{ArchivedDecisionV2, ArchivedStandingV2, DecisionV2, StandingV2};
 use super::text::{Joined, ends, split};
@@ -39,6 +39,8 @@ pub enum Kind {
     /// `Click` that was brought over from another tracker. A kind of its own, so that a start knows from a
     /// segment's footer whether it has to be read for foreign ids.
     ForeignClick = 5,
+    /// `DestinationEvent`.
+    Destination = 6,
 }
 
 impl Kind {
@@ -51,7 +53,9 @@ impl Kind {
     pub const fn schema(self) -> u16 {
         match self {
             Self::Decision => 2,
-            Self::Click | Self::Postback | Self::DeliveryOutcome | Self::ForeignClick => 1,
+            Self::Click | Self::Postback | Self::DeliveryOutcome | Self::ForeignClick | Self::Destination => {
+                1
+            }
         }
     }
 }
@@ -71,6 +75,8 @@ pub enum Event<'a> {
     Decision(Decision<'a>),
     /// See `DeliveryOutcome`.
     DeliveryOutcome(DeliveryOutcome<'a>),
+    /// See `DestinationEvent`.
+    Destination(DestinationEvent<'a>),
 }
 
 impl Event<'_> {
@@ -81,6 +87,7 @@ impl Event<'_> {
             Self::Postback(postback) => postback.time,
             Self::Decision(decision) => decision.time,
             Self::DeliveryOutcome(outcome) => outcome.time,
+            Self::Destination(event) => event.time,
         }
     }
 }
@@ -308,6 +315,23 @@ impl Encoder {
         };
         Ok(archived!(self, row, Kind::DeliveryOutcome, outcome.time))
     }
+
+    /// What happened to a destination as bytes.
+    ///
+    /// # Errors
+    /// If its texts are together longer than 4 GiB.
+    pub fn destination(&mut self, event: &DestinationEvent<'_>) -> Result<Encoded<'_>, TooLong> {
+        let fields = [event.destination.as_bytes(), event.detail];
+        let ends = ends(&fields).ok_or_else(|| too_long(&fields))?;
+        let row = DestinationV1 {
+            time: event.time.micros(),
+            decision: event.decision,
+            change: event.change as u8,
+            ends,
+            text: Joined(&fields),
+        };
+        Ok(archived!(self, row, Kind::Destination, event.time))
+    }
 }
 
 /// Reads a payload. `payload` must lie at an address that is a multiple of 16, as records in a segment do.
@@ -324,6 +348,7 @@ pub fn decode(kind: u16, schema: u16, payload: &[u8]) -> Result<Event<'_>, Undec
         (4, 1) => {
             outcome_v1(payload).map(Event::DeliveryOutcome).ok_or_else(malformed(Kind::DeliveryOutcome))
         }
+        (6, 1) => destination_v1(payload).map(Event::Destination).ok_or_else(malformed(Kind::Destination)),
         _ => Err(Undecodable::Unknown { kind, schema }),
     }
 }
@@ -346,6 +371,7 @@ pub fn time_of(kind: u16, schema: u16, payload: &[u8]) -> Result<Timestamp, Unde
         (3, 1) => rkyv::access::<ArchivedDecisionV1<'_>, Failure>(payload).map(|row| row.time),
         (3, 2) => rkyv::access::<ArchivedDecisionV2<'_>, Failure>(payload).map(|row| row.time),
         (4, 1) => rkyv::access::<ArchivedOutcomeV1<'_>, Failure>(payload).map(|row| row.time),
+        (6, 1) => rkyv::access::<ArchivedDestinationV1<'_>, Failure>(payload).map(|row| row.time),
         _ => return Err(Undecodable::Unknown { kind, schema }),
     };
     time.map(|time| Timestamp::from_micros(time.to_native())).map_err(|_| Undecodable::Unreadable { kind })
@@ -518,6 +544,18 @@ fn outcome_v1(payload: &[u8]) -> Option<DeliveryOutcome<'_>> {
         http_status: row.http_status.to_native(),
         duration_micros: row.duration_micros.to_native(),
         next_attempt: has_next.then(|| Timestamp::from_micros(row.next_attempt.to_native())),
+        destination: std::str::from_utf8(destination).ok()?,
+        detail,
+    })
+}
+
+fn destination_v1(payload: &[u8]) -> Option<DestinationEvent<'_>> {
+    let row = rkyv::access::<ArchivedDestinationV1<'_>, Failure>(payload).ok()?;
+    let [destination, detail] = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
+    Some(DestinationEvent {
+        time: Timestamp::from_micros(row.time.to_native()),
+        change: DestinationChange::from_code(row.change)?,
+        decision: row.decision.to_native(),
         destination: std::str::from_utf8(destination).ok()?,
         detail,
     })

@@ -1,4 +1,5 @@
-//! A delivery: an outbound postback that we owe. Its outcome is what one attempt ended in.
+//! A delivery: an outbound postback that we owe. Its outcome is what one attempt ended in; what happens to a destination
+//! besides is an event of its own.
 
 use crate::clock::Timestamp;
 
@@ -91,5 +92,57 @@ pub struct DeliveryOutcome<'a> {
     /// Destination id.
     pub destination: &'a str,
     /// The first bytes of the answer, or what went wrong.
+    pub detail: &'a [u8],
+}
+
+/// What happened to a destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum DestinationChange {
+    /// How far it has come is written down, in `detail`: what is before that need not be read to know it.
+    #[default]
+    Progress = 0,
+    /// Nothing is sent until somebody resumes it.
+    Paused = 1,
+    /// It goes on.
+    Resumed = 2,
+    /// A delivery that had ended is to be attempted again.
+    Reopened = 3,
+}
+
+impl DestinationChange {
+    /// Its name in listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Progress => "progress",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::Reopened => "reopened",
+        }
+    }
+
+    pub(super) const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Progress),
+            1 => Some(Self::Paused),
+            2 => Some(Self::Resumed),
+            3 => Some(Self::Reopened),
+            _ => None,
+        }
+    }
+}
+
+/// Something that happened to a destination apart from its attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DestinationEvent<'a> {
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    pub change: DestinationChange,
+    /// Of a delivery that is reopened: where the decision that owes it lies (`store::Position` as a number).
+    pub decision: u64,
+    /// Destination id.
+    pub destination: &'a str,
+    /// Of progress, its bytes (`dispatcher::progress`); of a pause, why.
     pub detail: &'a [u8],
 }

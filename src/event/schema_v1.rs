@@ -18,6 +18,8 @@ pub(super) const POSTBACK_TEXTS: usize = 8;
 pub(super) const DECISION_TEXTS: usize = 13;
 /// Texts of an outcome: destination, detail.
 pub(super) const OUTCOME_TEXTS: usize = 2;
+/// Texts of what happened to a destination: its id, detail.
+pub(super) const DESTINATION_TEXTS: usize = 2;
 
 #[derive(Archive, Serialize)]
 pub(super) struct ClickV1<'a> {
@@ -87,7 +89,17 @@ pub(super) struct OutcomeV1<'a> {
     pub(super) text: Joined<'a>,
 }
 
+#[derive(Archive, Serialize)]
+pub(super) struct DestinationV1<'a> {
+    pub(super) time: i64,
+    pub(super) decision: u64,
+    pub(super) ends: [u32; DESTINATION_TEXTS],
+    pub(super) change: u8,
+    pub(super) text: Joined<'a>,
+}
+
 const _: () = assert!(size_of::<ArchivedClickV1<'_>>() == 96, "the layout of a click is frozen");
 const _: () = assert!(size_of::<ArchivedPostbackV1<'_>>() == 80, "the layout of a postback is frozen");
 const _: () = assert!(size_of::<ArchivedDecisionV1<'_>>() == 152, "the layout of a decision is frozen");
 const _: () = assert!(size_of::<ArchivedOutcomeV1<'_>>() == 72, "the layout of an outcome is frozen");
+const _: () = assert!(size_of::<ArchivedDestinationV1<'_>>() == 40, "the layout of these is frozen");

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::network::Rate;
-use super::rate::{Allowance, Meter};
+use crate::meter::{Allowance, Meter};
 
 /// Ids that are remembered: those of the catalog, and of catalogs before it.
 const CALLERS_MAX: usize = 100_000;
@@ -33,7 +33,7 @@ struct Caller {
 impl Callers {
     /// Whether a network may call once more; if not, when it may again.
     pub(super) fn admit(&self, network: &str, rate: Rate, now: Duration) -> Result<(), Duration> {
-        self.caller(network).rate.take(rate.into(), now)
+        self.caller(network).rate.take(Allowance::per_second(rate.per_second, rate.burst), now)
     }
 
     /// Whether one more refused request of a stranger is kept.

@@ -39,7 +39,7 @@ mod outcome;
 mod pixel;
 mod postback;
 mod proxy;
-mod rate;
+
 mod recent;
 mod reply;
 mod route;

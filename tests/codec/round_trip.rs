@@ -7,7 +7,7 @@ use clicklog::event::click::{Click, ClickKind, KeptAddress, Labels};
 use clicklog::event::codec::{Event, decode};
 use clicklog::event::conversion::{Conversion, Reversal, Standing, Status};
 use clicklog::event::decision::{Decision, Verdict};
-use clicklog::event::delivery::{DeliveryOutcome, OutcomeClass};
+use clicklog::event::delivery::{DeliveryOutcome, DestinationChange, DestinationEvent, OutcomeClass};
 use clicklog::event::money::{Currency, Micros, Money};
 use clicklog::event::params::{Params, ParamsRef};
 use clicklog::event::postback::Postback;
@@ -118,6 +118,18 @@ proptest! {
             time: times.0, delivery_id, decision, attempt, class, is_final, http_status, duration_micros,
             next_attempt: times.1, destination: &destination, detail: &detail,
         }))?;
+    }
+
+    #[test]
+    fn what_happened_to_a_destination_is_read_back(
+        destination in ".{0,40}", detail in vec(any::<u8>(), 0..300), decision: u64, time in time(),
+        change in select(&[
+            DestinationChange::Progress, DestinationChange::Paused, DestinationChange::Resumed,
+            DestinationChange::Reopened,
+        ][..]),
+    ) {
+        let event = DestinationEvent { time, change, decision, destination: &destination, detail: &detail };
+        reads_back(&Event::Destination(event))?;
     }
 }
 

@@ -7,7 +7,7 @@ use clicklog::event::click::{Click, ClickKind, KeptAddress, Labels};
 use clicklog::event::codec::{Event, Kind};
 use clicklog::event::conversion::{Conversion, Reversal, Standing, Status};
 use clicklog::event::decision::{Decision, Verdict};
-use clicklog::event::delivery::{DeliveryOutcome, OutcomeClass};
+use clicklog::event::delivery::{DeliveryOutcome, DestinationChange, DestinationEvent, OutcomeClass};
 use clicklog::event::money::{Currency, Micros, Money};
 use clicklog::event::params::ParamsRef;
 use clicklog::event::postback::Postback;
@@ -40,6 +40,8 @@ pub(crate) fn golden() -> Vec<Golden> {
         of_2("decision-v2-empty", Kind::Decision, Event::Decision(Decision::default())),
         of("outcome-v1-full", Kind::DeliveryOutcome, Event::DeliveryOutcome(full_outcome())),
         of("outcome-v1-empty", Kind::DeliveryOutcome, Event::DeliveryOutcome(DeliveryOutcome::default())),
+        of("destination-v1-full", Kind::Destination, Event::Destination(full_destination())),
+        of("destination-v1-empty", Kind::Destination, Event::Destination(DestinationEvent::default())),
     ]
 }
 
@@ -159,6 +161,16 @@ fn full_decision_2() -> Decision<'static> {
         referrer: "https://news.example.org/a?b=c",
         language: "de-DE,de;q=0.9",
         ..full_decision()
+    }
+}
+
+fn full_destination() -> DestinationEvent<'static> {
+    DestinationEvent {
+        time: Timestamp::from_micros(1_795_158_000_123_456),
+        change: DestinationChange::Reopened,
+        decision: 0x0000_0007_0000_1000,
+        destination: "propeller-s2s",
+        detail: b"an operator asked for it",
     }
 }
 

@@ -159,6 +159,7 @@ fn reads_back(event: &Event<'_>) {
         Event::Postback(postback) => encoder.postback(postback),
         Event::Decision(decision) => encoder.decision(decision),
         Event::DeliveryOutcome(outcome) => encoder.outcome(outcome),
+        Event::Destination(event) => encoder.destination(event),
     };
     match encoded {
         Ok(encoded) => {

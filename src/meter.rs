@@ -6,24 +6,23 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::network::Rate;
-
 /// See the module. When the next one is due by the rate alone, in nanoseconds of the monotonic clock.
 #[derive(Debug, Default)]
-pub(super) struct Meter(AtomicU64);
+pub struct Meter(AtomicU64);
 
 /// How much of something may happen.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Allowance {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
     /// One in this time.
-    pub(super) interval: Duration,
+    pub interval: Duration,
     /// And so many at once.
-    pub(super) burst: u32,
+    pub burst: u32,
 }
 
-impl From<Rate> for Allowance {
-    fn from(rate: Rate) -> Self {
-        Self { interval: Duration::from_secs(1) / rate.per_second.max(1), burst: rate.burst }
+impl Allowance {
+    /// So many a second on average, and so many at once.
+    pub fn per_second(count: u32, burst: u32) -> Self {
+        Self { interval: Duration::from_secs(1) / count.max(1), burst }
     }
 }
 
@@ -32,7 +31,7 @@ impl Meter {
     ///
     /// # Errors
     /// After how long one may be had.
-    pub(super) fn take(&self, allowance: Allowance, now: Duration) -> Result<(), Duration> {
+    pub fn take(&self, allowance: Allowance, now: Duration) -> Result<(), Duration> {
         let interval = nanos(allowance.interval);
         let most = interval.saturating_mul(u64::from(allowance.burst.max(1)));
         let now = nanos(now);
@@ -67,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_let_through_at_once_and_then_what_the_rate_allows() {
-        let allowance = Allowance::from(Rate { per_second: 10, burst: 5 });
+        let allowance = Allowance::per_second(10, 5);
         let meter = Meter::default();
         let at = Duration::from_millis;
         assert_eq!(taken(&meter, allowance, at(0), 100), 5);
@@ -80,11 +79,11 @@ mod tests {
 
     #[test]
     fn a_new_rate_counts_from_now_on() {
-        let (slow, fast) = (Rate { per_second: 1, burst: 100 }, Rate { per_second: 1_000, burst: 1 });
+        let (slow, fast) = (Allowance::per_second(1, 100), Allowance::per_second(1_000, 1));
         let meter = Meter::default();
-        assert_eq!(taken(&meter, slow.into(), Duration::ZERO, 200), 100);
-        assert_eq!(meter.take(fast.into(), Duration::ZERO), Err(Duration::from_millis(1)));
-        assert_eq!(taken(&meter, fast.into(), Duration::from_millis(1), 9), 1);
+        assert_eq!(taken(&meter, slow, Duration::ZERO, 200), 100);
+        assert_eq!(meter.take(fast, Duration::ZERO), Err(Duration::from_millis(1)));
+        assert_eq!(taken(&meter, fast, Duration::from_millis(1), 9), 1);
     }
 
     #[test]

@@ -27,6 +27,16 @@ impl Allowance {
 }
 
 impl Meter {
+    /// How long there is none, if there is none now. Only who alone takes from it may rely on that.
+    pub fn wait(&self, allowance: Allowance, now: Duration) -> Option<Duration> {
+        let interval = nanos(allowance.interval);
+        let most = interval.saturating_mul(u64::from(allowance.burst.max(1)));
+        let now = nanos(now);
+        let full = now.saturating_add(most);
+        let next = self.0.load(Ordering::Relaxed).min(full).max(now).saturating_add(interval);
+        (next > full).then(|| Duration::from_nanos(next - full))
+    }
+
     /// Takes one.
     ///
     /// # Errors

@@ -16,17 +16,37 @@ pub struct Daily {
 }
 
 impl Daily {
+    /// One of which so many were used on the day of `last`.
+    pub fn restored(used: u64, last: Timestamp) -> Self {
+        Self { day: last.micros().div_euclid(DAY_MICROS), used }
+    }
+
+    /// How many were used on its day, and when that began.
+    pub const fn used(&self) -> (u64, Timestamp) {
+        (self.used, Timestamp::from_micros(self.day.saturating_mul(DAY_MICROS)))
+    }
+
     /// Takes one of `most` a day.
     ///
     /// # Errors
     /// There is none left: when the next day begins.
     pub fn take(&mut self, most: u64, now: Timestamp) -> Result<(), Timestamp> {
-        self.turn_to(now);
-        if self.used >= most {
-            return Err(Timestamp::from_micros((self.day + 1).saturating_mul(DAY_MICROS)));
-        }
+        self.check(most, now)?;
         self.used += 1;
         Ok(())
+    }
+
+    /// Whether there is one left of `most` a day.
+    ///
+    /// # Errors
+    /// When the next day begins.
+    pub fn check(&mut self, most: u64, now: Timestamp) -> Result<(), Timestamp> {
+        self.turn_to(now);
+        if self.used < most { Ok(()) } else { Err(self.next_day()) }
+    }
+
+    fn next_day(&self) -> Timestamp {
+        Timestamp::from_micros((self.day + 1).saturating_mul(DAY_MICROS))
     }
 
     /// Takes in an attempt that was made before a restart.

@@ -6,18 +6,27 @@
 
 pub mod batch;
 pub mod breaker;
+pub mod checkpoint;
 pub mod class;
 pub mod concurrency;
 pub mod condition;
+pub mod desk;
 pub mod destinations;
+pub mod follow;
 pub mod guard;
 pub mod host;
+mod journal;
+pub mod kept;
 pub mod limit;
+pub mod line;
 pub mod outbound;
 pub mod owed;
 pub mod progress;
+pub mod restore;
 pub mod retry_after;
 pub mod schedule;
 pub mod sign;
+mod site;
 pub mod success;
+pub mod tally;
 pub mod turn;

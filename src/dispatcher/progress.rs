@@ -114,14 +114,20 @@ impl Progress {
         size_of::<Self>() + 2 * size_of::<u64>() * (self.open.len() + self.ahead.len())
     }
 
+    /// Whether this was looked at before, or is below where the destination began to hear of anything.
+    pub fn is_passed(&self, at: Position) -> bool {
+        let at = at.to_u64();
+        at < self.head && !self.backlog.is_some_and(|(from, to)| (from..to).contains(&at))
+    }
+
     /// Looks at the next decision that owes this destination something. Positions come in the order of the log, both
     /// those from the head on and those of the backlog.
     pub fn begin(&mut self, at: Position) -> Begun {
         let at = at.to_u64();
-        let is_of_backlog = self.backlog.is_some_and(|(from, to)| (from..to).contains(&at));
-        if at < self.head && !is_of_backlog {
+        if self.is_passed(position(at)) {
             return Begun::Passed;
         }
+        let is_of_backlog = at < self.head;
         let has_ended = self.ahead.contains(&at);
         // Whoever looks on after one that found no room must not lose it.
         self.is_parked |= !has_ended && self.is_full();

@@ -10,11 +10,19 @@
 //!
 //! Not here: a destination's own limits (`concurrency`, `limit`, `breaker`): who may not send now does not wait here.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A destination, by the number that `add` gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place(usize);
+
+impl Place {
+    /// The number: from 0, in the order of `add`.
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// Leave for one attempt, given back with `ended`.
 #[derive(Debug)]
@@ -32,12 +40,13 @@ pub struct Turns {
     /// What whoever was chosen last had used: where one begins that comes now.
     floor: u64,
     all: Vec<Account>,
+    /// Those of them that have something to send.
+    waiting: BTreeSet<usize>,
 }
 
 /// What one destination has used. Times in microseconds.
 #[derive(Debug, Default)]
 struct Account {
-    is_waiting: bool,
     in_flight: u32,
     /// The sum of when those in flight began.
     began: u64,
@@ -66,7 +75,7 @@ impl Turn {
 impl Turns {
     /// With so many at once, besides one for each destination.
     pub const fn new(shared_max: u32) -> Self {
-        Self { shared_max, shared_in_use: 0, floor: 0, all: Vec::new() }
+        Self { shared_max, shared_in_use: 0, floor: 0, all: Vec::new(), waiting: BTreeSet::new() }
     }
 
     /// One more destination.
@@ -79,22 +88,24 @@ impl Turns {
     pub fn set_waiting(&mut self, place: Place, is_waiting: bool) {
         let floor = self.floor;
         let Some(account) = self.all.get_mut(place.0) else { return };
-        if is_waiting && !account.is_waiting && account.in_flight == 0 {
+        if !is_waiting {
+            self.waiting.remove(&place.0);
+        } else if self.waiting.insert(place.0) && account.in_flight == 0 {
             account.used = account.used.max(floor);
         }
-        account.is_waiting = is_waiting;
     }
 
-    /// Who may make an attempt now; ask until there is none. It goes through all destinations: some microseconds for
-    /// a thousand of them.
+    /// Who may make an attempt now; ask until there is none. It goes through all that have something to send: some
+    /// microseconds for a thousand of them.
     pub fn next(&mut self, now: Duration) -> Option<Turn> {
         let now = micros(now);
         let left = self.shared_max - self.shared_in_use;
         // The next one of who has none in flight is not of what is shared.
         let may = |account: &Account| account.in_flight == 0 || account.shared() < left;
-        let candidates =
-            self.all.iter_mut().enumerate().filter(|(_, account)| account.is_waiting && may(account));
-        let (index, chosen) = candidates.min_by_key(|(_, account)| (account.used(now), account.in_flight))?;
+        let accounts = self.waiting.iter().filter_map(|index| Some((*index, self.all.get(*index)?)));
+        let candidates = accounts.filter(|(_, account)| may(account));
+        let (index, _) = candidates.min_by_key(|(_, account)| (account.used(now), account.in_flight))?;
+        let chosen = self.all.get_mut(index)?;
         self.floor = self.floor.max(chosen.used(now));
         self.shared_in_use += u32::from(chosen.in_flight > 0);
         chosen.in_flight += 1;

@@ -1,0 +1,211 @@
+//! Decisions in: what each destination begins, and what it is behind with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Desk, Log, Past, Station};
+use crate::clock::Timestamp;
+use crate::dispatcher::destinations::Destinations;
+use crate::dispatcher::kept::Kept;
+use crate::dispatcher::line::{Delivery, Line, conversion_number};
+use crate::dispatcher::outbound::{Body, Outbound};
+use crate::dispatcher::owed::Owed;
+use crate::dispatcher::progress::{Begun, Behind};
+use crate::dispatcher::site::Site;
+use crate::event::decision::Decision;
+use crate::store::Position;
+
+/// A destination that is further behind than so much of the log is told what is new first.
+const BEHIND_BYTES_MAX: u64 = 1024 * 1024;
+
+impl Desk {
+    /// Looks at the next decision: each destination in step that it owes something begins that, or falls behind.
+    pub fn take(
+        &mut self,
+        at: Position,
+        decision: &Decision<'_>,
+        all: &Destinations,
+        past: Past<'_>,
+        now: Timestamp,
+    ) {
+        for owed in owed(decision, all, past) {
+            let Some(index) = self.station(&owed.destination.id) else { continue };
+            let Some(station) = self.stations.get(index).filter(|station| station.is_in_step) else {
+                continue;
+            };
+            let behind = in_backlog(&station.line, decision, past);
+            if self.begin(index, at, decision, &owed, behind, now) == Begun::Full
+                && let Some(station) = self.stations.get_mut(index)
+            {
+                station.line.progress.reach(at);
+                station.is_in_step = false;
+            }
+        }
+    }
+
+    /// Everything before `end` has been looked at.
+    pub fn reach(&mut self, end: Position) {
+        self.head = self.head.max(end);
+    }
+
+    /// A destination that is behind and has room for more, and what it is to read.
+    pub fn behind(&mut self, now: Timestamp, log: &mut dyn Log) -> Option<(usize, Behind)> {
+        // One after the other, so that a long backlog keeps nobody else waiting.
+        while let Some(index) = self.hungry.range(self.fed + 1..).next().or(self.hungry.first()).copied() {
+            self.fed = index;
+            if let Some(behind) = self.next_behind(index, now, log) {
+                return Some((index, behind));
+            }
+            self.hungry.remove(&index);
+        }
+        None
+    }
+
+    fn next_behind(&mut self, index: usize, now: Timestamp, log: &mut dyn Log) -> Option<Behind> {
+        let head = self.head;
+        let station = self.stations.get_mut(index)?;
+        if !station.is_named || station.paused.is_some() || !station.line.wants_more() {
+            return None;
+        }
+        if !station.is_in_step {
+            let from = station.line.progress.head();
+            let is_far = head.to_u64().saturating_sub(from.to_u64()) > BEHIND_BYTES_MAX;
+            if from < head && !(is_far && station.line.progress.skip_to(head)) {
+                return Some(Behind { from, to: Some(head) });
+            }
+            station.is_in_step = true;
+            if from < head {
+                // What is new comes first from here on; a rebuild from the journal has to know.
+                self.note(index, now, log);
+            }
+        }
+        self.stations.get(index)?.line.progress.backlog()
+    }
+
+    /// Looks at a decision that a destination is behind with. Says whether it has room for more.
+    pub fn take_behind(
+        &mut self,
+        index: usize,
+        at: Position,
+        decision: &Decision<'_>,
+        all: &Destinations,
+        past: Past<'_>,
+        now: Timestamp,
+    ) -> bool {
+        let Some(id) = self.stations.get(index).map(|station| station.id.clone()) else { return false };
+        let Some(owed) = owed(decision, all, past).into_iter().find(|owed| owed.destination.id == id) else {
+            return true;
+        };
+        let is_of_backlog = |station: &Station| {
+            station
+                .line
+                .progress
+                .backlog()
+                .is_some_and(|behind| (behind.from..behind.to.unwrap_or_default()).contains(&at))
+        };
+        let behind = match self.stations.get(index) {
+            Some(station) if !is_of_backlog(station) => in_backlog(&station.line, decision, past),
+            _ => None,
+        };
+        self.begin(index, at, decision, &owed, behind, now) != Begun::Full
+    }
+
+    /// Everything that a destination is behind with and that is before `end` has been looked at.
+    pub fn reach_behind(&mut self, index: usize, end: Position, now: Timestamp) {
+        let head = self.head;
+        let Some(station) = self.stations.get_mut(index) else { return };
+        if station.is_in_step {
+            station.line.progress.reach_in_backlog(end);
+            station.line.release(now);
+        } else {
+            station.line.progress.reach(end);
+            station.is_in_step = station.line.progress.head() >= head;
+        }
+        self.look_at(index);
+    }
+
+    fn begin(
+        &mut self,
+        index: usize,
+        at: Position,
+        decision: &Decision<'_>,
+        owed: &Owed<'_>,
+        behind: Option<Position>,
+        now: Timestamp,
+    ) -> Begun {
+        let site = self.site(&owed.destination.outbound.site);
+        let Some(station) = self.stations.get_mut(index) else { return Begun::Passed };
+        station.batch = batch_of(&owed.destination.outbound);
+        let mut delivery =
+            Delivery::new(conversion_number(decision.conversion_id), site, owed.due, owed.until);
+        if let Some(remembered) = station.remembered.get(&at.to_u64()) {
+            delivery = delivery.with(*remembered);
+        }
+        let begun = station.line.begin(at, delivery, behind, now);
+        if begun == Begun::Open {
+            station.remembered.remove(&at.to_u64());
+            self.tally.begun();
+            let is_full_batch = station.batch.is_some_and(|(max, _)| station.line.ready_count() >= max);
+            if is_full_batch { self.open(index) } else { self.look_at(index) }
+        }
+        begun
+    }
+
+    /// The number of a site.
+    pub(super) fn site(&mut self, name: &str) -> u32 {
+        if let Some(index) = self.by_site.get(name) {
+            return *index;
+        }
+        let index = u32::try_from(self.sites.len()).unwrap_or(u32::MAX);
+        let limits = self.site_limits.get(name).copied().unwrap_or_default();
+        self.sites.push(Site::with(limits));
+        self.by_site.insert(name.into(), index);
+        index
+    }
+}
+
+fn batch_of(outbound: &Arc<Outbound>) -> Option<(usize, Duration)> {
+    match &outbound.body {
+        Body::Batch(batch) => Some((batch.max, batch.wait)),
+        Body::None | Body::One { .. } => None,
+    }
+}
+
+/// What a decision owes, with the earlier ones on its conversion where they matter.
+fn owed<'a>(decision: &Decision<'_>, all: &'a Destinations, past: Past<'_>) -> Vec<Owed<'a>> {
+    let levels = all.levels(decision);
+    if !levels.need_earlier(decision) {
+        return levels.owed(decision, &[]);
+    }
+    let earlier: Vec<Kept> = ancestors(decision.previous, past).map(|(_, kept)| kept).collect();
+    let earlier: Vec<Decision<'_>> = earlier.iter().filter_map(Kept::decision).collect();
+    levels.owed(decision, &earlier)
+}
+
+/// The decisions on the same conversion before, the newest first.
+fn ancestors(previous: u64, past: Past<'_>) -> impl Iterator<Item = (Position, Kept)> {
+    let mut next = leads_to(previous);
+    std::iter::from_fn(move || {
+        let at = next?;
+        let kept = past(at)?;
+        // A log never leads forward.
+        next =
+            kept.decision().and_then(|decision| leads_to(decision.previous)).filter(|earlier| *earlier < at);
+        Some((at, kept))
+    })
+}
+
+fn leads_to(previous: u64) -> Option<Position> {
+    Position::from_u64(previous).filter(|at| *at > Position::START)
+}
+
+/// The newest decision on the same conversion that lies in a destination's backlog, if one does: it has to be passed first.
+pub(super) fn in_backlog(line: &Line, decision: &Decision<'_>, past: Past<'_>) -> Option<Position> {
+    let Behind { from, to } = line.progress.backlog()?;
+    let to = to?;
+    if leads_to(decision.previous)? < to {
+        return leads_to(decision.previous).filter(|at| *at >= from);
+    }
+    let earlier = ancestors(decision.previous, past).map(|(at, _)| at).find(|at| *at < to)?;
+    (earlier >= from).then_some(earlier)
+}

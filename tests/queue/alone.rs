@@ -1,0 +1,64 @@
+//! Nobody waits for the slow one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clicklog::event::delivery::OutcomeClass;
+
+use super::world::{Answer, World, answer, named};
+
+const COUNT: usize = 20;
+const RUN: Duration = Duration::from_secs(120);
+const FAULTY: [&str; 4] = ["d00", "d05", "d10", "d15"];
+
+/// For each destination the 99th percentile of how long a first attempt was late.
+fn lateness(are_faulty: bool) -> BTreeMap<String, Duration> {
+    let ids: Vec<String> = (0..COUNT).map(|number| format!("d{number:02}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let answers = move |id: &str, _, count: usize| {
+        let quick = answer(OutcomeClass::Ok, 20 + count as u64 % 13);
+        match (are_faulty, id) {
+            (true, "d00") => answer(OutcomeClass::Ambiguous, 10_000),
+            (true, "d05") => answer(OutcomeClass::Server, 5),
+            (true, "d10") => answer(OutcomeClass::Ok, 3_000),
+            (true, "d15") => {
+                Answer { retry_after: Some(Duration::from_secs(1)), ..answer(OutcomeClass::Throttle, 5) }
+            }
+            _ => quick,
+        }
+    };
+    let mut world = World::new(named(&ids), Box::new(answers));
+    // 100 decisions a second, each to all twenty.
+    let mut due = BTreeMap::new();
+    for number in 0..12_000 {
+        let after = Duration::from_millis(10) * number;
+        due.insert(world.approve(number, after), after);
+    }
+    world.run_until(RUN);
+    let mut first: BTreeMap<(String, u64), Duration> = BTreeMap::new();
+    for arrived in &world.arrived {
+        let late = arrived.after.saturating_sub(due[&arrived.at]);
+        first.entry((arrived.destination.clone(), arrived.at)).or_insert(late);
+    }
+    let mut by_destination: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
+    for ((destination, _), late) in first {
+        by_destination.entry(destination).or_default().push(late);
+    }
+    let p99 = |mut late: Vec<Duration>| {
+        late.sort_unstable();
+        late[late.len() * 99 / 100]
+    };
+    by_destination.into_iter().map(|(id, late)| (id, p99(late))).collect()
+}
+
+#[test]
+fn a_black_hole_a_fault_a_slow_one_and_a_throttling_one_among_twenty_make_nobody_late() {
+    let (healthy, faulty) = (lateness(false), lateness(true));
+    for (id, before) in healthy {
+        if FAULTY.contains(&id.as_str()) {
+            continue;
+        }
+        let after = faulty[&id];
+        assert!(after <= before.mul_f64(1.1), "{id}: p99 of first attempts was {before:?}, is {after:?}");
+    }
+}

@@ -1,0 +1,10 @@
+//! The dispatcher's desk, in a world whose time is a number: what is owed arrives, in order, whatever others do, and
+//! whenever the process dies.
+#![cfg(feature = "daemon")]
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod alone;
+mod days;
+mod deaths;
+mod order;
+mod world;

@@ -1,0 +1,46 @@
+//! Statuses of one conversion are told one after the other.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use clicklog::dispatcher::condition::Statuses;
+use clicklog::event::conversion::Status;
+use clicklog::event::delivery::OutcomeClass;
+use proptest::test_runner::TestCaseError;
+
+use super::world::{World, answer, named};
+
+/// No decision is told before all earlier ones of its conversion were taken.
+pub(crate) fn is_kept(world: &World) -> Result<(), TestCaseError> {
+    let mut taken: HashMap<(&str, [u8; 16]), u32> = HashMap::new();
+    for arrived in &world.arrived {
+        let (_, kept) = &world.decisions[&arrived.at];
+        let decision = kept.decision().unwrap();
+        let next = taken.entry((&arrived.destination, decision.conversion_id)).or_default();
+        if decision.sequence > *next {
+            let why = format!("{} was told number {} before {next}", arrived.destination, decision.sequence);
+            return Err(TestCaseError::fail(why));
+        }
+        if arrived.class == OutcomeClass::Ok {
+            *next = (*next).max(decision.sequence + 1);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_later_status_waits_for_the_earlier_one_and_no_other_conversion_does() {
+    let answers = |_: &str, _, count: usize| {
+        answer(if count == 0 { OutcomeClass::Server } else { OutcomeClass::Ok }, 10)
+    };
+    let mut all = named(&["one"]);
+    all.global[0].condition.statuses = Statuses::of(&[Status::Pending, Status::Approved]);
+    let mut world = World::new(all, Box::new(answers));
+    let pending = world.decide(1, 0, Status::Pending, 0, Duration::ZERO);
+    let approved = world.decide(1, 1, Status::Approved, pending, Duration::from_millis(50));
+    let other = world.decide(2, 0, Status::Approved, 0, Duration::from_millis(60));
+    world.run_until(Duration::from_hours(1));
+    let order: Vec<u64> = world.arrived.iter().map(|arrived| arrived.at).collect();
+    assert_eq!(order, [pending, other, pending, approved]);
+    assert!(is_kept(&world).is_ok());
+}

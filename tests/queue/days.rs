@@ -86,6 +86,29 @@ fn a_destination_that_was_dead_for_two_days_gets_all_of_it_and_what_is_new_first
 }
 
 #[test]
+fn what_was_tried_before_a_restart_counts() {
+    let mut world = World::new(named(&["dead"]), Box::new(|_, _, _| answer(OutcomeClass::Server, 20)));
+    world.approve(1, Duration::ZERO);
+    for hours in 1..100 {
+        world.run_until(Duration::from_hours(1) * hours);
+        let restored = world.restored(Default::default(), 0);
+        world.restart(restored);
+    }
+    let attempts: Vec<u16> = world
+        .journal
+        .entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Outcome { attempt, .. } => Some(*attempt),
+            Entry::Event { .. } => None,
+        })
+        .collect();
+    assert_eq!(attempts, (1..=attempts.len() as u16).collect::<Vec<_>>());
+    assert!((15..=usize::from(ATTEMPTS_MAX)).contains(&attempts.len()), "{attempts:?}");
+    assert!(world.arrived.last().unwrap().after <= HORIZON_MAX);
+}
+
+#[test]
 fn twenty_refusals_as_unauthorised_pause_it_and_nothing_is_lost() {
     let answers = |_: &str, after: Duration, _| {
         answer(if after < DAY { OutcomeClass::Auth } else { OutcomeClass::Ok }, 10)

@@ -44,3 +44,34 @@ fn a_later_status_waits_for_the_earlier_one_and_no_other_conversion_does() {
     assert_eq!(order, [pending, other, pending, approved]);
     assert!(is_kept(&world).is_ok());
 }
+
+#[test]
+fn what_is_new_waits_for_what_its_conversion_has_in_the_backlog_and_only_that() {
+    const COUNT: u32 = 4_000;
+    let back = Duration::from_secs(3_600);
+    let answers = move |_: &str, after: Duration, _| {
+        if after < back { answer(OutcomeClass::Safe, 3) } else { answer(OutcomeClass::Ok, 4_000) }
+    };
+    let mut all = named(&["away"]);
+    all.global[0].condition.statuses = Statuses::of(&[Status::Pending, Status::Approved]);
+    let mut world = World::new(all, Box::new(answers));
+    let pending: Vec<u64> = (0..COUNT)
+        .map(|number| world.decide(number, 0, Status::Pending, 0, Duration::from_millis(500) * number))
+        .collect();
+    // It is back for a while, and at work on its backlog.
+    let now = back + Duration::from_mins(5) + Duration::from_secs(10);
+    let known = world.decide(COUNT - 1, 1, Status::Approved, pending[COUNT as usize - 1], now);
+    // Of this one a decision lies between that tells the destination nothing.
+    let silent = world.decide(COUNT - 2, 1, Status::Reversed, pending[COUNT as usize - 2], now);
+    let indirect = world.decide(COUNT - 2, 2, Status::Approved, silent, now);
+    let fresh = world.decide(COUNT, 0, Status::Approved, 0, now);
+    world.run_until(Duration::from_hours(12));
+    let when = |at: u64| {
+        let taken = |arrived: &&super::world::Arrived| arrived.at == at && arrived.class == OutcomeClass::Ok;
+        world.arrived.iter().find(taken).unwrap().after
+    };
+    assert!(when(pending[COUNT as usize - 2]) > now, "the backlog is not done by then");
+    assert!(when(fresh) < when(pending[COUNT as usize - 2]));
+    assert!(when(known) > when(pending[COUNT as usize - 1]));
+    assert!(when(indirect) > when(pending[COUNT as usize - 2]));
+}

@@ -176,7 +176,7 @@ impl World {
         previous: u64,
         after: Duration,
     ) -> u64 {
-        let place = 1_u64 << 32 | (4096 + self.decisions.len() as u64 * 512);
+        let place = 1_u64 << 32 | (4096 + self.decisions.len() as u64 * 4096);
         let mut id = [0; 16];
         id[..4].copy_from_slice(&conversion.to_le_bytes());
         let decision = Decision {
@@ -262,7 +262,7 @@ impl World {
             self.desk.take(place, &kept.decision().unwrap(), &self.all, &past, now);
             self.desk.reach(Position::from_u64(place.to_u64() + 16).unwrap());
         }
-        while let Some((station, Behind { from, to })) = self.desk.behind(now, &mut self.journal) {
+        while let Some((station, Behind { from, to })) = self.desk.behind() {
             let to = to.unwrap_or(self.desk.head());
             let mut reached = to;
             for (place, (_, kept)) in decisions.range(from.to_u64()..to.to_u64()).take(100) {

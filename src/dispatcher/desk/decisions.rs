@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Desk, Log, Past, Station};
+use super::{Desk, Past, Station};
 use crate::clock::Timestamp;
 use crate::dispatcher::destinations::Destinations;
 use crate::dispatcher::kept::Kept;
@@ -49,11 +49,11 @@ impl Desk {
     }
 
     /// A destination that is behind and has room for more, and what it is to read.
-    pub fn behind(&mut self, now: Timestamp, log: &mut dyn Log) -> Option<(usize, Behind)> {
+    pub fn behind(&mut self) -> Option<(usize, Behind)> {
         // One after the other, so that a long backlog keeps nobody else waiting.
         while let Some(index) = self.hungry.range(self.fed + 1..).next().or(self.hungry.first()).copied() {
             self.fed = index;
-            if let Some(behind) = self.next_behind(index, now, log) {
+            if let Some(behind) = self.next_behind(index) {
                 return Some((index, behind));
             }
             self.hungry.remove(&index);
@@ -61,7 +61,7 @@ impl Desk {
         None
     }
 
-    fn next_behind(&mut self, index: usize, now: Timestamp, log: &mut dyn Log) -> Option<Behind> {
+    fn next_behind(&mut self, index: usize) -> Option<Behind> {
         let head = self.head;
         let station = self.stations.get_mut(index)?;
         if !station.is_named || station.paused.is_some() || !station.line.wants_more() {
@@ -74,10 +74,6 @@ impl Desk {
                 return Some(Behind { from, to: Some(head) });
             }
             station.is_in_step = true;
-            if from < head {
-                // What is new comes first from here on; a rebuild from the journal has to know.
-                self.note(index, now, log);
-            }
         }
         self.stations.get(index)?.line.progress.backlog()
     }

@@ -68,7 +68,9 @@ impl Mask {
     pub fn hide<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
         let Some(secrets) = &self.secrets else { return bytes.into() };
         let mut found: Vec<Range<usize>> = secrets.find_iter(bytes).map(|found| found.range()).collect();
-        for (escaping, signs) in [(Escaping::Percent, &b"%+"[..]), (Escaping::Json, b"\\")] {
+        // In a path or a header a plus is a plus.
+        let escapings = [(Escaping::Percent, &b"%"[..]), (Escaping::Form, b"%+"), (Escaping::Json, b"\\")];
+        for (escaping, signs) in escapings {
             if bytes.iter().any(|byte| signs.contains(byte)) {
                 let plain = Unescaped::of(bytes, escaping);
                 found.extend(secrets.find_iter(&plain.bytes).map(|found| plain.range(found.range())));
@@ -107,8 +109,10 @@ pub fn replaced(bytes: &[u8], mut ranges: Vec<(Range<usize>, &str)>) -> Vec<u8> 
 /// How bytes may stand for others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Escaping {
-    /// As in a query: `%41`, and `+` for a blank.
+    /// As in a path: `%41`.
     Percent,
+    /// As in a query: the same, and `+` for a blank.
+    Form,
     /// As in a JSON string.
     Json,
 }
@@ -128,11 +132,13 @@ impl Unescaped {
         while let Some(&byte) = raw.get(at) {
             let rest = raw.get(at + 1..).unwrap_or_default();
             let length = match (escaping, byte) {
-                (Escaping::Percent, b'%') => match hex(rest, 2).and_then(|byte| u8::try_from(byte).ok()) {
-                    Some(decoded) => plain.push(at, &[decoded], 3),
-                    None => plain.push(at, b"%", 1),
-                },
-                (Escaping::Percent, b'+') => plain.push(at, b" ", 1),
+                (Escaping::Percent | Escaping::Form, b'%') => {
+                    match hex(rest, 2).and_then(|byte| u8::try_from(byte).ok()) {
+                        Some(decoded) => plain.push(at, &[decoded], 3),
+                        None => plain.push(at, b"%", 1),
+                    }
+                }
+                (Escaping::Form, b'+') => plain.push(at, b" ", 1),
                 (Escaping::Json, b'\\') => plain.escape(at, rest),
                 (_, byte) => plain.push(at, &[byte], 1),
             };
@@ -191,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_masked_wherever_it_stands_and_however_it_is_written() {
-        let mask = Mask::new(["hunter2é \"/\\", "ab", "open sesame"]).unwrap();
+        let mask = Mask::new(["hunter2é \"/\\", "ab", "open sesame", "a+b/c é"]).unwrap();
         for text in [
             "hunter2é \"/\\",
             "hunter2%c3%A9+%22%2f%5C",
@@ -200,6 +206,8 @@ mod tests {
             "\\u0068unter2é \\u0022/\\\\",
             "open+sesame",
             "open%20ses%61me",
+            "a+b/c %C3%A9",
+            "a%2bb%2Fc+%c3%a9",
         ] {
             assert_eq!(mask.hide_text(&format!("x{text}y")), "x***y", "{text}");
             assert_eq!(mask.hide_text(&format!("{text}{text}")), "******", "{text}");

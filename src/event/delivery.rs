@@ -33,6 +33,21 @@ pub enum OutcomeClass {
 }
 
 impl OutcomeClass {
+    /// All of them, by their codes.
+    pub const ALL: [Self; 11] = [
+        Self::Ok,
+        Self::Safe,
+        Self::Throttle,
+        Self::Server,
+        Self::Ambiguous,
+        Self::Redirect,
+        Self::Client,
+        Self::Auth,
+        Self::Gone,
+        Self::Config,
+        Self::Dropped,
+    ];
+
     /// Its name in listings and metric labels.
     pub const fn name(self) -> &'static str {
         match self {
@@ -51,20 +66,7 @@ impl OutcomeClass {
     }
 
     pub(super) const fn from_code(code: u8) -> Option<Self> {
-        const ALL: [OutcomeClass; 11] = [
-            OutcomeClass::Ok,
-            OutcomeClass::Safe,
-            OutcomeClass::Throttle,
-            OutcomeClass::Server,
-            OutcomeClass::Ambiguous,
-            OutcomeClass::Redirect,
-            OutcomeClass::Client,
-            OutcomeClass::Auth,
-            OutcomeClass::Gone,
-            OutcomeClass::Config,
-            OutcomeClass::Dropped,
-        ];
-        if (code as usize) < ALL.len() { Some(ALL[code as usize]) } else { None }
+        if (code as usize) < Self::ALL.len() { Some(Self::ALL[code as usize]) } else { None }
     }
 }
 

@@ -119,7 +119,7 @@ pub(crate) fn delivery(data: &[u8]) {
     let items = [Item { decision: &decision, delivery_id: [7; 16], payout: None }; 3];
     let secrets = Secrets::new([("key".into(), SECRET.into())]);
     let moment = Moment { now: Timestamp::from_seconds(1_795_158_000), random: 7 };
-    for (outbound, count) in outbounds().iter().zip([1, 1, 1, 3]) {
+    for (number, (outbound, count)) in outbounds().iter().zip([1, 1, 1, 3]).enumerate() {
         match make(outbound, &items[..count], &secrets, None, moment) {
             Ok(request) => {
                 check_url(&request.uri().to_string());
@@ -131,7 +131,9 @@ pub(crate) fn delivery(data: &[u8]) {
             Err(Unmade::Template(_) | Unmade::Items(_)) => assert!(data.len() > 2_000, "{data:?}"),
             Err(other) => panic!("{other}"),
         }
-        if let Ok(shown) = show(outbound, &items[..count], &secrets, None, moment) {
+        // To make an automaton takes a hundred times as long as all else.
+        let is_shown = number == data.len() % outbounds().len();
+        if is_shown && let Ok(shown) = show(outbound, &items[..count], &secrets, None, moment) {
             let text = format!("{} {} {:?}", decoded(&shown.url), decoded(&shown.body), shown.headers);
             assert!(!text.contains(SECRET), "{text}");
         }

@@ -276,3 +276,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_shown_has_no_secret_in_it_nor_what_is_made_with_one() {
+    let names = Names::with([], ["key"]);
+    let known = values(&[("secret:key", "hush"), ("click_id", "C1"), ("param.sub1", "x")]);
+    let cases = [
+        (
+            Target::Url,
+            "https://o.example/{secret:key}?k={secret:key|sha256}&c={click_id}&h={sub1|hmac_sha256:key}&g={gclid}",
+            "https://o.example/***?k=***&c=C1&h=***&g=",
+        ),
+        (
+            Target::Json,
+            r#"{"a":{secret:key},"b":"{secret:key}","c":{click_id}}"#,
+            r#"{"a":"***","b":"***","c":"C1"}"#,
+        ),
+        (Target::Header, "Bearer {secret:key}", "Bearer ***"),
+    ];
+    for (target, text, expected) in cases {
+        let template = Template::parse(text, target, &names, Missing::Empty).unwrap();
+        let mut out = Vec::new();
+        template.show(&known, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        // A secret that is missing is seen to be.
+        let strict = Template::parse(text, target, &names, Missing::Fail).unwrap();
+        assert!(strict.show(&values(&[("click_id", "C1")]), &mut Vec::new()).is_err());
+    }
+}

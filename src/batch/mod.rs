@@ -4,6 +4,7 @@
 //! Keeps: who only reads takes no lock and writes nothing; who writes can be killed at any moment and run again.
 //! Not here: the command line and how results are shown (`cli`), who may ask over HTTP (`admin`).
 
+pub mod deliveries;
 pub mod held;
 pub mod import;
 pub mod lookup;

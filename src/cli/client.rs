@@ -118,7 +118,7 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    fn new(address: SocketAddr, token: String) -> Result<Self, Failure> {
+    pub(super) fn new(address: SocketAddr, token: String) -> Result<Self, Failure> {
         // It goes into a header: nothing in it may end that.
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Failure::new("the admin token has characters that no header can hold"));

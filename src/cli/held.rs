@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::lookup::{Times, money, open};
 use super::progress::Progress;
-use super::{Failure, Format, client, plain};
+use super::{Failure, Format, client, plain, table};
 use crate::batch::held::{self, HeldRow};
 use crate::batch::lookup::Window;
 use crate::store::Position;
@@ -81,17 +81,7 @@ fn write_text(out: &mut dyn Write, rows: &[HeldRow]) -> Result<(), Failure> {
         return Ok(());
     }
     let heads = ["DECISION", "TIME", "NETWORK", "TRANSACTION", "PAYOUT", "REASON", "OFFER", "CONVERSION"];
-    let lines: Vec<[String; 8]> = rows.iter().map(cells).collect();
-    let widths: Vec<usize> = (0..heads.len())
-        .map(|column| {
-            lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0).max(heads[column].len())
-        })
-        .collect();
-    for line in std::iter::once(heads.map(str::to_owned)).chain(lines) {
-        let padded: Vec<String> =
-            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        writeln!(out, "{}", padded.join("  ").trim_end())?;
-    }
+    table::write(out, heads, rows.iter().map(cells).collect())?;
     Ok(())
 }
 

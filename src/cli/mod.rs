@@ -6,6 +6,7 @@
 mod check_config;
 mod client;
 mod config;
+mod deliveries;
 mod held;
 mod import;
 mod inspect;
@@ -17,6 +18,7 @@ mod progress;
 mod replay;
 mod serve;
 mod settings;
+mod table;
 mod verify;
 
 use std::fmt::Display;
@@ -53,6 +55,9 @@ enum Command {
     /// Payouts that wait for a person
     #[command(subcommand)]
     Held(held::Command),
+    /// Postbacks that we owe traffic sources: what became of them, and what is to be done about it
+    #[command(subcommand)]
+    Deliveries(deliveries::Command),
     /// Try a network's postback
     #[command(subcommand)]
     Postback(postback::Command),
@@ -121,6 +126,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Lookup(arguments) => lookup::run(&arguments, &mut out),
         Command::Import(command) => import::run(&command, &mut out),
         Command::Held(command) => held::run(&command, &mut out),
+        Command::Deliveries(command) => deliveries::run(&command, &mut out),
         Command::Postback(command) => postback::run(&command, &mut out),
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::condition::{Condition, is_news};
 use super::outbound::Outbound;
 use crate::clock::Timestamp;
+use crate::event::conversion::Status;
 use crate::event::decision::Decision;
 use crate::event::money::Money;
 
@@ -120,9 +121,19 @@ impl Destination {
             delivery_id: delivery_id(decision.conversion_id, decision.sequence, &self.id),
             due: decision.time.plus(self.delay),
             until: self.max_age.map(|age| decision.time.plus(age)),
-            payout: decision.conversion.payout.map(cut),
+            payout: paid(decision).map(cut),
         }
     }
+}
+
+/// What a decision pays or takes back: as it was said; and of a reversal that does not say how much, what it took from the
+/// books.
+fn paid(decision: &Decision<'_>) -> Option<Money> {
+    let said = decision.conversion.payout.filter(|payout| payout.amount.get() != 0);
+    let is_silent = decision.conversion.status == Status::Reversed && said.is_none();
+    let taken = decision.entry.checked_neg().filter(|taken| is_silent && taken.get() > 0);
+    let taken = taken.zip(decision.standing.currency).map(|(amount, currency)| Money { amount, currency });
+    taken.or(decision.conversion.payout)
 }
 
 /// What a delivery is known by, over all its attempts, restarts and replays: it is made of nothing that they change.
@@ -145,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::dispatcher::condition::Statuses;
-    use crate::event::conversion::{Conversion, Status};
+    use crate::event::conversion::Conversion;
     use crate::event::decision::Verdict;
     use crate::event::money::{Currency, Micros};
 
@@ -207,6 +218,28 @@ mod tests {
             Verdict::Late,
         ] {
             assert_eq!(levels.owed(&Decision { verdict, ..decision() }, &[]), []);
+        }
+    }
+
+    #[test]
+    fn a_reversal_that_does_not_say_how_much_tells_what_it_took_back() {
+        let mut global = named(&["a"]);
+        global[0].payout_basis_points = 5_000;
+        global[0].condition.statuses = Statuses::of(&[Status::Reversed]);
+        let levels = Levels { global: &global, ..Levels::default() };
+        let currency = Currency::USD;
+        for (said, entry, expected) in [
+            (None, -4_000_000, Some(2_000_000)),
+            (Some(0), -4_000_000, Some(2_000_000)),
+            (Some(3_000_000), -4_000_000, Some(1_500_000)),
+            (None, 0, None),
+        ] {
+            let mut reversal = Decision { entry: Micros::new(entry), ..decision() };
+            reversal.conversion.status = Status::Reversed;
+            reversal.conversion.payout = said.map(|said| Money { amount: Micros::new(said), currency });
+            reversal.standing.currency = Some(currency);
+            let told = levels.owed(&reversal, &[])[0].payout;
+            assert_eq!(told.map(|told| told.amount.get()), expected, "{said:?}");
         }
     }
 

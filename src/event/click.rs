@@ -172,3 +172,9 @@ pub struct Click<'a> {
     /// Every query parameter.
     pub params: ParamsRef<'a>,
 }
+
+/// `en` of `en-GB,en;q=0.9`.
+pub fn first_language(accepted: &str) -> &str {
+    let end = accepted.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(accepted.len());
+    &accepted[..end]
+}

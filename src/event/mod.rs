@@ -10,6 +10,8 @@ pub mod conversion;
 pub mod decision;
 pub mod delivery;
 mod hex;
+#[cfg(feature = "daemon")]
+pub mod mask;
 pub mod money;
 #[cfg(feature = "daemon")]
 pub mod nearest;

@@ -2,17 +2,16 @@
 //!
 //! In: a request, and where its network's secrets may be. Out: `Evidence`; parameters to be kept.
 //! Keeps: what stands where a secret belongs is masked, right or wrong; so is a secret of any network wherever else it
-//! stands, as it is or percent-encoded or escaped as in JSON, if it has at least `SECRET_BYTES_MIN` bytes. Cookies are
+//! stands, as it is or percent-encoded or escaped as in JSON, if it is long enough (`event::mask`). Cookies are
 //! left out.
 //! Not here: whether the request is kept at all (`postback`).
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, BuildError, MatchKind};
+use aho_corasick::BuildError;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, FORWARDED, HOST, PROXY_AUTHORIZATION};
 use percent_encoding::percent_decode;
 
@@ -22,23 +21,18 @@ use super::network::{DoorKind, Network, Secret};
 use super::visit::Visit;
 use crate::apply::claim::Evidence;
 use crate::event::click::KeptAddress;
+use crate::event::mask::{MASK, MASK_JSON, Mask, replaced};
 use crate::event::params::Params;
 
-/// Bytes from which on a secret is looked for everywhere: shorter ones would be found in many a number.
-pub(super) const SECRET_BYTES_MIN: usize = 4;
 /// Bytes from which on a secret is looked for in click ids, transaction ids and the like.
 const FIELD_SECRET_BYTES_MIN: usize = 8;
-/// What stands where a secret stood.
-const MASK: &str = "***";
-/// The same, as a value in JSON.
-const MASK_JSON: &str = "\"***\"";
 /// Headers in which proxies say for whom they speak: the visitor, where a browser calls.
 const FORWARDING: [&str; 4] = ["x-forwarded-for", "x-real-ip", "cf-connecting-ip", "true-client-ip"];
 
 /// The secrets of all networks, and where they may be.
 #[derive(Default)]
 pub(super) struct Masks {
-    secrets: Option<AhoCorasick>,
+    secrets: Mask,
     /// Of all networks, in lower case.
     params: HashSet<String>,
     headers: HashSet<String>,
@@ -65,15 +59,8 @@ impl Masks {
         let accesses = || networks.iter().map(|network| &network.access);
         let keys = accesses().filter_map(|access| access.signature.as_ref()).flat_map(|signed| &signed.keys);
         let secrets = accesses().flat_map(|access| &access.secrets).chain(keys).map(Secret::reveal);
-        let mut patterns: Vec<&str> = secrets.filter(|secret| secret.len() >= SECRET_BYTES_MIN).collect();
-        patterns.sort_unstable();
-        patterns.dedup();
-        let secrets = match patterns.as_slice() {
-            [] => None,
-            patterns => Some(AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(patterns)?),
-        };
         Ok(Self {
-            secrets,
+            secrets: Mask::new(secrets)?,
             params: accesses().flat_map(|access| &access.secret_params).map(|name| lower(name)).collect(),
             headers: accesses().flat_map(|access| &access.secret_headers).map(|name| lower(name)).collect(),
         })
@@ -82,29 +69,6 @@ impl Masks {
     /// The places of secrets in a request of this network, or of nobody knows which.
     pub(super) fn of<'a>(&'a self, network: Option<&'a Network>) -> Places<'a> {
         Places { masks: self, network }
-    }
-
-    /// Bytes without the secrets in them.
-    fn hide<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
-        let Some(secrets) = &self.secrets else { return bytes.into() };
-        let mut found: Vec<Range<usize>> = secrets.find_iter(bytes).map(|found| found.range()).collect();
-        for (escaping, signs) in [(Escaping::Percent, &b"%+"[..]), (Escaping::Json, b"\\")] {
-            if bytes.iter().any(|byte| signs.contains(byte)) {
-                let plain = Unescaped::of(bytes, escaping);
-                found.extend(secrets.find_iter(&plain.bytes).map(|found| plain.range(found.range())));
-            }
-        }
-        match found.as_slice() {
-            [] => bytes.into(),
-            _ => replaced(bytes, found.into_iter().map(|range| (range, MASK)).collect()).into(),
-        }
-    }
-
-    fn hide_text<'b>(&self, text: &'b str) -> Cow<'b, str> {
-        match self.hide(text.as_bytes()) {
-            Cow::Borrowed(_) => text.into(),
-            Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
-        }
     }
 }
 
@@ -131,7 +95,7 @@ impl Places<'_> {
     pub(super) fn kept(&self, params: &Params) -> Params {
         let mut kept = Params::default();
         for (name, value) in params.iter().filter(|(name, _)| !self.is_param(name)) {
-            kept.push(&self.masks.hide_text(name), &self.masks.hide_text(value));
+            kept.push(&self.masks.secrets.hide_text(name), &self.masks.secrets.hide_text(value));
         }
         kept
     }
@@ -139,21 +103,20 @@ impl Places<'_> {
     /// What a field says, without a secret that does not belong there. Short ones stand in many an id by chance, and an
     /// id that is masked is another.
     pub(super) fn hidden(&self, text: &str) -> String {
-        let mut found = self.masks.secrets.iter().flat_map(|secrets| secrets.find_iter(text));
-        match found.any(|found| found.len() >= FIELD_SECRET_BYTES_MIN) {
-            true => self.masks.hide_text(text).into_owned(),
+        match self.masks.secrets.finds_one_of(text, FIELD_SECRET_BYTES_MIN) {
+            true => self.masks.secrets.hide_text(text).into_owned(),
             false => text.to_owned(),
         }
     }
 
     /// What is said of a request, without the secrets that it quotes.
     pub(super) fn masked(&self, text: &str) -> String {
-        self.masks.hide_text(text).into_owned()
+        self.masks.secrets.hide_text(text).into_owned()
     }
 
     /// A query without secrets.
     fn query(&self, query: &str) -> String {
-        self.masks.hide_text(&self.pairs(query, &['&', '?'])).into_owned()
+        self.masks.secrets.hide_text(&self.pairs(query, &['&', '?'])).into_owned()
     }
 
     /// A path without what stands in it at the place of a secret.
@@ -165,7 +128,7 @@ impl Places<'_> {
                 *segment = MASK;
             }
         }
-        self.masks.hide_text(&segments.join("/")).into_owned()
+        self.masks.secrets.hide_text(&segments.join("/")).into_owned()
     }
 
     /// Pairs of a query or a form, without the values under names of secrets.
@@ -192,7 +155,8 @@ impl Places<'_> {
             Ok(Kind::Json) => {
                 // A number without some of its digits would be none: such a value is masked whole.
                 let has_secret = |value: &str| {
-                    !value.starts_with('"') && matches!(self.masks.hide(value.as_bytes()), Cow::Owned(_))
+                    !value.starts_with('"')
+                        && matches!(self.masks.secrets.hide(value.as_bytes()), Cow::Owned(_))
                 };
                 let places = body::places(raw, |name, value| self.is_param(name) || has_secret(value));
                 replaced(raw, places.into_iter().map(|place| (place, MASK_JSON)).collect())
@@ -202,7 +166,7 @@ impl Places<'_> {
                 Err(_) => raw.to_vec(),
             },
         };
-        self.masks.hide(&masked).into_owned()
+        self.masks.secrets.hide(&masked).into_owned()
     }
 
     /// Headers as lines, without cookies, secrets, and what is told elsewhere.
@@ -219,7 +183,7 @@ impl Places<'_> {
             let value = String::from_utf8_lossy(value.as_bytes());
             lines.extend([name.as_str(), ": ", if is_secret { MASK } else { &value }, "\n"]);
         }
-        self.masks.hide_text(&lines).into_owned()
+        self.masks.secrets.hide_text(&lines).into_owned()
     }
 
     /// A request without its secrets. Who a browser calls for is not kept here: that is for the click's campaign to say.
@@ -238,12 +202,12 @@ impl Places<'_> {
             address: (!is_visitor).then(|| KeptAddress::full(visit.address)),
             network: self.network.map(|network| network.rules.id.to_string()).unwrap_or_default(),
             method: visit.parts.method.to_string(),
-            host: self.masks.hide_text(visit.host).into_owned(),
+            host: self.masks.secrets.hide_text(visit.host).into_owned(),
             path: self.path(visit.path(), doors),
             query: self.query(visit.query()),
             headers: self.headers(visit, is_visitor),
             body: self.body(&content_type, body),
-            content_type: self.masks.hide_text(&content_type).into_owned(),
+            content_type: self.masks.secrets.hide_text(&content_type).into_owned(),
         }
     }
 }
@@ -252,102 +216,6 @@ impl Places<'_> {
 pub(super) fn content_type<'a>(visit: &Visit<'a>) -> Cow<'a, str> {
     let value = visit.headers().get(CONTENT_TYPE);
     value.map_or(Cow::Borrowed(""), |value| String::from_utf8_lossy(value.as_bytes()))
-}
-
-/// Bytes with masks in place of these ranges, which may overlap.
-fn replaced(bytes: &[u8], mut ranges: Vec<(Range<usize>, &str)>) -> Vec<u8> {
-    ranges.sort_unstable_by_key(|(range, _)| range.start);
-    let (mut masked, mut end) = (Vec::with_capacity(bytes.len()), 0);
-    for (range, mask) in ranges {
-        if range.start >= end {
-            masked.extend_from_slice(bytes.get(end..range.start).unwrap_or_default());
-            masked.extend_from_slice(mask.as_bytes());
-        }
-        end = end.max(range.end);
-    }
-    masked.extend_from_slice(bytes.get(end..).unwrap_or_default());
-    masked
-}
-
-/// How bytes may stand for others.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Escaping {
-    /// As in a query: `%41`, and `+` for a blank.
-    Percent,
-    /// As in a JSON string.
-    Json,
-}
-
-/// Bytes without escapes, and where each came from.
-struct Unescaped {
-    bytes: Vec<u8>,
-    /// For each byte where what it was made of begins; and then where all ends.
-    starts: Vec<usize>,
-}
-
-impl Unescaped {
-    fn of(raw: &[u8], escaping: Escaping) -> Self {
-        let mut plain =
-            Self { bytes: Vec::with_capacity(raw.len()), starts: Vec::with_capacity(raw.len() + 1) };
-        let mut at = 0;
-        while let Some(&byte) = raw.get(at) {
-            let rest = raw.get(at + 1..).unwrap_or_default();
-            let length = match (escaping, byte) {
-                (Escaping::Percent, b'%') => match hex(rest, 2).and_then(|byte| u8::try_from(byte).ok()) {
-                    Some(decoded) => plain.push(at, &[decoded], 3),
-                    None => plain.push(at, b"%", 1),
-                },
-                (Escaping::Percent, b'+') => plain.push(at, b" ", 1),
-                (Escaping::Json, b'\\') => plain.escape(at, rest),
-                (_, byte) => plain.push(at, &[byte], 1),
-            };
-            at += length;
-        }
-        plain.starts.push(at);
-        plain
-    }
-
-    /// `bytes` come from `length` bytes at `at`.
-    fn push(&mut self, at: usize, bytes: &[u8], length: usize) -> usize {
-        self.bytes.extend_from_slice(bytes);
-        self.starts.extend(bytes.iter().map(|_| at));
-        length
-    }
-
-    fn escape(&mut self, at: usize, rest: &[u8]) -> usize {
-        match rest {
-            [b'u', digits @ ..] => {
-                let low = digits.get(4..).and_then(|rest| rest.strip_prefix(b"\\u"));
-                let (code, length) = match (hex(digits, 4), low.and_then(|low| hex(low, 4))) {
-                    (Some(high @ 0xd800..0xdc00), Some(low @ 0xdc00..0xe000)) => {
-                        (Some(0x1_0000 + ((high - 0xd800) << 10 | (low - 0xdc00))), 12)
-                    }
-                    (code, _) => (code, 6),
-                };
-                match code.and_then(char::from_u32) {
-                    Some(letter) => self.push(at, letter.encode_utf8(&mut [0; 4]).as_bytes(), length),
-                    None => self.push(at, b"\\", 1),
-                }
-            }
-            [quoted @ (b'"' | b'\\' | b'/'), ..] => self.push(at, &[*quoted], 2),
-            _ => self.push(at, b"\\", 1),
-        }
-    }
-
-    /// Where these bytes came from.
-    fn range(&self, bytes: Range<usize>) -> Range<usize> {
-        let place = |at: usize| self.starts.get(at).copied().unwrap_or_default();
-        // What the last byte was made of may have made several: its end is where the next thing begins.
-        let last = bytes.end.checked_sub(1).map_or(0, place);
-        let mut rest = self.starts.iter().skip(bytes.end).copied();
-        place(bytes.start)..rest.find(|start| *start > last).unwrap_or(last)
-    }
-}
-
-/// The number that the first `count` bytes are in hexadecimal digits.
-fn hex(bytes: &[u8], count: usize) -> Option<u32> {
-    let digits = bytes.get(..count)?;
-    digits.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))
 }
 
 #[cfg(test)]
@@ -402,26 +270,6 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_masked_wherever_it_stands_and_however_it_is_written() {
-        let (masks, _) = masks();
-        for text in [
-            "hunter2é \"/\\",
-            "hunter2%c3%A9+%22%2f%5C",
-            "%68unter2é%20%22/%5c",
-            "hunter2\\u00e9 \\\"\\/\\\\",
-            "\\u0068unter2é \\u0022/\\\\",
-            "open+sesame",
-            "open%20ses%61me",
-        ] {
-            assert_eq!(masks.hide_text(&format!("x{text}y")), "x***y", "{text}");
-            assert_eq!(masks.hide_text(&format!("{text}{text}")), "******", "{text}");
-        }
-        for text in ["hunter2e", "ab", "open%sesame", "%", "%4", "\\", "\\u12", "\\ud800\\u0041", "+"] {
-            assert_eq!(masks.hide_text(text), text);
-        }
-    }
-
-    #[test]
     fn a_body_that_could_be_read_can_be_read_without_its_secrets() {
         let network = network("boost", &["12345678", "a\"b\\c"]);
         let masks = Masks::new(std::slice::from_ref(&network)).unwrap();
@@ -437,14 +285,6 @@ mod tests {
         let params = Params::parse(b"click_id=1&secret=x&a=open+sesame!&my+key=2", Source::Query);
         let kept = masks.of(Some(&network)).kept(&params);
         assert_eq!(kept.iter().collect::<Vec<_>>(), [("click_id", "1"), ("a", "***!")]);
-    }
-
-    #[test]
-    fn a_letter_of_several_bytes_is_masked_whole_or_not_at_all() {
-        let network = network("boost", &["\u{1f600}key"]);
-        let masks = Masks::new(&[network]).unwrap();
-        assert_eq!(masks.hide_text("é\\ud83d\\ude00keyé"), "é***é");
-        assert_eq!(masks.hide_text("é%F0%9F%98%80keyé"), "é***é");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use crate::apply::claim::Claim;
 use crate::apply::ledger::Ruling;
 use crate::clock::Timestamp;
-use crate::event::click::Click;
+use crate::event::click::{Click, first_language};
 use crate::event::click_id::ClickIdText;
 use crate::event::hex;
 use crate::event::template::{Known, Name, Value, Values};
@@ -124,10 +124,4 @@ impl Values for ConversionValues<'_> {
         };
         Some(Value::Text(text))
     }
-}
-
-/// `en` of `en-GB,en;q=0.9`.
-fn first_language(accepted: &str) -> &str {
-    let end = accepted.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(accepted.len());
-    &accepted[..end]
 }

@@ -9,6 +9,7 @@
 mod daemon;
 mod event;
 mod operations;
+mod outgoing;
 mod postback;
 mod start;
 mod store;
@@ -16,6 +17,7 @@ mod store;
 pub(crate) use daemon::{catalog, request, template};
 pub(crate) use event::{click_id, codec, money, params, timestamp};
 pub(crate) use operations::operations;
+pub(crate) use outgoing::{delivery, host, progress, retry_after};
 pub(crate) use postback::postback;
 pub(crate) use start::{manifest, scan};
 pub(crate) use store::{dedupe_checkpoint, layout, record};
@@ -29,14 +31,18 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("click_id", click_id),
     ("codec", codec),
     ("dedupe_checkpoint", dedupe_checkpoint),
+    ("delivery", delivery),
+    ("host", host),
     ("layout", layout),
     ("manifest", manifest),
     ("money", money),
     ("operations", operations),
     ("params", params),
     ("postback", postback),
+    ("progress", progress),
     ("record", record),
     ("request", request),
+    ("retry_after", retry_after),
     ("scan", scan),
     ("template", template),
     ("timestamp", timestamp),

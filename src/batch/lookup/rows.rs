@@ -337,7 +337,7 @@ impl StandingRow {
 }
 
 impl DeliveryRow {
-    pub(super) fn of(position: Position, outcome: &DeliveryOutcome<'_>) -> Self {
+    pub(in crate::batch) fn of(position: Position, outcome: &DeliveryOutcome<'_>) -> Self {
         Self {
             position: position.to_string(),
             time: outcome.time.to_string(),

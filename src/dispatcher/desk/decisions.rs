@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Desk, Past, Station};
+use super::{Desk, Past, Station, is_open};
 use crate::clock::Timestamp;
 use crate::dispatcher::destinations::Destinations;
 use crate::dispatcher::kept::Kept;
@@ -64,18 +64,20 @@ impl Desk {
     fn next_behind(&mut self, index: usize) -> Option<Behind> {
         let head = self.head;
         let station = self.stations.get_mut(index)?;
-        if !station.is_named || station.paused.is_some() || !station.line.wants_more() {
+        let is_open = is_open(&station.breaker);
+        if !station.is_named || station.paused.is_some() || !station.line.has_room() {
             return None;
         }
         if !station.is_in_step {
             let from = station.line.progress.head();
             let is_far = head.to_u64().saturating_sub(from.to_u64()) > BEHIND_BYTES_MAX;
-            if from < head && !(is_far && station.line.progress.skip_to(head)) {
-                return Some(Behind { from, to: Some(head) });
+            // To one that takes nothing, nothing is new.
+            if from < head && (is_open || !(is_far && station.line.progress.skip_to(head))) {
+                return station.line.wants_more().then_some(Behind { from, to: Some(head) });
             }
             station.is_in_step = true;
         }
-        self.stations.get(index)?.line.progress.backlog()
+        if station.line.wants_more() { station.line.progress.backlog() } else { None }
     }
 
     /// Looks at a decision that a destination is behind with. Says whether it has room for more.

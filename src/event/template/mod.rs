@@ -24,6 +24,8 @@ use filter::{Filter, text_of};
 pub use name::{Known, Name, Names};
 use spelling::{Piece, pieces};
 
+use super::mask::{MASK, MASK_JSON};
+
 /// Bytes of a template's text.
 pub const TEMPLATE_BYTES_MAX: usize = 8 * 1024;
 /// Gaps in one template.
@@ -214,8 +216,20 @@ impl Template {
     /// # Errors
     /// `Missing` where that was asked for, `TooLong`; then `out` is as it was.
     pub fn render(&self, values: &impl Values, out: &mut Vec<u8>) -> Result<(), RenderError> {
+        self.render_as(false, values, out)
+    }
+
+    /// The same as a person may see it: `***` stands for each secret, and for what is made with one.
+    ///
+    /// # Errors
+    /// As `render`.
+    pub fn show(&self, values: &impl Values, out: &mut Vec<u8>) -> Result<(), RenderError> {
+        self.render_as(true, values, out)
+    }
+
+    fn render_as(&self, is_shown: bool, values: &impl Values, out: &mut Vec<u8>) -> Result<(), RenderError> {
         let start = out.len();
-        let done = self.fill(values, out).and_then(|()| {
+        let done = self.fill(is_shown, values, out).and_then(|()| {
             if out.len() - start > RENDERED_BYTES_MAX { Err(RenderError::TooLong) } else { Ok(()) }
         });
         if done.is_err() {
@@ -224,7 +238,7 @@ impl Template {
         done
     }
 
-    fn fill(&self, values: &impl Values, out: &mut Vec<u8>) -> Result<(), RenderError> {
+    fn fill(&self, is_shown: bool, values: &impl Values, out: &mut Vec<u8>) -> Result<(), RenderError> {
         let mut literal = 0;
         // The parameter that is being written: where it begins, and whether it is the first.
         let (mut pair_start, mut has_pairs, mut had_pairs) = (out.len(), false, false);
@@ -251,7 +265,7 @@ impl Template {
                 }
                 Part::Gap(_) if is_dropped => {}
                 Part::Gap(gap) => {
-                    if gap.insert(values, out) {
+                    if gap.insert(is_shown, values, out) {
                         continue;
                     }
                     match self.missing {
@@ -274,8 +288,14 @@ impl Template {
 }
 
 impl Gap {
-    /// Inserts its value; says whether there was one.
-    fn insert(&self, values: &impl Values, out: &mut Vec<u8>) -> bool {
+    /// Whether its value is a secret, or made with one.
+    fn is_secret(&self) -> bool {
+        let is_keyed = |filter: &Filter| matches!(filter, Filter::HmacSha256(_));
+        matches!(self.name, Name::Secret(_)) || self.filters.iter().any(is_keyed)
+    }
+
+    /// Inserts its value, or, where it is shown, a mask for a secret; says whether there was one.
+    fn insert(&self, is_shown: bool, values: &impl Values, out: &mut Vec<u8>) -> bool {
         let default = self.filters.iter().find_map(|filter| match filter {
             Filter::Default(text) => Some(text.as_ref()),
             _ => None,
@@ -289,6 +309,11 @@ impl Gap {
                 _ => return false,
             },
         };
+        if is_shown && self.is_secret() {
+            let mask = if self.place == Place::JsonValue { MASK_JSON } else { MASK };
+            out.extend_from_slice(mask.as_bytes());
+            return true;
+        }
         let is_raw = self.filters.contains(&Filter::Raw) || self.filters.contains(&Filter::UrlEncode);
         encode::push(out, self.place, text, is_raw || may_be_bare && self.place == Place::JsonValue);
         true

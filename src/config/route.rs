@@ -190,11 +190,13 @@ fn proxy_uri(text: &str) -> Option<Uri> {
     is_proxy.then_some(uri)
 }
 
-/// A PEM file, or what is wrong with it.
+/// The bytes of a PEM file, or what is wrong with it.
 fn pem(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    if std::fs::metadata(path).map_err(unreadable)?.len() > PEM_BYTES_MAX {
-        return Err(format!("{} has more than 4 MiB", path.display()));
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    // A pipe or a device may have no end.
+    if !metadata.is_file() || metadata.len() > PEM_BYTES_MAX {
+        return Err(format!("{} is no file, or has more than 4 MiB", path.display()));
     }
     std::fs::read(path).map_err(unreadable)
 }

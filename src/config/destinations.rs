@@ -22,11 +22,11 @@ use crate::dispatcher::concurrency;
 use crate::dispatcher::condition::{Condition, PayoutRange, Statuses, WHOLE_BASIS_POINTS};
 use crate::dispatcher::destinations::{Destinations, Limits, SiteLimits};
 use crate::dispatcher::host::{Host, read};
-use crate::dispatcher::outbound::{Secrets, site_of};
+use crate::dispatcher::outbound::{Body, Secrets, site_of};
 use crate::dispatcher::owed::{Destination, OWED_MAX};
 use crate::event::conversion::Status;
 use crate::event::money::Micros;
-use crate::event::template::{Known, Name, Names};
+use crate::event::template::{Known, Name, Names, Template};
 use crate::meter::Allowance;
 
 /// The longest that a destination may be told late.
@@ -309,9 +309,13 @@ fn warnings(of: &str, destination: &Destination) -> Vec<String> {
         tell("is told of no status (on = []): nothing is ever sent");
     }
     let headers = outbound.headers.iter().map(|(_, template)| template);
-    let has_secret = std::iter::once(&outbound.url)
-        .chain(headers)
-        .any(|template| template.names().any(|name| matches!(name, Name::Secret(_))));
+    let body: Vec<&Template> = match &outbound.body {
+        Body::None => Vec::new(),
+        Body::One { template, .. } => vec![template],
+        Body::Batch(batch) => vec![&batch.before, &batch.item, &batch.after],
+    };
+    let all = std::iter::once(&outbound.url).chain(headers).chain(body);
+    let has_secret = all.flat_map(Template::names).any(|name| matches!(name, Name::Secret(_)));
     if outbound.site.starts_with("http:") && (has_secret || outbound.token.is_some()) {
         tell("sends a secret over http: whoever is between can read it");
     }

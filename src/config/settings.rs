@@ -224,7 +224,7 @@ settings! {
         attempts_per_host_max: u32 = 64, &|n| within(&(1..=1_000), n);
         /// How long a stop waits for attempts, 0 to 1h. Those that are cut off are made again after the next start.
         drain_timeout: Duration = 10 * SECOND, &|time| time_within(Duration::ZERO, HOUR, *time);
-        /// An HTTP proxy like "http://proxy.example:3128" that is asked for each connection, unless a destination has its
+        /// An HTTP proxy like `http://proxy.example:3128` that is asked for each connection, unless a destination has its
         /// own; "" is none.
         proxy: String = String::new();
         /// A PEM file with certificates of further authorities that are believed, by every destination; "" is none.

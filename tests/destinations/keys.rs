@@ -220,6 +220,7 @@ fn what_looks_like_a_mistake_is_warned_of() {
     let snapshot = parse(&format!(
         "{SECRETS}[[postback]]\nid = \"clear\"\nurl = \"http://p.example/?c={{click_id}}&k={{secret:token}}\"\n\
          [[postback]]\nid = \"off\"\n{URL}\non = []\n\
+         [[postback]]\nid = \"form\"\nurl = \"http://p.example/\"\nform = \"k={{secret:token}}\"\n\
          [[source]]\nid = \"s\"\n[[source.postback]]\nid = \"blind\"\nurl = \"https://p.example/?v={{payout}}\"\n\
          [[source.postback]]\nid = \"fine\"\nurl = \"https://p.example/?g={{gclid}}\"\n"
     ))
@@ -228,13 +229,14 @@ fn what_looks_like_a_mistake_is_warned_of() {
     let expected = [
         "postback \"clear\" sends a secret over http",
         "postback \"off\" is told of no status",
+        "postback \"form\" sends a secret over http",
         "postback \"blind\" of source \"s\" names neither the click nor the conversion",
     ];
     assert_eq!(told.len(), expected.len(), "{told:?}");
     for (told, expected) in told.iter().zip(expected) {
         assert!(told.starts_with(expected), "{told}");
     }
-    assert_eq!(all_warnings(&snapshot.catalog, &snapshot.destinations, 1)[1], "and 2 more");
+    assert_eq!(all_warnings(&snapshot.catalog, &snapshot.destinations, 1)[1], "and 3 more");
 }
 
 #[test]

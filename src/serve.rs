@@ -91,7 +91,7 @@ pub fn start(source: Source, clock: Clock, progress: Progress<'_>) -> Result<Dae
     let workers = settings.workers(processors);
     // What can be wrong with files is looked at before anything is opened.
     let version = u64::try_from(clock.now().micros()).unwrap_or(0);
-    let (catalog, lists) = settings.load_served(version)?;
+    let config::Served { catalog, lists, .. } = settings.load_served(version)?;
     let given_token = settings.admin_token(&config::environment)?;
     let store = Arc::new(Store::open_with(settings.store_options(workers, clock.clone()), progress)?);
     let (token, token_file) = match given_token {

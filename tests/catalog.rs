@@ -287,6 +287,8 @@ proptest! {
             Just("[[network]]\n"), Just("[[campaign.pixel]]\n"), Just("profile = \"tune\"\n"),
             Just("paths = [\"/a\", { path = \"/é\", when = { a = \"*\" } }]\n"), Just("status_map = { é = \"pending\" }\n"),
             Just("answers = { ok = { body = \"é{é}{x}{\" } }\n"), Just("params = { payout = [] }\n"),
+            Just("[[host]]\nname = \"a.example\"\n"), Just("[[postback]]\n"), Just("preset = \"mgid\"\n"),
+            Just("values = { event = \"é<x>{\" }\n"), Just("batch = { wrap = \"{items}\" }\n"), Just("json = '{\"a\":{payout}}'\n"),
             Just("url = \"\"\"\nhttps://a.example/\\\n  {nope}\"\"\"\n"), Just("url = \"https://a\\u00e9/{nope}\"\n"),
         ], 0..12)
     ) {

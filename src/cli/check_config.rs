@@ -19,8 +19,9 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let settings = arguments.settings.load().map_err(Failure::configuration)?.settings;
-    let (catalog, _lists) = settings.load_served(0).map_err(Failure::configuration)?;
-    for warning in config::warnings(&catalog, WARNINGS_MAX) {
+    let served = settings.load_served(0).map_err(Failure::configuration)?;
+    let config::Served { catalog, destinations, .. } = &served;
+    for warning in config::all_warnings(catalog, destinations, WARNINGS_MAX) {
         writeln!(out, "warning: {warning}")?;
     }
     let (campaigns, offers) = (catalog.campaigns().len(), catalog.offers().len());

@@ -19,6 +19,7 @@ pub(super) enum Kind {
     Offer,
     Campaign,
     Postback,
+    Host,
     ClickPath,
     /// Anything: the whole file.
     Whole,
@@ -40,6 +41,7 @@ impl Kind {
             ("offer", true) => Self::Offer,
             ("campaign", true) => Self::Campaign,
             ("postback", true) => Self::Postback,
+            ("host", true) => Self::Host,
             ("click_path", true) => Self::ClickPath,
             _ => return None,
         })

@@ -1,6 +1,6 @@
 //! The catalog: read from a file or a folder of files, checked as a whole, compiled into what the actors need.
 //!
-//! In: TOML. Out: a snapshot with a version, or all that is wrong with it.
+//! In: TOML. Out: a snapshot with a version, of what the way in needs and what the way out does; or all that is wrong.
 //! Keeps: all or nothing; what is compiled refers to nothing that is not there, and every template in it can be filled.
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,14 +12,21 @@ use std::time::Duration;
 use super::blocks::{Block, Kind, cut};
 use super::checks::Checks;
 pub use super::checks::ID_BYTES_MAX;
+use super::destinations::{self, Context, Level};
 use super::file::{self, File, Text};
 use super::networks;
+use super::outbound::missing;
+use super::postback::Postback;
+use super::presets::{self, Preset};
 use super::problem::{Problem, Problems, Source};
 use super::profiles::{self, Profile};
+use super::route::Egress;
 use super::secret::Environment;
+use crate::dispatcher::destinations::Destinations;
+use crate::dispatcher::outbound::Secrets;
 use crate::event::conversion::Status;
 use crate::event::money::{Currency, Money};
-use crate::event::template::{Missing, Names, Target, Template};
+use crate::event::template::{Names, Target, Template};
 use crate::ingest;
 use crate::ingest::{AddressPolicy, ClickPath, Cost, Pixel, PixelKind, Redirect, Rotation};
 
@@ -39,15 +46,37 @@ pub const WINDOW_MAX: Duration = Duration::from_secs(180 * 24 * 3600);
 /// The catalog for a first look, which is also the shipped file.
 pub const BUILT_IN: &str = include_str!("../../config/catalog.toml");
 
+/// A catalog, compiled for those who serve it.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// For the way in.
+    pub catalog: ingest::Catalog,
+    /// For the way out, of the same version.
+    pub destinations: Destinations,
+}
+
 /// Loads the catalog at `path`; an empty path is the built-in one.
 ///
 /// # Errors
 /// All that is wrong with it.
 pub fn load(path: &Path, version: u64, environment: Environment<'_>) -> Result<ingest::Catalog, Problems> {
+    Ok(load_all(path, version, environment, &Egress::default())?.catalog)
+}
+
+/// As `load`, with the destinations. `egress` is what holds for those that say nothing else.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn load_all(
+    path: &Path,
+    version: u64,
+    environment: Environment<'_>,
+    egress: &Egress,
+) -> Result<Snapshot, Problems> {
     if path.as_os_str().is_empty() {
-        return parse("built-in", BUILT_IN, version, environment);
+        return parse_all("built-in", BUILT_IN, version, environment, egress);
     }
-    compile(sources(path)?, version, environment)
+    compile(sources(path)?, version, environment, egress)
 }
 
 /// As `load`, of a text that problems call `name`.
@@ -60,7 +89,21 @@ pub fn parse(
     version: u64,
     environment: Environment<'_>,
 ) -> Result<ingest::Catalog, Problems> {
-    compile(vec![Source::new(Path::new(name), text.to_owned())], version, environment)
+    Ok(parse_all(name, text, version, environment, &Egress::default())?.catalog)
+}
+
+/// As `load_all`, of a text that problems call `name`.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn parse_all(
+    name: &str,
+    text: &str,
+    version: u64,
+    environment: Environment<'_>,
+    egress: &Egress,
+) -> Result<Snapshot, Problems> {
+    compile(vec![Source::new(Path::new(name), text.to_owned())], version, environment, egress)
 }
 
 /// The text of the file, or of each file of the folder, in the order of their names.
@@ -98,8 +141,9 @@ fn compile(
     sources: Vec<Source>,
     version: u64,
     environment: Environment<'_>,
-) -> Result<ingest::Catalog, Problems> {
-    let mut compiler = Compiler::new(sources, environment)?;
+    egress: &Egress,
+) -> Result<Snapshot, Problems> {
+    let mut compiler = Compiler::new(sources, environment, egress)?;
     compiler.each(Kind::Secrets, Compiler::secrets);
     compiler.each(Kind::Source, Compiler::params);
     let params = || compiler.params.iter().map(String::as_str);
@@ -114,13 +158,19 @@ fn compile(
         compiler.each(Kind::Campaign, Compiler::campaigns);
     }
     compiler.each(Kind::ClickPath, Compiler::click_paths);
-    compiler.each(Kind::Postback, |this, source, file| this.postbacks(source, &file.postback));
-    let Compiler { problems, made, .. } = compiler;
+    compiler.each(Kind::Postback, |this, source, file| {
+        this.postbacks(source, &file.postback, &Level::Global);
+    });
+    compiler.each(Kind::Host, Compiler::hosts);
+    let Compiler { problems, made, destinations, secret_values, .. } = compiler;
     problems.unless_any(())?;
     let Made { sources, offers, campaigns, mut click_paths, networks } = made;
     click_paths.extend(ClickPath::built_in());
     let parts = ingest::Parts { sources, offers, campaigns, click_paths, networks };
-    ingest::Catalog::new(version, parts).map_err(|error| Problem::at("catalog", error.to_string()).into())
+    let catalog = ingest::Catalog::new(version, parts);
+    let catalog = catalog.map_err(|error| Problem::at("catalog", error.to_string()))?;
+    let destinations = destinations.end(version, Secrets::new(secret_values));
+    Ok(Snapshot { catalog, destinations })
 }
 
 /// Where everything is by its id, and what has been made and found wrong so far.
@@ -128,6 +178,8 @@ struct Compiler<'a> {
     files: Vec<(Source, Parts)>,
     environment: Environment<'a>,
     profiles: &'static [Profile],
+    presets: &'static [Preset],
+    egress: &'a Egress,
     problems: Problems,
     /// Something could not be read.
     is_broken: bool,
@@ -138,11 +190,13 @@ struct Compiler<'a> {
     domains: HashMap<Box<str>, Box<str>>,
     params: BTreeSet<String>,
     secrets: BTreeSet<String>,
+    secret_values: Vec<(Box<str>, Box<str>)>,
     /// What a URL that visitors see may use: no secrets.
     public: Rc<Names>,
     /// What a postback may use.
     names: Rc<Names>,
     made: Made,
+    destinations: destinations::Made,
 }
 
 /// A file, as far as it has been read.
@@ -171,7 +225,7 @@ struct Made {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(sources: Vec<Source>, environment: Environment<'a>) -> Result<Self, Problems> {
+    fn new(sources: Vec<Source>, environment: Environment<'a>, egress: &'a Egress) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let mut files = Vec::with_capacity(sources.len());
         for source in sources {
@@ -189,6 +243,8 @@ impl<'a> Compiler<'a> {
             files,
             environment,
             profiles: profiles::built_in()?,
+            presets: presets::built_in()?,
+            egress,
             problems: Problems::default(),
             is_broken: false,
             ids: Ids::default(),
@@ -196,9 +252,11 @@ impl<'a> Compiler<'a> {
             domains: HashMap::new(),
             params: BTreeSet::new(),
             secrets: BTreeSet::new(),
+            secret_values: Vec::new(),
             public: Rc::default(),
             names: Rc::default(),
             made: Made::default(),
+            destinations: destinations::Made::default(),
         })
     }
 
@@ -234,8 +292,9 @@ impl<'a> Compiler<'a> {
     fn secrets(&mut self, source: &Source, file: &File) {
         for (name, reference) in &file.secrets {
             self.secrets.insert(name.clone());
-            if let Err(error) = reference.get_ref().fetch(self.environment) {
-                self.wrong(source, reference.span(), format!("secret \"{name}\": {error}"));
+            match reference.get_ref().fetch(self.environment) {
+                Ok(secret) => self.secret_values.push((name.as_str().into(), secret.reveal().into())),
+                Err(error) => self.wrong(source, reference.span(), format!("secret \"{name}\": {error}")),
             }
         }
     }
@@ -272,7 +331,7 @@ impl<'a> Compiler<'a> {
     fn sources(&mut self, source: &Source, file: &File) {
         for item in &file.source {
             self.note(source, &item.id, "sources", |ids| &mut ids.sources);
-            self.postbacks(source, &item.postback);
+            self.postbacks(source, &item.postback, &Level::Source(item.id.get_ref()));
             let params = item.params.iter();
             let made = ingest::Source {
                 id: boxed(&item.id),
@@ -296,7 +355,7 @@ impl<'a> Compiler<'a> {
             let amount = self.checks(source).money(fixed);
             let currency = self.checks(source).currency(item.currency.as_ref()).unwrap_or(Currency::USD);
             let payout = amount.map(|amount| Money { amount, currency });
-            self.postbacks(source, &item.postback);
+            self.postbacks(source, &item.postback, &Level::Offer(item.id.get_ref()));
             if let Some(url) = self.url(source, &item.url, item.missing) {
                 let network = network.map_or("", |network| network.get_ref());
                 self.made.offers.push(ingest::Offer {
@@ -364,7 +423,7 @@ impl<'a> Compiler<'a> {
         let conversion_window = window(self, item.window.as_ref(), WINDOW_DEFAULT);
         let duplicate_window = window(self, item.duplicate_window.as_ref(), DUPLICATE_WINDOW_DEFAULT);
         let cost = self.cost(source, item);
-        self.postbacks(source, &item.postback);
+        self.postbacks(source, &item.postback, &Level::Campaign(item.id.get_ref()));
         let (Some(offers), Some(landers)) = (Rotation::new(offers), Rotation::new(landers)) else {
             let what = "weights are 0 to 1000000, not all 0, and there are at most 1000 choices";
             self.wrong(source, item.id.span(), what);
@@ -445,22 +504,21 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Checks postbacks; who delivers them compiles them.
-    fn postbacks(&mut self, source: &Source, items: &[file::Postback]) {
-        for item in items {
-            self.checks(source).id(&item.id);
-            let missing = missing(item.missing);
-            let names = Rc::clone(&self.names);
-            self.checks(source).template(&item.url, Target::Url, &names, missing);
-            for value in item.headers.values() {
-                self.checks(source).template(value, Target::Header, &names, missing);
-            }
-            for (body, target) in [(&item.json, Target::Json), (&item.form, Target::Form)] {
-                body.iter().for_each(|body| {
-                    self.checks(source).template(body, target, &names, missing);
-                });
-            }
-        }
+    fn postbacks(&mut self, source: &Source, items: &[Postback], level: &Level<'_>) {
+        let context = Context {
+            names: &self.names,
+            secrets: &self.secrets,
+            environment: self.environment,
+            presets: self.presets,
+            egress: self.egress,
+        };
+        let mut checks = Checks { source, problems: &mut self.problems };
+        self.destinations.take(&mut checks, items, level, &context);
+    }
+
+    fn hosts(&mut self, source: &Source, file: &File) {
+        let mut checks = Checks { source, problems: &mut self.problems };
+        self.destinations.take_hosts(&mut checks, &file.host);
     }
 
     /// A URL that visitors see: of an offer, a lander or a pixel.
@@ -489,14 +547,6 @@ impl<'a> Compiler<'a> {
 
 fn boxed(text: &Text) -> Box<str> {
     text.get_ref().as_str().into()
-}
-
-fn missing(missing: file::Missing) -> Missing {
-    match missing {
-        file::Missing::Empty => Missing::Empty,
-        file::Missing::Drop => Missing::Drop,
-        file::Missing::Fail => Missing::Fail,
-    }
 }
 
 fn redirect(redirect: file::Redirect) -> Redirect {

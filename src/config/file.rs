@@ -10,6 +10,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::postback::Postback;
 use super::secret::SecretRef;
 use crate::apply::key::{Mode, Scope};
 use crate::apply::reading::Role;
@@ -26,6 +27,7 @@ pub(super) struct File {
     pub(super) offer: Vec<Offer>,
     pub(super) campaign: Vec<Campaign>,
     pub(super) postback: Vec<Postback>,
+    pub(super) host: Vec<Host>,
     pub(super) click_path: Vec<ClickPath>,
 }
 
@@ -87,7 +89,7 @@ pub(super) struct Network {
 }
 
 /// One secret, or two while one takes the place of the other.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(
     untagged,
     expecting = "expected { env = \"NAME\" } or { file = \"PATH\" }, or a list of two of these"
@@ -215,7 +217,7 @@ pub(super) struct PayoutLimits {
     pub(super) tolerance: Option<Text>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RateLimit {
     pub(super) per_second: Spanned<u32>,
@@ -392,34 +394,16 @@ pub(super) enum IpPolicy {
     None,
 }
 
-/// A delivery that conversions call for.
+/// A host that deliveries go to.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Postback {
-    pub(super) id: Text,
-    pub(super) url: Text,
-    #[serde(default, rename = "on")]
-    pub(super) _on: Vec<Status>,
-    #[serde(default, rename = "events")]
-    pub(super) _events: Vec<String>,
-    #[serde(default, rename = "method")]
-    pub(super) _method: Method,
+pub(super) struct Host {
+    /// `ads.example.net`; with a scheme or a port in it, only of that.
+    pub(super) name: Text,
     #[serde(default)]
-    pub(super) headers: BTreeMap<String, Text>,
+    pub(super) rate_limit: Option<RateLimit>,
     #[serde(default)]
-    pub(super) json: Option<Text>,
-    #[serde(default)]
-    pub(super) form: Option<Text>,
-    #[serde(default)]
-    pub(super) missing: Missing,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub(super) enum Method {
-    #[default]
-    Get,
-    Post,
+    pub(super) concurrency: Option<Spanned<u32>>,
 }
 
 /// Another tracker's click URL.

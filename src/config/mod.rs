@@ -8,12 +8,17 @@
 mod blocks;
 pub mod catalog;
 mod checks;
+mod destinations;
 mod file;
 mod lists;
 mod load;
 mod networks;
+mod outbound;
+mod postback;
+mod presets;
 mod problem;
 mod profiles;
+mod route;
 mod secret;
 mod settings;
 mod value;
@@ -22,14 +27,16 @@ mod warnings;
 pub use lists::load as load_lists;
 pub use load::{ENVIRONMENT_PREFIX, Flag, Loaded, Origin, load};
 pub use problem::{Line, PROBLEMS_MAX, Problem, Problems};
+pub use route::Egress;
 pub use secret::{Environment, Secret, SecretError, SecretRef};
-pub use settings::{Admin, Catalog, Edge, Entry, Labels, Settings, Store, default_file};
+pub use settings::{Admin, Catalog, Dispatcher, Edge, Entry, Labels, Settings, Store, default_file};
 pub use value::{Bytes, Listen, duration};
-pub use warnings::{offer as offer_warning, warnings};
+pub use warnings::{all as all_warnings, offer as offer_warning, warnings};
 
 use std::path::Path;
 
 use crate::clock::Clock;
+use crate::dispatcher::destinations::Destinations;
 use crate::{ingest, store};
 
 /// The process's own environment.
@@ -46,6 +53,17 @@ pub fn variables() -> Vec<(String, String)> {
 
 /// The variable that holds the admin token, if no setting says where it is.
 pub const ADMIN_TOKEN_VARIABLE: &str = "CLICKLOG_ADMIN_TOKEN";
+
+/// What is served, and what a reload changes.
+#[derive(Debug)]
+pub struct Served {
+    /// For the way in.
+    pub catalog: ingest::Catalog,
+    /// For the way out, of the same version.
+    pub destinations: Destinations,
+    /// What is held against clicks.
+    pub lists: ingest::Lists,
+}
 
 impl Settings {
     /// What changes on the admin listener must show, if that was said anywhere.
@@ -128,8 +146,11 @@ impl Settings {
     ///
     /// # Errors
     /// All that is wrong with the first of them that is.
-    pub fn load_served(&self, version: u64) -> Result<(ingest::Catalog, ingest::Lists), Problems> {
-        Ok((self.load_catalog(version)?, load_lists(&self.labels)?))
+    pub fn load_served(&self, version: u64) -> Result<Served, Problems> {
+        let egress = Egress::of(&self.dispatcher)?;
+        let snapshot = catalog::load_all(self.catalog_path(), version, &environment, &egress)?;
+        let catalog::Snapshot { catalog, destinations } = snapshot;
+        Ok(Served { catalog, destinations, lists: load_lists(&self.labels)? })
     }
 
     /// Where the catalog is.

@@ -214,6 +214,22 @@ settings! {
         /// build with the feature "geo".
         geo: Vec<PathBuf> = Vec::new();
     }
+    /// Where conversions are told on: the catalog says to whom.
+    dispatcher: Dispatcher {
+        /// Whether anything is sent. What is owed meanwhile is sent once it is.
+        enabled: bool = true;
+        /// Attempts at once over all destinations, 1 to 10000. Each takes a connection.
+        attempts_max: u32 = 256, &|n| within(&(1..=10_000), n);
+        /// Attempts at once at one host, unless the catalog says otherwise of it, 1 to 1000.
+        attempts_per_host_max: u32 = 64, &|n| within(&(1..=1_000), n);
+        /// How long a stop waits for attempts, 0 to 1h. Those that are cut off are made again after the next start.
+        drain_timeout: Duration = 10 * SECOND, &|time| time_within(Duration::ZERO, HOUR, *time);
+        /// An HTTP proxy like `http://proxy.example:3128` that is asked for each connection, unless a destination has its
+        /// own; "" is none.
+        proxy: String = String::new();
+        /// A PEM file with certificates of further authorities that are believed, by every destination; "" is none.
+        ca: PathBuf = PathBuf::new();
+    }
     /// Health, metrics and changes, for operators only.
     admin: Admin {
         /// Address to listen at.

@@ -1,5 +1,7 @@
 //! What is allowed and yet looks like a mistake.
 
+use super::destinations::looks_wrong;
+use crate::dispatcher::destinations::Destinations;
 use crate::event::template::Known;
 use crate::ingest::{Catalog, Offer, Secret};
 
@@ -8,6 +10,26 @@ const SECRET_BYTES_ENOUGH: usize = 8;
 
 /// What an operator should look at, a sentence each; at most `max` of them, and then how many more there are.
 pub fn warnings(catalog: &Catalog, max: usize) -> Vec<String> {
+    cut(of_catalog(catalog), max)
+}
+
+/// As `warnings`, with those of destinations.
+pub fn all(catalog: &Catalog, destinations: &Destinations, max: usize) -> Vec<String> {
+    let mut all = of_catalog(catalog);
+    all.extend(looks_wrong(destinations));
+    cut(all, max)
+}
+
+fn cut(mut all: Vec<String>, max: usize) -> Vec<String> {
+    let more = all.len().saturating_sub(max);
+    if more > 0 {
+        all.truncate(max);
+        all.push(format!("and {more} more"));
+    }
+    all
+}
+
+fn of_catalog(catalog: &Catalog) -> Vec<String> {
     let offers = catalog.offers().iter().filter_map(offer);
     let campaigns = catalog.campaigns().iter().filter_map(|campaign| {
         let leads_nowhere =
@@ -28,13 +50,7 @@ pub fn warnings(catalog: &Catalog, max: usize) -> Vec<String> {
             )
         })
     });
-    let mut all: Vec<String> = offers.chain(campaigns).chain(networks).collect();
-    let more = all.len().saturating_sub(max);
-    if more > 0 {
-        all.truncate(max);
-        all.push(format!("and {more} more"));
-    }
-    all
+    offers.chain(campaigns).chain(networks).collect()
 }
 
 /// What is wrong with an offer's URL: without the click id in it, no conversion can ever name its click.

@@ -19,7 +19,7 @@ use crate::apply::reason::Reason;
 use crate::apply::start::{Books, Numbers};
 use crate::batch::import::{self, ImportError, Importer};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Problems, Settings};
+use crate::config::{Problems, Served, Settings};
 use crate::event::hex;
 use crate::event::params::{Params, Source as ParamSource};
 use crate::ingest::{Catalog, Handle, Lists};
@@ -128,7 +128,7 @@ impl State {
         let settings = (self.source)()?;
         let now = u64::try_from(self.clock.now().micros()).unwrap_or(0);
         let version = now.max(self.catalog.load().version() + 1);
-        let (catalog, lists) = settings.load_served(version)?;
+        let Served { catalog, lists, .. } = settings.load_served(version)?;
         let (campaigns, offers) = (catalog.campaigns().len(), catalog.offers().len());
         retire(self.lists.swap(Arc::new(lists)));
         retire(self.catalog.swap(Arc::new(catalog)));

@@ -1,12 +1,14 @@
 //! The way out: every postback that a decision owes leaves, and nobody waits for the slow one.
 //!
 //! In: decisions. Out: which deliveries they call for, and for each attempt what it came to and what is next.
-//! Keeps: all of it is pure. Time, chance and what happened come in as values, so that a test can own them.
-//! Not here yet: following the log, the client, the tasks.
+//! Keeps: all of it is pure but `client` and `token`, which reach out. Time, chance and what happened come in as values, so
+//! that a test can own them.
+//! Not here yet: following the log, the tasks.
 
 pub mod batch;
 pub mod breaker;
 pub mod class;
+pub mod client;
 pub mod concurrency;
 pub mod condition;
 pub mod destinations;
@@ -20,4 +22,5 @@ pub mod retry_after;
 pub mod schedule;
 pub mod sign;
 pub mod success;
+pub mod token;
 pub mod turn;

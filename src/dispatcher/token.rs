@@ -172,11 +172,14 @@ impl Tokens {
         }
     }
 
-    /// A destination has refused the token: the next one is a new one.
-    pub fn forget(&self, source: &Arc<TokenSource>) {
+    /// A destination has refused this value: the next one is a new one. Does nothing if there is a new one already, which
+    /// whoever was refused before has seen to.
+    pub fn forget(&self, source: &Arc<TokenSource>, refused: &HeaderValue) {
         let held = self.held(source);
         let mut state = held.state();
-        (state.value, state.stamp) = (None, None);
+        if state.value.as_ref() == Some(refused) {
+            state.value = None;
+        }
     }
 
     /// Gives up the tokens of sources that are not in use any more (after a reload).

@@ -1,13 +1,15 @@
 //! The way out: every postback that a decision owes leaves, and nobody waits for the slow one.
 //!
 //! In: decisions. Out: which deliveries they call for, and for each attempt what it came to and what is next.
-//! Keeps: all of it is pure. Time, chance and what happened come in as values, so that a test can own them.
-//! Not here yet: following the log, the client, the tasks.
+//! Keeps: all of it is pure but `client` and `token`, which reach out. Time, chance and what happened come in as values, so
+//! that a test can own them.
+//! Not here yet: following the log, the tasks.
 
 pub mod batch;
 pub mod breaker;
 pub mod checkpoint;
 pub mod class;
+pub mod client;
 pub mod concurrency;
 pub mod condition;
 pub mod desk;
@@ -31,6 +33,7 @@ pub mod sign;
 mod site;
 pub mod success;
 pub mod tally;
+pub mod token;
 pub mod turn;
 mod values;
 pub mod verdict;

@@ -5,11 +5,12 @@
 
 #[path = "support/certificates.rs"]
 mod certificates;
+#[expect(dead_code, reason = "other test files use the rest of it")]
 #[path = "support/faults.rs"]
 mod faults;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -155,6 +156,23 @@ fn an_answer_that_is_none_says_that_the_request_may_have_been_taken() {
 }
 
 #[test]
+fn an_answer_that_comes_in_time_is_waited_for() {
+    let server = Faults::plain();
+    block_on(async {
+        let (clients, route) = (clients(), home());
+        let (a, b) = (server.url("/hang-before-head"), server.url("/hang-in-body"));
+        let release = async {
+            while server.requests() < 2 {
+                tokio::task::yield_now().await;
+            }
+            server.release();
+        };
+        let (a, b, ()) = tokio::join!(send(&clients, &route, &a), send(&clients, &route, &b), release);
+        assert_eq!((a.unwrap().status, &b.unwrap().body[..]), (200, &b"halfhalf"[..]));
+    });
+}
+
+#[test]
 fn an_answer_without_its_end_is_told_as_such() {
     let server = Faults::plain();
     block_on(async {
@@ -195,7 +213,10 @@ fn no_more_of_a_body_is_read_than_is_looked_at() {
 
 #[test]
 fn what_never_left_is_told_from_what_may_have() {
-    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    // A port that is taken, and at which nobody listens.
+    let taken = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    taken.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let closed = taken.local_addr().unwrap().as_socket().unwrap();
     let (at_once, silent) = (Faults::start(Manner::CloseAfterAccept), Faults::start(Manner::Silent));
     let plain = Faults::plain();
     block_on(async {
@@ -316,7 +337,7 @@ fn a_name_that_comes_to_lead_elsewhere_is_checked_again() {
         let clients =
             Clients::new(Options { resolver, clock: clock_of_clients, ..Options::default() }).unwrap();
         let route = home();
-        let url = server.url_at("rebinding.example", "/close-after-answer");
+        let url = server.url_at("rebinding.example", "/connection-close");
         assert_eq!(outcome(&clients, &route, &url).await, Ok(200));
         for _ in 0..2 {
             clock.advance(Duration::from_secs(31));
@@ -402,8 +423,10 @@ fn a_connection_that_was_closed_while_idle_costs_no_attempt() {
         for turn in 0..20 {
             let found = outcome(&clients, &route, &server.url("/close-after-answer")).await;
             assert_eq!(found, Ok(200), "turn {turn}");
-            // Its end is on its way; when it is there is not for a test to say.
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            // Until the end has come to us, and ours back to it.
+            while server.ended() <= turn {
+                tokio::task::yield_now().await;
+            }
         }
     });
     assert_eq!(server.connections(), 20);

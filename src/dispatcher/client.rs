@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
-use http::{HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
@@ -225,6 +225,11 @@ impl Clients {
         if request.method() == Method::CONNECT {
             return Err(Failed::new(Fault::Unmade, "CONNECT is not for deliveries"));
         }
+        if request.uri().scheme().is_none() || request.uri().authority().is_none() {
+            return Err(Failed::new(Fault::Unmade, "the URL has no scheme or no host"));
+        }
+        // Which version it is becomes clear with the connection.
+        *request.version_mut() = Version::HTTP_11;
         let capture = capture_connection(&mut request);
         let mut deadline = std::pin::pin!(tokio::time::sleep(timeout));
         let answer = tokio::select! {
@@ -319,7 +324,10 @@ impl Clients {
                 self.note(&wire);
                 Failed::new(Fault::SentNoAnswer, format_args!("no answer within {timeout:?}"))
             }
-            _ => Failed::new(Fault::TimeoutBeforeSent, format_args!("no connection within {timeout:?}")),
+            _ => Failed::new(
+                Fault::TimeoutBeforeSent,
+                format_args!("nothing could be sent within {timeout:?}"),
+            ),
         }
     }
 
@@ -334,10 +342,8 @@ impl Clients {
         let fault = match &wire {
             _ if tls::is_refusal(error) => Fault::Tls,
             Some(wire) if wire.may_have_sent() => Fault::SentNoAnswer,
-            Some(_) => Fault::Connect,
-            None if error.is_connect() => Fault::Connect,
-            // NoConnection by hyper-util before it looks for a connection: no scheme, no host, another version.
-            None => Fault::Unmade,
+            // Also one that was closed before the request was given to it, which hyper-util calls sending as well.
+            Some(_) | None => Fault::Connect,
         };
         Failed::new(fault, connect::in_words(error))
     }

@@ -17,6 +17,7 @@
 //! | `/short-body` | fewer bytes than announced, then the end |
 //! | `/reset`, `/reset-after-head` | RST instead of an answer, or of its body |
 //! | `/close` | the end instead of an answer |
+//! | `/connection-close` | 200 with `Connection: close`, then the end |
 //! | `/close-after-answer` | 200, then the end without notice: the idle connection is gone |
 //! | `/close-keep-alive` | 200; the next request on the connection meets its end |
 //! | `/garbage` | something that is no HTTP |
@@ -28,7 +29,6 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -110,6 +110,7 @@ struct Shared {
     arrived: Condvar,
     connections: AtomicUsize,
     requests: AtomicUsize,
+    ended: AtomicUsize,
     forgets: AtomicBool,
     turns: Mutex<HashMap<String, usize>>,
     released: watch::Sender<bool>,
@@ -180,6 +181,11 @@ impl Faults {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// How many connections the other side has given up after we ended them.
+    pub(crate) fn ended(&self) -> usize {
+        self.shared.ended.load(Ordering::SeqCst)
+    }
+
     /// Whoever hangs goes on, now and later.
     pub(crate) fn release(&self) {
         self.shared.released.send_replace(true);
@@ -235,7 +241,14 @@ async fn accept(listener: TcpListener, manner: Manner, shared: Arc<Shared>) {
 }
 
 async fn secure(tcp: TcpStream, config: Arc<ServerConfig>, connection: usize, shared: Arc<Shared>) {
-    let Ok(tls) = TlsAcceptor::from(config).accept(tcp).await else { return };
+    let tls = match TlsAcceptor::from(config).accept(tcp).into_fallible().await {
+        Ok(tls) => tls,
+        Err((_, mut tcp)) => {
+            // With bytes unread, to close sends RST, which would overtake the alert that says why.
+            let _ = tokio::io::copy(&mut tcp, &mut tokio::io::sink()).await;
+            return;
+        }
+    };
     if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
         return serve(tls, connection, shared).await;
     }
@@ -307,6 +320,8 @@ async fn serve<P: Peer>(mut peer: P, connection: usize, shared: Arc<Shared>) {
             }
             Ok(Then::Close) | Err(_) => {
                 let _ = peer.shutdown().await;
+                let _ = tokio::io::copy(&mut peer, &mut tokio::io::sink()).await;
+                shared.ended.fetch_add(1, Ordering::SeqCst);
                 return;
             }
         }
@@ -316,7 +331,13 @@ async fn serve<P: Peer>(mut peer: P, connection: usize, shared: Arc<Shared>) {
 /// The next request; none at the end.
 async fn request(peer: &mut impl Peer, buffer: &mut Vec<u8>, connection: usize) -> Option<Seen> {
     loop {
-        if let Some((seen, length, body)) = head(buffer, connection)
+        let head = head(buffer, connection);
+        if head.is_err() {
+            // TLS, for one.
+            let _ = peer.write_all(b"HTTP/1.1 400 No\r\nConnection: close\r\n\r\n").await;
+            return None;
+        }
+        if let Ok(Some((seen, length, body))) = head
             && buffer.len() >= length + body
         {
             let seen = Seen { body: buffer[length..length + body].to_vec(), ..seen };
@@ -330,14 +351,11 @@ async fn request(peer: &mut impl Peer, buffer: &mut Vec<u8>, connection: usize) 
     }
 }
 
-/// A head, its length, and that of the body behind it.
-fn head(buffer: &[u8], connection: usize) -> Option<(Seen, usize, usize)> {
+/// A head, its length, and that of the body behind it; nothing while it is not whole.
+fn head(buffer: &[u8], connection: usize) -> Result<Option<(Seen, usize, usize)>, httparse::Error> {
     let mut headers = [httparse::EMPTY_HEADER; 128];
     let mut request = httparse::Request::new(&mut headers);
-    let length = match request.parse(buffer).unwrap_or_else(|error| panic!("a request: {error}")) {
-        httparse::Status::Complete(length) => length,
-        httparse::Status::Partial => return None,
-    };
+    let httparse::Status::Complete(length) = request.parse(buffer)? else { return Ok(None) };
     let seen = Seen {
         connection,
         method: request.method.unwrap().to_owned(),
@@ -353,7 +371,7 @@ fn head(buffer: &[u8], connection: usize) -> Option<(Seen, usize, usize)> {
     };
     assert_eq!(seen.header("transfer-encoding"), None, "bodies come with their length");
     let body = seen.header("content-length").map_or(0, |length| length.parse().unwrap());
-    Some((seen, length, body))
+    Ok(Some((seen, length, body)))
 }
 
 /// Leads to this machine, whatever the name is.
@@ -389,10 +407,7 @@ async fn answer(peer: &mut impl Peer, seen: &Seen, shared: &Shared) -> Outcome {
         }
         "echo" => whole(peer, 200, "Content-Type: application/json\r\n", seen.json().as_bytes()).await,
         "retry-after" => {
-            let when = match rest.strip_prefix("seconds/") {
-                Some(seconds) => seconds,
-                None => "Sat, 21 Nov 2026 00:00:00 GMT",
-            };
+            let when = rest.strip_prefix("seconds/").unwrap_or("Sat, 21 Nov 2026 00:00:00 GMT");
             whole(peer, 429, &format!("Retry-After: {when}\r\n"), b"").await
         }
         "redirect-to-metadata" => {
@@ -451,7 +466,12 @@ async fn broken(peer: &mut impl Peer, what: &str, shared: &Shared) -> Outcome {
             return Ok(Then::Reset);
         }
         "close" => {}
-        "close-after-answer" => drop(whole(peer, 200, "", b"").await?),
+        "connection-close" => {
+            whole(peer, 200, "Connection: close\r\n", b"").await?;
+        }
+        "close-after-answer" => {
+            whole(peer, 200, "", b"").await?;
+        }
         "close-keep-alive" => {
             whole(peer, 200, "", b"").await?;
             return Ok(Then::CloseAtNext);
@@ -465,7 +485,7 @@ async fn broken(peer: &mut impl Peer, what: &str, shared: &Shared) -> Outcome {
 async fn hang(peer: &mut impl Peer, shared: &Shared) -> std::io::Result<()> {
     tokio::select! {
         () = shared.released() => Ok(()),
-        read = Pin::new(peer).read_u8() => read.map(drop),
+        read = peer.read_u8() => read.map(drop),
     }
 }
 

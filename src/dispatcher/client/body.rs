@@ -40,6 +40,7 @@ pub(super) async fn read(mut body: Incoming, mut deadline: Pin<&mut Sleep>) -> R
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         };
         let room = BODY_BYTES_MAX - first.len() - more.len();
+        let is_cut = data.len() > room;
         let data = data.slice(..data.len().min(room));
         if first.is_empty() {
             // Most bodies come in one piece, and are not copied.
@@ -47,7 +48,7 @@ pub(super) async fn read(mut body: Incoming, mut deadline: Pin<&mut Sleep>) -> R
         } else {
             more.extend_from_slice(&data);
         }
-        if first.len() + more.len() == BODY_BYTES_MAX && !body.is_end_stream() {
+        if is_cut {
             break (false, false);
         }
     };

@@ -109,6 +109,7 @@ pub(super) fn is_refusal(error: &(dyn StdError + 'static)) -> bool {
                 | AlertDescription::CertificateUnknown
                 | AlertDescription::UnknownCA
                 | AlertDescription::AccessDenied
+                | AlertDescription::DecryptError
                 | AlertDescription::HandshakeFailure
         )
     })

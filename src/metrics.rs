@@ -99,6 +99,7 @@ metrics! {
     DELIVERIES_BEHIND_BYTES: Gauge "clicklog_deliveries_behind_bytes" "Bytes of the log between what the dispatcher has looked at and what is on disk.";
     DELIVERY_OLDEST: Gauge "clicklog_delivery_oldest_pending_seconds" "For how long the oldest delivery that has not ended has been due.";
     DELIVERY_CONNECTIONS: Counter "clicklog_delivery_connections_total" "Connections to destinations, by whether they were opened or used again.";
+    DELIVERY_CHECKPOINT_FAILURES: Gauge "clicklog_delivery_checkpoint_failures" "Checkpoints of the dispatcher that could not be written; without one a start takes longer.";
     DELIVERY_NOT_KEPT: Gauge "clicklog_delivery_outcomes_unwritten" "Outcomes that could not be written yet; nothing more is sent until they are.";
     PROCESS_START: Gauge "process_start_time_seconds" "When this process started, in seconds since 1970.";
     PROCESS_CPU: Counter "process_cpu_seconds_total" "Processor time, user and system, in seconds.";

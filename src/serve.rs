@@ -4,6 +4,7 @@
 //! |---|---|---|---|---|
 //! | store | its three threads (`store::background`) | bells | last | poison |
 //! | books | two threads (`apply::start`) | its queue; the clock | after the edge: what is queued is finished | its waiters get 503 |
+//! | dispatcher | two threads (`dispatcher::start`) | decisions on disk, answers | after the books: it drains, then says what it cut off | outcomes that cannot be written stop it from sending |
 //! | edge | a thread a worker (`ingest::worker`) | connections | first: it drains | the stop says what a worker ended with |
 //! | admin | one thread | connections | before the store | requests of operators go unanswered |
 //! | signals | the caller's thread | SIGHUP, SIGTERM, SIGINT | with `run` | |
@@ -33,6 +34,8 @@ use crate::apply;
 use crate::apply::start::Books;
 use crate::clock::Clock;
 use crate::config::{self, Problems, Settings};
+use crate::dispatcher;
+use crate::dispatcher::start::Dispatcher;
 use crate::ingest::{self, Edge};
 use crate::store::Progress;
 use crate::store::recovery::Report;
@@ -51,6 +54,9 @@ pub enum ServeError {
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The dispatcher.
+    #[error("the dispatcher: {0}")]
+    Dispatcher(#[from] dispatcher::start::StartError),
     /// A socket, a thread, a file.
     #[error("cannot {what}: {source}")]
     System {
@@ -70,6 +76,7 @@ pub struct Daemon {
     settings: Settings,
     edge: Edge,
     books: Books,
+    dispatcher: Option<Dispatcher>,
     admin: Admin,
     state: Arc<State>,
     token_file: Option<std::path::PathBuf>,
@@ -91,7 +98,7 @@ pub fn start(source: Source, clock: Clock, progress: Progress<'_>) -> Result<Dae
     let workers = settings.workers(processors);
     // What can be wrong with files is looked at before anything is opened.
     let version = u64::try_from(clock.now().micros()).unwrap_or(0);
-    let config::Served { catalog, lists, .. } = settings.load_served(version)?;
+    let config::Served { catalog, destinations, lists } = settings.load_served(version)?;
     let given_token = settings.admin_token(&config::environment)?;
     let store = Arc::new(Store::open_with(settings.store_options(workers, clock.clone()), progress)?);
     let (token, token_file) = match given_token {
@@ -104,23 +111,39 @@ pub fn start(source: Source, clock: Clock, progress: Progress<'_>) -> Result<Dae
     };
     let catalog = Arc::new(ArcSwap::from_pointee(catalog));
     let lists = Arc::new(ArcSwap::from_pointee(lists));
+    let destinations = Arc::new(ArcSwap::from_pointee(destinations));
     let options = settings.edge_options(workers);
     let rules = Arc::new(ingest::CatalogRules::of(&catalog));
     let books = apply::start::start(&store, settings.store.transactions_max, rules, clock.clone())?;
     if let Some(why) = books.refused() {
         tracing::warn!("the transactions were read from the journal, {} of them: {why}", books.replayed());
     }
+    let dispatcher = match settings.dispatcher_options(clock.clone()) {
+        Some(options) => {
+            Some(dispatcher::start::start(&store, Arc::clone(&destinations), options, clock.clone())?)
+        }
+        None => None,
+    };
+    if let Some(why) = dispatcher.as_ref().and_then(Dispatcher::refused) {
+        tracing::warn!("how far destinations have come was read from the journal: {why}");
+    }
     let served = (Arc::clone(&catalog), Arc::clone(&lists));
     let edge = ingest::start(options, &store, served.0, served.1, books.handle(), clock.clone());
     let edge = edge.map_err(system(format!("listen at {}", shown(&settings))))?;
-    let served = (catalog, lists);
-    let state = State::new(source, settings.clone(), served, edge.handle(), &books, store, clock.clone());
+    let served = operations::Swaps { catalog, lists, destinations };
+    let actors = operations::Actors {
+        edge: edge.handle(),
+        books: books.handle(),
+        numbers: books.numbers(),
+        dispatcher: dispatcher.as_ref().map(Dispatcher::handle),
+    };
+    let state = State::new(source, settings.clone(), served, actors, store, clock.clone());
     let state = Arc::new(state);
     let options =
         admin::Options { address: settings.admin.listen, hosts: settings.admin.hosts.clone(), token };
     let admin = admin::start(options, Arc::clone(&state) as Arc<dyn admin::Operations>);
     let admin = admin.map_err(system(format!("listen at {}", settings.admin.listen)))?;
-    Ok(Daemon { settings, edge, books, admin, state, token_file, clock })
+    Ok(Daemon { settings, edge, books, dispatcher, admin, state, token_file, clock })
 }
 
 fn shown(settings: &Settings) -> String {
@@ -182,7 +205,7 @@ impl Daemon {
     /// # Errors
     /// What a worker ended with, or the store; or that it was poisoned.
     pub fn stop(self) -> Result<(), ServeError> {
-        let Self { settings, edge, books, admin, state, clock, .. } = self;
+        let Self { settings, edge, books, dispatcher, admin, state, clock, .. } = self;
         state.announce();
         if state.store().poison().cause().is_none() {
             wait(&clock, settings.edge.announce_time);
@@ -190,6 +213,7 @@ impl Daemon {
         let drained = edge.stop();
         admin.stop();
         books.stop();
+        dispatcher.into_iter().for_each(Dispatcher::stop);
         let poisoned = state.store().poison().cause().map(str::to_owned);
         // Whoever still answers an operator holds on to the store; then the next start seals what this one cannot.
         let closed = match Arc::into_inner(state).and_then(State::into_store) {

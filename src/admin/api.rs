@@ -18,6 +18,10 @@ use crate::store::Position;
 
 /// Bytes of a body.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a body that names deliveries.
+pub(super) const DELIVERIES_BYTES_MAX: usize = 512 * 1024;
+/// Deliveries that are named at once.
+pub(super) const DELIVERIES_MAX: usize = 1_000;
 /// Bytes of a body that brings clicks.
 pub const CHUNK_BYTES_MAX: usize = 1024 * 1024;
 /// How long a body may take.
@@ -92,6 +96,55 @@ pub struct Replay {
     pub dry_run: bool,
 }
 
+/// A destination to which nothing is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    /// Its id.
+    pub destination: String,
+    /// Why, for whoever looks later.
+    #[serde(default)]
+    pub why: Option<String>,
+}
+
+/// The destination that is named, as `{"destination": "propeller-s2s"}`.
+pub(super) fn destination(body: &[u8]) -> Result<String, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Named {
+        destination: String,
+    }
+    parse::<Named>(body).map(|named| named.destination)
+}
+
+/// Deliveries, each as `{"destination": "propeller-s2s", "decision": "7:4096"}` in `{"deliveries": […]}`.
+pub(super) fn deliveries(body: &[u8]) -> Result<Vec<(String, Position)>, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Delivery {
+        destination: String,
+        decision: String,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Deliveries {
+        deliveries: Vec<Delivery>,
+    }
+    let Deliveries { deliveries } = parse(body)?;
+    if deliveries.len() > DELIVERIES_MAX {
+        return Err(ApiError::Bad(format!("no more than {DELIVERIES_MAX} deliveries at once")));
+    }
+    let read = |Delivery { destination, decision }| {
+        let at = position(&decision)?;
+        Ok((destination, at))
+    };
+    deliveries.into_iter().map(read).collect()
+}
+
+fn position(text: &str) -> Result<Position, ApiError> {
+    text.parse().map_err(|error| ApiError::Bad(format!("{text:?}: {error}")))
+}
+
 fn moment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
@@ -110,7 +163,7 @@ pub(super) fn held(body: &[u8]) -> Result<Position, ApiError> {
         decision: String,
     }
     let held: Held = parse(body)?;
-    held.decision.parse().map_err(|error| ApiError::Bad(format!("{:?}: {error}", held.decision)))
+    position(&held.decision)
 }
 
 /// The network that a query names; empty for none.

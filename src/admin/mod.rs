@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
-pub use api::{ApiError, ApiResult, CHUNK_BYTES_MAX, PostbackTest, Replay};
+pub use api::{ApiError, ApiResult, CHUNK_BYTES_MAX, Pause, PostbackTest, Replay};
 pub use guard::Token;
 
 use crate::metrics::Page;
@@ -109,6 +109,26 @@ pub trait Operations: Send + Sync + 'static {
     /// # Errors
     /// There is no such network.
     fn replay(&self, replay: &Replay) -> ApiResult;
+    /// How all destinations stand.
+    ///
+    /// # Errors
+    /// Nothing is sent, or nobody answers.
+    fn destinations(&self) -> ApiResult;
+    /// Sends nothing more to a destination.
+    ///
+    /// # Errors
+    /// As `destinations`; there is no such one.
+    fn pause_destination(&self, pause: &Pause) -> ApiResult;
+    /// Goes on with a destination.
+    ///
+    /// # Errors
+    /// As `pause_destination`.
+    fn resume_destination(&self, destination: &str) -> ApiResult;
+    /// Attempts deliveries again, by destination and the place of the decision.
+    ///
+    /// # Errors
+    /// As `destinations`.
+    fn replay_deliveries(&self, deliveries: Vec<(String, Position)>) -> ApiResult;
 }
 
 /// An open door. Dropped, it closes by itself and nobody waits for it.

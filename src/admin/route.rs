@@ -13,6 +13,9 @@
 //! | `POST /api/import/clicks` | stores a chunk of clicks of another tracker |
 //! | `POST /api/postback/test` | takes a made-up postback through everything |
 //! | `POST /api/replay` | decides once more on postbacks that are in the journal |
+//! | `GET /api/destinations` | how all destinations stand |
+//! | `POST /api/destinations/pause`, `/api/destinations/resume` | sends nothing more to one, or goes on |
+//! | `POST /api/deliveries/replay` | attempts deliveries again |
 //!
 //! What `/api/` answers is JSON, `{"error": "..."}` where it is refused. Reading it needs no token where only this machine can
 //! ask; elsewhere it does, because requests of networks are about people.
@@ -82,6 +85,10 @@ enum Route {
     Import,
     Test,
     Replay,
+    Destinations,
+    Pause,
+    Resume,
+    Redeliver,
 }
 
 impl Route {
@@ -99,15 +106,20 @@ impl Route {
             "/api/import/clicks" => Self::Import,
             "/api/postback/test" => Self::Test,
             "/api/replay" => Self::Replay,
+            "/api/destinations" => Self::Destinations,
+            "/api/destinations/pause" => Self::Pause,
+            "/api/destinations/resume" => Self::Resume,
+            "/api/deliveries/replay" => Self::Redeliver,
             _ => return None,
         })
     }
 
     fn changes_something(self) -> bool {
         match self {
-            Self::Metrics | Self::Health | Self::Ready | Self::Postbacks => false,
+            Self::Metrics | Self::Health | Self::Ready | Self::Postbacks | Self::Destinations => false,
             Self::Reload | Self::Roll | Self::Drain => true,
             Self::Release | Self::Drop | Self::Import | Self::Test | Self::Replay => true,
+            Self::Pause | Self::Resume | Self::Redeliver => true,
         }
     }
 
@@ -120,7 +132,10 @@ impl Route {
     fn body_bytes_max(self) -> usize {
         match self {
             Self::Import => api::CHUNK_BYTES_MAX,
-            Self::Release | Self::Drop | Self::Test | Self::Replay => api::BODY_BYTES_MAX,
+            Self::Redeliver => api::DELIVERIES_BYTES_MAX,
+            Self::Release | Self::Drop | Self::Test | Self::Replay | Self::Pause | Self::Resume => {
+                api::BODY_BYTES_MAX
+            }
             _ => 0,
         }
     }
@@ -200,6 +215,10 @@ impl Door {
             Route::Import => json(does.import_clicks(query, body)),
             Route::Test => json(api::parse(body).and_then(|test| does.test_postback(&test))),
             Route::Replay => json(api::parse(body).and_then(|replay| does.replay(&replay))),
+            Route::Destinations => json(does.destinations()),
+            Route::Pause => json(api::parse(body).and_then(|pause| does.pause_destination(&pause))),
+            Route::Resume => json(api::destination(body).and_then(|id| does.resume_destination(&id))),
+            Route::Redeliver => json(api::deliveries(body).and_then(|all| does.replay_deliveries(all))),
         }
     }
 

@@ -37,7 +37,7 @@ use std::path::Path;
 
 use crate::clock::Clock;
 use crate::dispatcher::destinations::Destinations;
-use crate::{ingest, store};
+use crate::{dispatcher, ingest, store};
 
 /// The process's own environment.
 pub fn environment(name: &str) -> Option<String> {
@@ -107,6 +107,19 @@ impl Settings {
         options.open_files_max = given.open_files_max;
         options.clock = clock;
         options
+    }
+
+    /// What the dispatcher is to be; nothing if nothing is to be sent.
+    pub fn dispatcher_options(&self, clock: Clock) -> Option<dispatcher::start::Options> {
+        let given = &self.dispatcher;
+        // Proxies and certificates are part of every destination's route.
+        let client = dispatcher::client::Options { clock, ..dispatcher::client::Options::default() };
+        given.enabled.then_some(dispatcher::start::Options {
+            attempts_max: given.attempts_max,
+            attempts_per_host_max: given.attempts_per_host_max,
+            drain: given.drain_timeout,
+            client,
+        })
     }
 
     /// What the edge is to be.

@@ -26,6 +26,7 @@ pub use operators::Reopened;
 
 use super::breaker::{self, Breaker};
 use super::class::Streak;
+use super::command::DestinationState;
 use super::concurrency::Concurrency;
 use super::destinations::{Destinations, Limits, SiteLimits};
 use super::kept::Kept;
@@ -236,6 +237,19 @@ impl Desk {
         }
     }
 
+    /// Whether there is no destination, nor ever was one.
+    pub fn is_empty(&self) -> bool {
+        self.stations.is_empty()
+    }
+
+    /// How all of them stand, by their ids; `end` is where the log ends.
+    pub fn list(&self, end: Position, now: Timestamp, monotonic: Duration) -> Vec<DestinationState> {
+        let mut all: Vec<_> =
+            self.stations.iter().map(|station| station.state(self.head, end, now, monotonic)).collect();
+        all.sort_unstable_by(|one, other| one.destination.cmp(&other.destination));
+        all
+    }
+
     /// How many deliveries of a destination are in memory.
     pub fn open_count(&self, station: usize) -> usize {
         self.stations.get(station).map_or(0, |station| station.line.open_count())
@@ -259,6 +273,37 @@ impl Desk {
             gauges.oldest_millis = gauges.oldest_millis.max(u64::try_from(oldest).unwrap_or(u64::MAX));
         }
         self.tally.show(gauges);
+    }
+}
+
+impl Station {
+    fn state(&self, head: Position, end: Position, now: Timestamp, monotonic: Duration) -> DestinationState {
+        let Self { id, line, paused, breaker, concurrency, .. } = self;
+        let state = match breaker.state() {
+            _ if !self.is_named => "absent",
+            _ if paused.is_some() => "paused",
+            breaker::State::Open(until) if until > monotonic => "failing",
+            breaker::State::HalfOpen => "failing",
+            breaker::State::Open(_) | breaker::State::Closed => "active",
+        };
+        let next = if self.is_in_step { head.max(line.progress.head()) } else { line.progress.head() };
+        let backlog = line
+            .progress
+            .backlog()
+            .map_or(0, |behind| behind.to.unwrap_or_default().to_u64().saturating_sub(behind.from.to_u64()));
+        let behind_bytes = end.to_u64().saturating_sub(next.to_u64()).saturating_add(backlog);
+        DestinationState {
+            destination: id.to_string(),
+            state,
+            why: paused.as_deref().map(str::to_owned),
+            ready: line.ready_count(),
+            waiting: line.waiting_count(),
+            in_flight: line.in_flight(),
+            is_behind: behind_bytes > 0,
+            behind_bytes,
+            oldest_seconds: line.oldest_due().map_or(0, |due| now.since(due).as_secs()),
+            concurrency: concurrency.limit(),
+        }
     }
 }
 

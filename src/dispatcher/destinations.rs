@@ -5,8 +5,9 @@
 //! Not here: how far each has come (`progress`), how its deliveries are sent (`outbound`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::outbound::Secrets;
+use super::outbound::{Outbound, Secrets};
 use super::owed::{Destination, Levels};
 use crate::event::decision::Decision;
 use crate::meter::Allowance;
@@ -68,6 +69,13 @@ impl Destinations {
     pub fn find(&self, decision: &Decision<'_>, id: &str) -> Option<&Destination> {
         let Levels { global, source, campaign, offer } = self.levels(decision);
         [offer, campaign, source, global].into_iter().flatten().find(|destination| *destination.id == *id)
+    }
+
+    /// How all of them are told, over all levels.
+    pub fn outbounds(&self) -> impl Iterator<Item = &Arc<Outbound>> {
+        let maps = [&self.by_source, &self.by_campaign, &self.by_offer];
+        let levels = maps.into_iter().flat_map(HashMap::values);
+        std::iter::once(&self.global).chain(levels).flatten().map(|destination| &destination.outbound)
     }
 
     /// Whether there is none at all.

@@ -14,7 +14,6 @@ use super::desk::Log;
 use crate::clock::Timestamp;
 use crate::event::codec::{Encoded, Encoder, Kind};
 use crate::event::delivery::{DeliveryOutcome, DestinationEvent};
-use crate::store::lane::Lane;
 use crate::store::{LaneWriter, Position};
 
 /// See the module.
@@ -43,11 +42,6 @@ impl std::fmt::Debug for Unwritten {
 impl Outcomes {
     pub(super) fn new(writer: LaneWriter, count: Arc<AtomicU64>) -> Self {
         Self { writer, encoder: Encoder::default(), unwritten: VecDeque::new(), count }
-    }
-
-    /// Its lane.
-    pub(super) fn lane(&self) -> &Arc<Lane> {
-        self.writer.lane()
     }
 
     /// Whether all that was given to it is in the journal.

@@ -5,11 +5,13 @@
 //! that a test can own them.
 //! Not here yet: following the log, the tasks.
 
+mod attempt;
 pub mod batch;
 pub mod breaker;
 pub mod checkpoint;
 pub mod class;
 pub mod client;
+pub mod command;
 pub mod concurrency;
 pub mod condition;
 pub mod desk;
@@ -18,6 +20,7 @@ pub mod follow;
 pub mod guard;
 pub mod host;
 mod journal;
+pub mod keeper;
 pub mod kept;
 pub mod limit;
 pub mod line;
@@ -28,9 +31,11 @@ pub mod progress;
 pub mod request;
 pub mod restore;
 pub mod retry_after;
+mod run;
 pub mod schedule;
 pub mod sign;
 mod site;
+pub mod start;
 pub mod success;
 pub mod tally;
 pub mod token;

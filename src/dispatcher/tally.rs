@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::client::ConnectionCounts;
 use crate::event::delivery::OutcomeClass;
 use crate::metrics::histogram::{Distribution, Histogram, add};
 use crate::metrics::{self, Page};
@@ -19,6 +20,7 @@ pub struct Tally {
     delivered: AtomicU64,
     dead: AtomicU64,
     dropped: AtomicU64,
+    connections: [AtomicU64; 2],
     gauges: [AtomicU64; 8],
 }
 
@@ -77,6 +79,12 @@ impl Tally {
         }
     }
 
+    pub(super) fn connections(&self, counts: ConnectionCounts) {
+        for (count, value) in self.connections.iter().zip([counts.opened, counts.reused]) {
+            count.store(value, Ordering::Relaxed);
+        }
+    }
+
     /// How many deliveries ended: taken, dead, dropped.
     pub fn ended(&self) -> [u64; 3] {
         [&self.delivered, &self.dead, &self.dropped].map(|count| count.load(Ordering::Relaxed))
@@ -105,6 +113,9 @@ impl Tally {
         };
         page.distribution(&metrics::DELIVERY_REQUEST_DURATION, &[], &distribution(&self.duration));
         page.distribution(&metrics::DELIVERY_FIRST_ATTEMPT, &[], &distribution(&self.first_attempt));
+        for (use_of, count) in ["opened", "reused"].iter().zip(&self.connections) {
+            page.sample(&metrics::DELIVERY_CONNECTIONS, &[("use", use_of)], load(count));
+        }
         let [ready, waiting, in_flight, behind, paused, breakers, oldest, bytes] =
             self.gauges.each_ref().map(load);
         for (state, count) in [("ready", ready), ("waiting", waiting), ("in_flight", in_flight)] {

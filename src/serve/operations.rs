@@ -12,14 +12,16 @@ use arc_swap::ArcSwap;
 
 use super::replay::{Order, ReplayError, Tools};
 use super::{Source, made_up};
-use crate::admin::{self, ApiError, ApiResult, Check, Health, Operations, PostbackTest, Replay};
+use crate::admin::{self, ApiError, ApiResult, Check, Health, Operations, Pause, PostbackTest, Replay};
 use crate::apply::claim::Request;
 use crate::apply::ledger;
 use crate::apply::reason::Reason;
-use crate::apply::start::{Books, Numbers};
+use crate::apply::start::Numbers;
 use crate::batch::import::{self, ImportError, Importer};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Problems, Served, Settings};
+use crate::dispatcher::destinations::Destinations;
+use crate::dispatcher::start;
 use crate::event::hex;
 use crate::event::params::{Params, Source as ParamSource};
 use crate::ingest::{Catalog, Handle, Lists};
@@ -33,6 +35,22 @@ const RETIRE_PAUSE: Duration = Duration::from_millis(5);
 
 const _: () = assert!(import::CHUNK_BYTES_MAX <= admin::CHUNK_BYTES_MAX, "a chunk fits a request");
 
+/// What a reload swaps.
+pub(super) struct Swaps {
+    pub(super) catalog: Arc<ArcSwap<Catalog>>,
+    pub(super) lists: Arc<ArcSwap<Lists>>,
+    pub(super) destinations: Arc<ArcSwap<Destinations>>,
+}
+
+/// Whom operators can ask.
+pub(super) struct Actors {
+    pub(super) edge: Handle,
+    pub(super) books: ledger::Handle,
+    pub(super) numbers: Numbers,
+    /// Nobody where nothing is sent.
+    pub(super) dispatcher: Option<start::Handle>,
+}
+
 /// What the actors share, seen from above.
 pub(super) struct State {
     source: Source,
@@ -40,9 +58,11 @@ pub(super) struct State {
     settings: Settings,
     catalog: Arc<ArcSwap<Catalog>>,
     lists: Arc<ArcSwap<Lists>>,
+    destinations: Arc<ArcSwap<Destinations>>,
     edge: Handle,
     books: ledger::Handle,
     numbers: Numbers,
+    dispatcher: Option<start::Handle>,
     store: Arc<Store>,
     clock: Clock,
     started: Timestamp,
@@ -67,9 +87,8 @@ impl State {
     pub(super) fn new(
         source: Source,
         settings: Settings,
-        (catalog, lists): (Arc<ArcSwap<Catalog>>, Arc<ArcSwap<Lists>>),
-        edge: Handle,
-        books: &Books,
+        Swaps { catalog, lists, destinations }: Swaps,
+        Actors { edge, books, numbers, dispatcher }: Actors,
         store: Arc<Store>,
         clock: Clock,
     ) -> Self {
@@ -78,9 +97,11 @@ impl State {
             settings,
             catalog,
             lists,
+            destinations,
             edge,
-            books: books.handle(),
-            numbers: books.numbers(),
+            books,
+            numbers,
+            dispatcher,
             store,
             started: clock.now(),
             clock,
@@ -128,9 +149,10 @@ impl State {
         let settings = (self.source)()?;
         let now = u64::try_from(self.clock.now().micros()).unwrap_or(0);
         let version = now.max(self.catalog.load().version() + 1);
-        let Served { catalog, lists, .. } = settings.load_served(version)?;
+        let Served { catalog, destinations, lists } = settings.load_served(version)?;
         let (campaigns, offers) = (catalog.campaigns().len(), catalog.offers().len());
         retire(self.lists.swap(Arc::new(lists)));
+        retire(self.destinations.swap(Arc::new(destinations)));
         retire(self.catalog.swap(Arc::new(catalog)));
         let mut told = format!("catalog {version}: {campaigns} campaigns, {offers} offers");
         let waiting = self.waiting(&settings);
@@ -182,6 +204,7 @@ impl Operations for State {
         page.sample(&metrics::RELOAD_OK, &[], u64::from(was_taken));
         self.store.write_metrics(page);
         self.numbers.write_metrics(page);
+        self.dispatcher.iter().for_each(|dispatcher| dispatcher.write_metrics(page));
         page.sample(&metrics::PROCESS_START, &[], u64::from(self.started.seconds()));
         process::write(page);
     }
@@ -225,6 +248,7 @@ impl Operations for State {
         self.edge.roll();
         // A queue that is full is being worked off, and the journal rolls by itself.
         let _asked = self.books.submit(Request::Roll);
+        self.dispatcher.iter().for_each(start::Handle::roll);
         let mut importer = self.importer.lock().unwrap_or_else(PoisonError::into_inner);
         importer.iter_mut().for_each(Importer::roll);
         "every lane that holds records begins a new segment".to_owned()
@@ -314,6 +338,39 @@ impl Operations for State {
         })?;
         as_json(&replayed)
     }
+
+    fn destinations(&self) -> ApiResult {
+        as_json(&self.dispatcher()?.list().map_err(unavailable)?)
+    }
+
+    fn pause_destination(&self, pause: &Pause) -> ApiResult {
+        let why = pause.why.as_deref().unwrap_or("an operator paused it");
+        let is_known = self.dispatcher()?.pause(&pause.destination, why).map_err(unavailable)?;
+        told_of(&pause.destination, is_known, "paused")
+    }
+
+    fn resume_destination(&self, destination: &str) -> ApiResult {
+        let is_known = self.dispatcher()?.resume(destination).map_err(unavailable)?;
+        told_of(destination, is_known, "resumed")
+    }
+
+    fn replay_deliveries(&self, deliveries: Vec<(String, Position)>) -> ApiResult {
+        as_json(&self.dispatcher()?.reopen(deliveries).map_err(unavailable)?)
+    }
+}
+
+impl State {
+    fn dispatcher(&self) -> Result<&start::Handle, ApiError> {
+        let why = "nothing is sent: dispatcher.enabled is false";
+        self.dispatcher.as_ref().ok_or_else(|| ApiError::Conflict(why.to_owned()))
+    }
+}
+
+fn told_of(destination: &str, is_known: bool, what: &str) -> ApiResult {
+    if !is_known {
+        return Err(ApiError::Unknown(format!("no destination \"{destination}\"")));
+    }
+    as_json(&serde_json::json!({ "destination": destination, "is": what }))
 }
 
 fn as_json(value: &impl serde::Serialize) -> ApiResult {

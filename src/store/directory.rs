@@ -104,6 +104,11 @@ impl Directory {
         self.root.join("postbacks").join("dedupe.ckpt")
     }
 
+    /// Where the dispatcher's state is checkpointed.
+    pub fn dispatcher_checkpoint(&self) -> PathBuf {
+        self.root.join("deliveries").join("dispatcher.ckpt")
+    }
+
     /// The file of a segment.
     pub fn segment(&self, journal: Journal, lane: u8, segment: u32, generation: u32) -> PathBuf {
         self.lane(journal, lane).join(format!("{segment:07}-{generation}.seg"))

@@ -1,0 +1,301 @@
+//! One job: its decisions read, its request made and sent, its answer judged.
+//!
+//! In: a job's deliveries, the destinations in use. Out: what became of each.
+//! Keeps: a delivery that cannot be made spoils it for no other of its batch; nothing is sent of what is no longer of use.
+//! Not here: whose turn it is, what follows (`desk`).
+
+use std::sync::Arc;
+
+use super::batch::Bisect;
+use super::class::class_of;
+use super::client::Clients;
+use super::desk::{Ended, ItemEnded, JobItem, Tried};
+use super::destinations::Destinations;
+use super::follow::{decision, try_decision};
+use super::kept::Kept;
+use super::mask::Mask;
+use super::outbound::Outbound;
+use super::request::{self, Item, Moment, Unmade};
+use super::token::Tokens;
+use super::verdict::{Answered, Came, Judge, Outcome, Verdict};
+use crate::clock::Clock;
+use crate::event::decision::Decision;
+use crate::event::delivery::OutcomeClass;
+use crate::store::Position;
+use crate::store::lane::Lane;
+use crate::store::sealed::Tried as Looked;
+
+/// What every attempt needs.
+pub(super) struct Tools {
+    pub(super) clients: Clients,
+    pub(super) tokens: Tokens,
+    /// The journal of postbacks and decisions.
+    pub(super) lane: Arc<Lane>,
+    pub(super) clock: Clock,
+}
+
+/// The destinations in use, and what of them nobody may see.
+pub(super) struct Snapshot {
+    pub(super) all: Arc<Destinations>,
+    pub(super) mask: Mask,
+}
+
+impl Snapshot {
+    pub(super) fn of(all: Arc<Destinations>) -> Self {
+        Self { mask: Mask::new(&all.secrets), all }
+    }
+}
+
+/// One delivery that goes into the request.
+struct Member<'a> {
+    /// Its number in the job.
+    index: usize,
+    item: Item<'a>,
+}
+
+/// What became of the deliveries of a job so far.
+struct Ends<'a> {
+    outbound: &'a Outbound,
+    all: Vec<Option<ItemEnded>>,
+}
+
+impl Ends<'_> {
+    fn set(&mut self, index: usize, ended: ItemEnded) {
+        if let Some(slot) = self.all.get_mut(index) {
+            *slot = Some(ended);
+        }
+    }
+
+    fn tried(&mut self, member: &Member<'_>, class: OutcomeClass, verdict: &Verdict) {
+        let tried = Tried {
+            delivery_id: member.item.delivery_id,
+            class,
+            http_status: verdict.http_status,
+            retry_after: verdict.wait,
+            detail: verdict.detail.clone(),
+            patience: self.outbound.patience,
+        };
+        self.set(member.index, ItemEnded::Tried(tried));
+    }
+}
+
+/// Makes one attempt at the deliveries of a job.
+pub(super) async fn attempt(
+    tools: &Tools,
+    snapshot: &Snapshot,
+    destination: &str,
+    items: &[JobItem],
+) -> Ended {
+    let mut kept = Vec::with_capacity(items.len());
+    for item in items {
+        kept.push(read(tools, item.at).await);
+    }
+    let decisions: Vec<Option<Decision<'_>>> =
+        kept.iter().map(|kept| kept.as_ref().and_then(Kept::decision)).collect();
+    let now = tools.clock.now();
+    let (mut all, mut members, mut outbound) = (vec![None; items.len()], Vec::new(), None::<&Arc<Outbound>>);
+    for (index, (item, decision)) in items.iter().zip(&decisions).enumerate() {
+        let Some(decision) = decision else {
+            let why = "its decision cannot be read";
+            all[index] = Some(ItemEnded::Dropped { delivery_id: [0; 16], why });
+            continue;
+        };
+        let Some(destination) = snapshot.all.find(decision, destination) else {
+            all[index] = Some(ItemEnded::Absent);
+            continue;
+        };
+        let owed = destination.owes(decision);
+        let ended = if now > item.delivery.until {
+            ItemEnded::Dropped {
+                delivery_id: owed.delivery_id,
+                why: "it is older than its destination takes",
+            }
+        } else if outbound.is_some_and(|outbound| !Arc::ptr_eq(outbound, &destination.outbound)) {
+            ItemEnded::PutBack
+        } else {
+            outbound = Some(&destination.outbound);
+            let item = Item { decision, delivery_id: owed.delivery_id, payout: owed.payout };
+            members.push(Member { index, item });
+            continue;
+        };
+        all[index] = Some(ended);
+    }
+    let request = match outbound {
+        Some(outbound) => {
+            let mut ends = Ends { outbound, all };
+            let call = Call { tools, snapshot, outbound };
+            let class = call.tell(&mut ends, members).await;
+            all = ends.all;
+            class
+        }
+        None => None,
+    };
+    Ended { request, items: all.into_iter().map(|ended| ended.unwrap_or(ItemEnded::PutBack)).collect() }
+}
+
+async fn read(tools: &Tools, at: Position) -> Option<Kept> {
+    match try_decision(&tools.lane.view(), at) {
+        Looked::Done(kept) => kept,
+        Looked::WouldBlock => {
+            let lane = Arc::clone(&tools.lane);
+            let read = tokio::task::spawn_blocking(move || decision(&lane.view(), at));
+            read.await.unwrap_or_default()
+        }
+    }
+}
+
+/// Requests of one job, all made alike.
+struct Call<'a> {
+    tools: &'a Tools,
+    snapshot: &'a Snapshot,
+    outbound: &'a Arc<Outbound>,
+}
+
+impl Call<'_> {
+    /// Sends all of them. What the request came to, if one was made.
+    async fn tell(&self, ends: &mut Ends<'_>, members: Vec<Member<'_>>) -> Option<OutcomeClass> {
+        let (verdict, members) = self.send(ends, members).await?;
+        match &verdict.result {
+            Outcome::All(class) => {
+                members.iter().for_each(|member| ends.tried(member, *class, &verdict));
+                Some(*class)
+            }
+            Outcome::Each(classes) => {
+                members.iter().zip(classes).for_each(|(member, class)| ends.tried(member, *class, &verdict));
+                Some(OutcomeClass::Ok)
+            }
+            Outcome::Bisect => Some(self.take_apart(ends, members, verdict).await),
+        }
+    }
+
+    /// Finds out which of a batch spoil it for the others.
+    async fn take_apart(
+        &self,
+        ends: &mut Ends<'_>,
+        members: Vec<Member<'_>>,
+        whole: Verdict,
+    ) -> OutcomeClass {
+        let mut bisect = Bisect::new(members.len());
+        let (mut class, mut verdicts) = (OutcomeClass::Client, vec![None; members.len()]);
+        while let Some(range) = bisect.next_part() {
+            let part = members.get(range.clone()).unwrap_or_default();
+            let again = part.iter().map(|member| Member { index: member.index, item: member.item }).collect();
+            let Some((verdict, _)) = self.send(ends, again).await else {
+                bisect.gave_up();
+                continue;
+            };
+            match &verdict.result {
+                Outcome::All(OutcomeClass::Ok) => bisect.taken(),
+                Outcome::All(OutcomeClass::Client) | Outcome::Bisect => bisect.refused(),
+                // Of each its own: those refused are put right below.
+                Outcome::Each(classes) => {
+                    for (member, class) in part.iter().zip(classes) {
+                        ends.tried(member, *class, &verdict);
+                    }
+                    bisect.taken();
+                }
+                Outcome::All(other) => {
+                    class = *other;
+                    bisect.gave_up();
+                }
+            }
+            verdicts.iter_mut().take(range.end).skip(range.start).for_each(|of| *of = Some(verdict.clone()));
+        }
+        let ended = bisect.end();
+        for (numbers, class) in [
+            (ended.taken, OutcomeClass::Ok),
+            (ended.refused, OutcomeClass::Client),
+            (ended.unresolved, class),
+        ] {
+            for number in numbers {
+                let (Some(member), Some(verdict)) = (members.get(number), verdicts.get(number)) else {
+                    continue;
+                };
+                if ends.all.get(member.index).is_some_and(Option::is_none) {
+                    ends.tried(member, class, verdict.as_ref().unwrap_or(&whole));
+                }
+            }
+        }
+        class
+    }
+
+    /// Sends one request with as many of them as go into one; the others are put back, or cannot be made.
+    async fn send<'m>(
+        &self,
+        ends: &mut Ends<'_>,
+        mut members: Vec<Member<'m>>,
+    ) -> Option<(Verdict, Vec<Member<'m>>)> {
+        let Self { tools, outbound, .. } = self;
+        let authorization = match &outbound.token {
+            Some(source) => {
+                let asked =
+                    tools.tokens.authorization(source, &tools.clients, &outbound.route, outbound.timeout);
+                match asked.await {
+                    Ok(value) => Some(value),
+                    Err(error) => {
+                        let class = class_of(error.answer());
+                        let result = Outcome::All(class);
+                        let detail = error.to_string().into_bytes();
+                        return Some((Verdict { result, http_status: 0, wait: None, detail }, members));
+                    }
+                }
+            }
+            None => None,
+        };
+        let token = authorization.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let request = loop {
+            if members.is_empty() {
+                return None;
+            }
+            let items: Vec<Item<'_>> = members.iter().map(|member| member.item).collect();
+            let now = tools.clock.now();
+            let moment = Moment { now, random: random(now.micros(), &items) };
+            match request::make(outbound, &items, &self.snapshot.all.secrets, token, moment) {
+                Ok(request) => break request,
+                Err(Unmade::TooMany(fit)) => members.truncate(fit.max(1)),
+                Err(Unmade::Items(bad)) => {
+                    for (number, why) in bad.into_iter().rev() {
+                        let verdict = self.judge(token).unmade(&Unmade::Template(why));
+                        let member = members.remove(number);
+                        ends.tried(&member, OutcomeClass::Config, &verdict);
+                    }
+                }
+                Err(why) => return Some((self.judge(token).unmade(&why), members)),
+            }
+        };
+        let sent = tools.clients.send(request, &outbound.route, outbound.timeout).await;
+        let judge = self.judge(token);
+        let verdict = match &sent {
+            Ok(received) => {
+                let answered = Answered {
+                    status: received.status,
+                    retry_after: received.retry_after.as_ref().map(|value| value.as_bytes()),
+                    body: &received.body,
+                    is_whole: received.is_whole,
+                };
+                judge.judge(Came::Answer(answered), members.len())
+            }
+            Err(failed) => judge.judge(Came::Fault(failed.fault, &failed.detail), members.len()),
+        };
+        if let (Outcome::All(OutcomeClass::Auth), Some(source), Some(value)) =
+            (&verdict.result, &outbound.token, &authorization)
+        {
+            tools.tokens.forget(source, value);
+        }
+        Some((verdict, members))
+    }
+
+    fn judge<'b>(&'b self, token: Option<&'b str>) -> Judge<'b> {
+        let now = self.tools.clock.now();
+        Judge { outbound: self.outbound, mask: &self.snapshot.mask, token, now }
+    }
+}
+
+/// What `{random}` is: another number for each attempt, to keep caches out. It is no secret.
+fn random(now: i64, items: &[Item<'_>]) -> u64 {
+    use std::hash::Hasher;
+    let mut hasher = siphasher::sip::SipHasher13::new();
+    hasher.write_i64(now);
+    items.iter().take(1).for_each(|item| hasher.write(&item.delivery_id));
+    hasher.finish()
+}

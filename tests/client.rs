@@ -401,6 +401,26 @@ fn connections_are_kept_and_counted() {
     assert_eq!(plain.connections(), 3);
 }
 
+/// Where a body comes in a piece of its own, its connection is back in the pool a turn later than the answer is whole.
+#[test]
+fn those_who_send_one_after_another_open_one_connection_each() {
+    let server = Faults::plain();
+    let (clients, route, url) = (Arc::new(clients()), home(), server.url("/body/9000"));
+    block_on(async {
+        let mut senders = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let (clients, route, url) = (Arc::clone(&clients), Arc::clone(&route), url.clone());
+            senders.spawn(async move {
+                for _ in 0..20 {
+                    assert_eq!(outcome(&clients, &route, &url).await, Ok(200));
+                }
+            });
+        }
+        senders.join_all().await;
+    });
+    assert_eq!((server.requests(), server.connections()), (320, 16));
+}
+
 #[test]
 fn what_may_have_left_over_a_kept_connection_is_not_sent_again() {
     let server = Faults::plain();

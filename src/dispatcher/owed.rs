@@ -109,7 +109,8 @@ impl Destination {
         }
     }
 
-    fn owes(&self, decision: &Decision<'_>) -> Owed<'_> {
+    /// What it is owed for a decision that it is to hear of, whether or not it wants to.
+    pub fn owes(&self, decision: &Decision<'_>) -> Owed<'_> {
         let cut = |money: Money| {
             // More than the whole could not fit; then the whole is told.
             let amount = money.amount.checked_percent(self.payout_basis_points).unwrap_or(money.amount);

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::destinations::Destinations;
 use super::mask::Mask;
 use super::outbound::{Batch, Body, Outbound, Secrets};
 use super::sign;
@@ -147,6 +148,19 @@ pub fn show(
         headers: headers.collect(),
         body: text(&body),
     })
+}
+
+/// What a destination would be sent for a decision now, as a person may see it, alone also where it takes batches; nothing if
+/// the catalog does not name it any more.
+pub fn show_now(
+    destinations: &Destinations,
+    decision: &Decision<'_>,
+    destination: &str,
+    moment: Moment,
+) -> Option<Result<Shown, Unmade>> {
+    let owed = destinations.find(decision, destination)?.owes(decision);
+    let item = Item { decision, delivery_id: owed.delivery_id, payout: owed.payout };
+    Some(show(&owed.destination.outbound, &[item], &destinations.secrets, None, moment))
 }
 
 /// What a request is known by over all its attempts: as its one delivery, or as its batch.

@@ -135,8 +135,8 @@ pub fn show(
     let maker = Maker { outbound, secrets, moment, is_shown: true };
     let is_authorised = token.is_some() || outbound.token.is_some();
     let (head, body) = maker.request(items, is_authorised.then_some(MASK))?.into_parts();
-    let mask = Mask::new(secrets);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(&mask.hide(bytes, token)).into_owned();
+    let (mask, token) = (Mask::new(secrets), token.map(Mask::of_token));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(&mask.hide(bytes, token.as_ref())).into_owned();
     let headers = head.headers.iter().map(|(name, value)| {
         let is_secret = matches!(*name, AUTHORIZATION | PROXY_AUTHORIZATION | COOKIE);
         let value = if is_secret { MASK.to_owned() } else { text(value.as_bytes()) };

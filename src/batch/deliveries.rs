@@ -400,3 +400,27 @@ fn of_decision(row: Row, decision: &Decision<'_>) -> Row {
         ..row
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_there_are_no_more_than_the_bound_are_kept_in_mind() {
+        let filter = Filter::default();
+        let mut standings = Standings::new(&filter);
+        let count = u32::try_from(KEPT_MAX).unwrap() + 10;
+        for number in 1..=count {
+            let (decision, is_final) = (u64::from(number) * 16, true);
+            let outcome =
+                DeliveryOutcome { decision, is_final, destination: "a", ..DeliveryOutcome::default() };
+            standings.end(Position::new(1, 32 * number), &outcome);
+            standings.reopen(Position::new(1, 32 * number + 16), decision, "a");
+        }
+        assert_eq!((standings.last.len(), standings.order.len()), (KEPT_MAX, KEPT_MAX));
+        assert_eq!((standings.replays.len(), standings.destinations.len()), (KEPT_MAX, 1));
+        let (newest, has_more) = standings.into_newest(KEPT_MAX);
+        assert_eq!((newest.len(), has_more), (KEPT_MAX, true));
+        assert_eq!(newest[0].0.touched, Position::new(1, 32 * count + 16), "the newest are");
+    }
+}

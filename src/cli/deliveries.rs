@@ -369,10 +369,13 @@ fn send(
 struct Told {
     destination: String,
     state: String,
-    pending: u64,
-    oldest_pending: Option<String>,
-    breaker: String,
-    paused_why: Option<String>,
+    ready: u64,
+    waiting: u64,
+    in_flight: u64,
+    behind_bytes: u64,
+    oldest_seconds: u64,
+    concurrency: u32,
+    why: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -392,11 +395,15 @@ fn run_status(status: &Status, out: &mut dyn Write) -> Result<ExitCode, Failure>
 
 fn write_status(out: &mut dyn Write, told: AllTold) -> Result<(), Failure> {
     let cells = |told: Told| {
-        let pending = told.pending.to_string();
-        let (oldest, why) = (told.oldest_pending.unwrap_or_default(), told.paused_why.unwrap_or_default());
-        [plain(&told.destination), told.state, pending, oldest, told.breaker, plain(&why)]
+        let Told { ready, waiting, in_flight, behind_bytes, oldest_seconds, concurrency, .. } = told;
+        let why = plain(&told.why.unwrap_or_default());
+        let [ready, waiting, in_flight] = [ready, waiting, in_flight].map(|count| count.to_string());
+        let (oldest, behind) =
+            (format!("{oldest_seconds} s"), format!("{} KiB", behind_bytes.div_ceil(1024)));
+        let sending = format!("{in_flight} of {concurrency}");
+        [plain(&told.destination), told.state, ready, waiting, sending, oldest, behind, why]
     };
-    let heads = ["DESTINATION", "STATE", "PENDING", "OLDEST PENDING", "BREAKER", "WHY"];
+    let heads = ["DESTINATION", "STATE", "READY", "WAITING", "SENDING", "OLDEST", "LEFT IN THE LOG", "WHY"];
     table::write(out, heads, told.destinations.into_iter().map(cells).collect())?;
     Ok(())
 }
@@ -472,13 +479,15 @@ mod tests {
 
     #[test]
     fn what_the_daemon_tells_of_destinations_is_a_table() {
-        let told = r#"{"destinations":[{"destination":"a","state":"paused","pending":7,"oldest_pending":"2026-11-20T07:00:00Z",
-            "breaker":"closed","paused_why":"401\u001b[2J","more":1},{"destination":"b"}]}"#;
+        let told = r#"{"destinations":[{"destination":"a","state":"paused","ready":7,"waiting":1,"in_flight":2,
+            "behind_bytes":4097,"oldest_seconds":61,"concurrency":8,"why":"401\u001b[2J","more":1},{"destination":"b"}]}"#;
         let mut out = Vec::new();
         write_status(&mut out, serde_json::from_str(told).unwrap()).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(
-            text.contains("a            paused  7        2026-11-20T07:00:00Z  closed   401[2J\nb "),
+            text.contains(
+                "a            paused  7      1        2 of 8   61 s    5 KiB            401[2J\nb "
+            ),
             "{text}"
         );
     }

@@ -4,7 +4,11 @@
 //! Keeps: a delivery that cannot be made spoils it for no other of its batch; nothing is sent of what is no longer of use.
 //! Not here: whose turn it is, what follows (`desk`).
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
+
+use http::HeaderValue;
 
 use super::batch::Bisect;
 use super::class::class_of;
@@ -25,6 +29,9 @@ use crate::store::Position;
 use crate::store::lane::Lane;
 use crate::store::sealed::Tried as Looked;
 
+/// Tokens that are in use at once, more or less.
+const TOKEN_MASKS_MAX: usize = 64;
+
 /// What every attempt needs.
 pub(super) struct Tools {
     pub(super) clients: Clients,
@@ -32,6 +39,30 @@ pub(super) struct Tools {
     /// The journal of postbacks and decisions.
     pub(super) lane: Arc<Lane>,
     pub(super) clock: Clock,
+    pub(super) token_masks: TokenMasks,
+}
+
+/// What hides tokens, by the token. To make one takes longer than a request does.
+#[derive(Default)]
+pub(super) struct TokenMasks(RefCell<Vec<(HeaderValue, Rc<Mask>)>>);
+
+impl TokenMasks {
+    fn of(&self, value: &HeaderValue) -> Rc<Mask> {
+        let mut all = self.0.borrow_mut();
+        if let Some((_, mask)) = all.iter().find(|(known, _)| known == value) {
+            return Rc::clone(mask);
+        }
+        if all.len() >= TOKEN_MASKS_MAX {
+            all.clear();
+        }
+        let mask = Rc::new(Mask::of_token(bearer(value).unwrap_or_default()));
+        all.push((value.clone(), Rc::clone(&mask)));
+        mask
+    }
+}
+
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 /// The destinations in use, and what of them nobody may see.
@@ -242,7 +273,9 @@ impl Call<'_> {
             }
             None => None,
         };
-        let token = authorization.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let token = authorization.as_ref().and_then(bearer);
+        let mask = authorization.as_ref().map(|value| tools.token_masks.of(value));
+        let mask = mask.as_deref();
         let request = loop {
             if members.is_empty() {
                 return None;
@@ -255,23 +288,23 @@ impl Call<'_> {
                 Err(Unmade::TooMany(fit)) => members.truncate(fit.max(1)),
                 Err(Unmade::Items(bad)) => {
                     for (number, why) in bad.into_iter().rev() {
-                        let verdict = self.judge(token).unmade(&Unmade::Template(why));
+                        let verdict = self.judge(mask).unmade(&Unmade::Template(why));
                         let member = members.remove(number);
                         ends.tried(&member, OutcomeClass::Config, &verdict);
                     }
                 }
-                Err(why) => return Some((self.judge(token).unmade(&why), members)),
+                Err(why) => return Some((self.judge(mask).unmade(&why), members)),
             }
         };
         let sent = tools.clients.send(request, &outbound.route, outbound.timeout).await;
-        let judge = self.judge(token);
+        let judge = self.judge(mask);
         let verdict = match &sent {
             Ok(received) => {
                 let answered = Answered {
                     status: received.status,
                     retry_after: received.retry_after.as_ref().map(|value| value.as_bytes()),
                     body: &received.body,
-                    is_whole: received.is_whole,
+                    is_whole: received.is_whole && !received.is_broken,
                 };
                 judge.judge(Came::Answer(answered), members.len())
             }
@@ -285,7 +318,7 @@ impl Call<'_> {
         Some((verdict, members))
     }
 
-    fn judge<'b>(&'b self, token: Option<&'b str>) -> Judge<'b> {
+    fn judge<'b>(&'b self, token: Option<&'b Mask>) -> Judge<'b> {
         let now = self.tools.clock.now();
         Judge { outbound: self.outbound, mask: &self.snapshot.mask, token, now }
     }

@@ -1,6 +1,6 @@
 //! What is kept and shown of answers and requests, without our secrets in it.
 //!
-//! In: the secrets of a catalog, once; bytes, and the token that was shown to whom they come from. Out: the same bytes with
+//! In: the secrets of a catalog, once, and a token, once; bytes of whom they were shown to. Out: the same bytes with
 //! `***` for each secret.
 //! Keeps: a secret is found as it is, percent-encoded, escaped as in JSON, in hexadecimal digits and in base64, also in the
 //! middle of a longer text that was encoded; what is cut is cut behind the masking, so that no part of one is left.
@@ -43,30 +43,35 @@ impl Mask {
         }
     }
 
-    /// Bytes without the secrets in them, nor this token.
-    pub fn hide<'b>(&self, bytes: &'b [u8], token: Option<&str>) -> Cow<'b, [u8]> {
-        if self.is_blind && !bytes.is_empty() {
+    /// One that hides a token. To make one takes some ten microseconds: it is for all requests that show the token.
+    pub fn of_token(token: &str) -> Self {
+        Self::of(std::iter::once(token))
+    }
+
+    /// Bytes without the secrets in them, nor the token of this other mask.
+    pub fn hide<'b>(&self, bytes: &'b [u8], token: Option<&Self>) -> Cow<'b, [u8]> {
+        let is_blind = self.is_blind || token.is_some_and(|token| token.is_blind);
+        if is_blind && !bytes.is_empty() {
             return MASK.as_bytes().into();
         }
         let hidden = self.secrets.hide(bytes);
-        match token.filter(|token| token.len() >= SECRET_BYTES_MIN) {
-            // A token lives for minutes and is seldom quoted: it is no part of the automaton of all others.
-            Some(token) => match Self::of(std::iter::once(token)).secrets.hide(&hidden) {
-                Cow::Owned(hidden) => hidden.into(),
-                Cow::Borrowed(_) => hidden,
-            },
-            None => hidden,
+        match token.map(|token| token.secrets.hide(&hidden)) {
+            Some(Cow::Owned(without)) => without.into(),
+            Some(Cow::Borrowed(_)) | None => hidden,
         }
     }
 
     /// The first `bytes_max` bytes of an answer without them.
-    pub fn detail(&self, answer: &[u8], token: Option<&str>, bytes_max: usize) -> Vec<u8> {
-        // A secret that begins in front of the cut is seen whole, however it is escaped; one mask is shorter than that.
-        let longest = self.secrets.longest().max(token.map_or(0, |token| 2 * token.len()));
-        let window = (4 * bytes_max).saturating_add(ESCAPED_BYTES_MAX * longest);
+    pub fn detail(&self, answer: &[u8], token: Option<&Self>, bytes_max: usize) -> Vec<u8> {
+        let longest = self.secrets.longest().max(token.map_or(0, |token| token.secrets.longest()));
+        let tail = ESCAPED_BYTES_MAX * longest;
+        let window = (4 * bytes_max).saturating_add(tail);
         let read = answer.get(..window).unwrap_or(answer);
         let mut hidden = self.hide(read, token).into_owned();
-        hidden.truncate(bytes_max);
+        // In the tail of what was read a secret may begin that goes on behind it. No mask is longer than what it hides, so
+        // as much is left away as the tail can have become.
+        let whole = if read.len() < answer.len() { hidden.len().saturating_sub(tail) } else { hidden.len() };
+        hidden.truncate(bytes_max.min(whole));
         hidden
     }
 }
@@ -104,7 +109,8 @@ mod tests {
     }
 
     fn hidden(mask: &Mask, text: &str) -> String {
-        String::from_utf8(mask.hide(text.as_bytes(), Some("ya29.token")).into_owned()).unwrap()
+        String::from_utf8(mask.hide(text.as_bytes(), Some(&Mask::of_token("ya29.token"))).into_owned())
+            .unwrap()
     }
 
     #[test]
@@ -138,7 +144,7 @@ mod tests {
         }
 
         #[test]
-        fn no_part_of_a_secret_is_left_at_the_cut(before in 0usize..64, escaped: bool) {
+        fn no_part_of_a_secret_is_left_at_the_cut(before in 0usize..100, escaped: bool) {
             let secret = "0123456789abcdef0123";
             let quoted = if escaped {
                 secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect()
@@ -149,6 +155,10 @@ mod tests {
             let detail = mask(&[secret]).detail(answer.as_bytes(), None, 32);
             let expected = format!("{}***", "x".repeat(before));
             prop_assert_eq!(detail, expected.as_bytes()[..expected.len().min(32)].to_vec());
+            // However much of what is read shrinks to masks, what is cut off at its end is not shown.
+            let many = quoted.repeat(1 + before) + "end";
+            let detail = mask(&[secret]).detail(many.as_bytes(), None, 32);
+            prop_assert!(detail.iter().all(|byte| b"*end".contains(byte)), "{}", String::from_utf8_lossy(&detail));
         }
     }
 }

@@ -109,7 +109,7 @@ impl Destination {
         }
     }
 
-    /// What it is told of a decision, if it is told of it.
+    /// What it is owed for a decision that it is to hear of, whether or not it wants to.
     pub fn owes(&self, decision: &Decision<'_>) -> Owed<'_> {
         let cut = |money: Money| {
             // More than the whole could not fit; then the whole is told.

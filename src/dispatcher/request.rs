@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::destinations::Destinations;
 use super::mask::Mask;
 use super::outbound::{Batch, Body, Outbound, Secrets};
 use super::sign;
@@ -134,8 +135,8 @@ pub fn show(
     let maker = Maker { outbound, secrets, moment, is_shown: true };
     let is_authorised = token.is_some() || outbound.token.is_some();
     let (head, body) = maker.request(items, is_authorised.then_some(MASK))?.into_parts();
-    let mask = Mask::new(secrets);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(&mask.hide(bytes, token)).into_owned();
+    let (mask, token) = (Mask::new(secrets), token.map(Mask::of_token));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(&mask.hide(bytes, token.as_ref())).into_owned();
     let headers = head.headers.iter().map(|(name, value)| {
         let is_secret = matches!(*name, AUTHORIZATION | PROXY_AUTHORIZATION | COOKIE);
         let value = if is_secret { MASK.to_owned() } else { text(value.as_bytes()) };
@@ -147,6 +148,19 @@ pub fn show(
         headers: headers.collect(),
         body: text(&body),
     })
+}
+
+/// What a destination would be sent for a decision now, as a person may see it, alone also where it takes batches; nothing if
+/// the catalog does not name it any more.
+pub fn show_now(
+    destinations: &Destinations,
+    decision: &Decision<'_>,
+    destination: &str,
+    moment: Moment,
+) -> Option<Result<Shown, Unmade>> {
+    let owed = destinations.find(decision, destination)?.owes(decision);
+    let item = Item { decision, delivery_id: owed.delivery_id, payout: owed.payout };
+    Some(show(&owed.destination.outbound, &[item], &destinations.secrets, None, moment))
 }
 
 /// What a request is known by over all its attempts: as its one delivery, or as its batch.

@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::dispatcher::batch::PerItem;
 use crate::dispatcher::outbound::TokenSource;
+use crate::dispatcher::owed::{Destination, delivery_id};
 use crate::dispatcher::sign::Key;
 use crate::event::click::KeptAddress;
 use crate::event::conversion::{Conversion, Status};
@@ -311,6 +312,18 @@ fn a_person_is_shown_no_secret() {
         assert_eq!(value("webhook-id"), "ab".repeat(16));
         assert!(token.is_none() || value("x-agent") == "quotes *** and ***", "{}", value("x-agent"));
     }
+}
+
+#[test]
+fn what_would_be_sent_now_is_what_the_catalog_says_now() {
+    let mut destination = Destination::plain("a", get("/c?v={payout}&d={delivery_id}").into());
+    destination.payout_basis_points = 5_000;
+    let destinations = Destinations { global: vec![destination], ..Destinations::default() };
+    let decision = decision();
+    let shown = show_now(&destinations, &decision, "a", moment()).unwrap().unwrap();
+    let id = sign::id_text(delivery_id(decision.conversion_id, decision.sequence, "a"));
+    assert_eq!((shown.method, shown.url), ("GET".to_owned(), format!("{SITE}/c?v=2&d={id}")));
+    assert_eq!(show_now(&destinations, &decision, "b", moment()), None);
 }
 
 /// Texts that strangers send: any at all, and what has been tried elsewhere.

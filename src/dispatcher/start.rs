@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-use super::attempt::{Snapshot, Tools};
+use super::attempt::{Snapshot, TokenMasks, Tools};
 use super::client::{self, ClientError, Clients};
 use super::command::{Command, DestinationState, Reopenings, question};
 use super::desk::{self, Desk};
@@ -142,7 +142,8 @@ pub fn start(
         let (keep, drain) = (Arc::clone(&keep), options.drain);
         move || {
             let tokens = Tokens::new(clock.clone());
-            let tools = Rc::new(Tools { clients, tokens, lane, clock });
+            let token_masks = TokenMasks::default();
+            let tools = Rc::new(Tools { clients, tokens, lane, clock, token_masks });
             let snapshot = Rc::new(Snapshot::of(all));
             let state = State::default();
             let run = Loop { desk, log, tools, snapshot, served, commands: told, keep, drain, state };

@@ -32,7 +32,7 @@ pub struct Answered<'a> {
     pub retry_after: Option<&'a [u8]>,
     /// The body, as far as it was read.
     pub body: &'a [u8],
-    /// Whether that is all of it.
+    /// Whether that is all of it: neither cut at a bound nor broken off.
     pub is_whole: bool,
 }
 
@@ -76,8 +76,8 @@ pub struct Judge<'a> {
     pub outbound: &'a Outbound,
     /// Of the catalog.
     pub mask: &'a Mask,
-    /// The token that was shown.
-    pub token: Option<&'a str>,
+    /// Of the token that was shown.
+    pub token: Option<&'a Mask>,
     /// When the answer came.
     pub now: Timestamp,
 }
@@ -193,8 +193,8 @@ mod tests {
 
     fn judged(outbound: &Outbound, came: Came<'_>, count: usize) -> Verdict {
         let mask = Mask::new(&Secrets::new([("a".into(), "s3cret".into())]));
-        Judge { outbound, mask: &mask, token: Some("ya29.token"), now: Timestamp::default() }
-            .judge(came, count)
+        let token = Mask::of_token("ya29.token");
+        Judge { outbound, mask: &mask, token: Some(&token), now: Timestamp::default() }.judge(came, count)
     }
 
     fn answer(status: u16, body: &str) -> Answered<'_> {

@@ -340,7 +340,8 @@ impl Operations for State {
     }
 
     fn destinations(&self) -> ApiResult {
-        as_json(&self.dispatcher()?.list().map_err(unavailable)?)
+        let destinations = self.dispatcher()?.list().map_err(unavailable)?;
+        as_json(&serde_json::json!({ "destinations": destinations }))
     }
 
     fn pause_destination(&self, pause: &Pause) -> ApiResult {

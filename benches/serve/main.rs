@@ -7,7 +7,7 @@
 //! Data lies under `target/bench-data`, on the disk that the checkout is on.
 //!
 //! `cargo bench --bench serve [-- SECTION...]`, sections: keepalive close steady listeners postbacks
-//! memory catalog labels.
+//! deliveries memory catalog labels.
 #![expect(clippy::print_stdout, reason = "a bench prints, people judge")]
 #![expect(clippy::unwrap_used, reason = "a bench that fails ends")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
@@ -15,6 +15,7 @@
 mod bare;
 mod catalog;
 mod contender;
+mod deliveries;
 mod labels;
 mod listeners;
 mod memory;
@@ -27,12 +28,18 @@ fn main() {
     if words.first().is_some_and(|word| word == bare::COMMAND) {
         return bare::run(&words[1..]);
     }
-    let sections: [(&str, fn()); 8] = [
+    match words.first().map(String::as_str) {
+        Some(deliveries::SINKS) => return deliveries::run_sinks(),
+        Some(deliveries::WORK) => return deliveries::run_work(&words[1..]),
+        _ => {}
+    }
+    let sections: [(&str, fn()); 9] = [
         ("keepalive", throughput::keepalive),
         ("close", throughput::close),
         ("steady", steady::run),
         ("listeners", listeners::run),
         ("postbacks", postbacks::run),
+        ("deliveries", deliveries::run),
         ("memory", memory::run),
         ("catalog", catalog::run),
         ("labels", labels::run),

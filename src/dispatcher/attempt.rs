@@ -138,14 +138,14 @@ pub(super) async fn attempt(
         let owed = destination.owes(decision);
         let ended = if now > item.delivery.until {
             ItemEnded::Dropped {
-                delivery_id: owed.delivery_id,
+                delivery_id: destination.delivery_id(decision),
                 why: "it is older than its destination takes",
             }
         } else if outbound.is_some_and(|outbound| !Arc::ptr_eq(outbound, &destination.outbound)) {
             ItemEnded::PutBack
         } else {
             outbound = Some(&destination.outbound);
-            let item = Item { decision, delivery_id: owed.delivery_id, payout: owed.payout };
+            let item = Item { decision, delivery_id: destination.delivery_id(decision), payout: owed.payout };
             members.push(Member { index, item });
             continue;
         };

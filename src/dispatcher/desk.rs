@@ -16,7 +16,7 @@ mod jobs;
 mod memory;
 mod operators;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,9 +83,22 @@ pub struct Desk {
     shut: BTreeSet<(Duration, usize)>,
     /// Those who may want to read what they are behind with.
     hungry: BTreeSet<usize>,
+    /// Those who are behind with something.
+    lagging: BTreeSet<usize>,
+    /// Those for whom a part of the log is being read now, and what it is to them.
+    walkers: BTreeMap<usize, Part>,
     /// Who was told last to read.
     fed: usize,
     pub(super) tally: Arc<Tally>,
+}
+
+/// What a part of the log is to a destination that is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// It has looked at nothing from there on.
+    Head,
+    /// It was passed over.
+    Backlog,
 }
 
 /// One destination with all that is its own.
@@ -131,6 +144,8 @@ impl Desk {
             due: BTreeSet::new(),
             shut: BTreeSet::new(),
             hungry: BTreeSet::new(),
+            lagging: BTreeSet::new(),
+            walkers: BTreeMap::new(),
             fed: 0,
             tally: Arc::default(),
         }

@@ -6,7 +6,8 @@
 use std::ops::ControlFlow;
 
 use super::kept::Kept;
-use crate::event::codec::Kind;
+use crate::event::codec::{Event, Kind, decode};
+use crate::event::decision::Decision;
 use crate::store::lane::View;
 use crate::store::record::{BODY_OFFSET, Record};
 use crate::store::sealed::Tried;
@@ -64,6 +65,18 @@ pub fn walk(
         };
     }
     Ok(at.max(from))
+}
+
+/// The decision in a record, if one is.
+pub fn decision_of<'a>(record: &Record<'a>) -> Option<Decision<'a>> {
+    // Postbacks lie between them: those need not be taken apart.
+    if record.kind != Kind::Decision.code() {
+        return None;
+    }
+    match decode(record.kind, record.schema, record.payload) {
+        Ok(Event::Decision(decision)) => Some(decision),
+        _ => None,
+    }
 }
 
 /// Where the journal ends now, on stable storage or not.

@@ -56,8 +56,6 @@ pub struct Levels<'a> {
 pub struct Owed<'a> {
     /// To whom, as the level that won says it.
     pub destination: &'a Destination,
-    /// See `delivery_id`.
-    pub delivery_id: [u8; 16],
     /// From when on it is sent.
     pub due: Timestamp,
     /// Until when it is of use.
@@ -109,6 +107,11 @@ impl Destination {
         }
     }
 
+    /// What its delivery of a decision is known by.
+    pub fn delivery_id(&self, decision: &Decision<'_>) -> [u8; 16] {
+        delivery_id(decision.conversion_id, decision.sequence, &self.id)
+    }
+
     /// What it is owed for a decision that it is to hear of, whether or not it wants to.
     pub fn owes(&self, decision: &Decision<'_>) -> Owed<'_> {
         let cut = |money: Money| {
@@ -118,7 +121,6 @@ impl Destination {
         };
         Owed {
             destination: self,
-            delivery_id: delivery_id(decision.conversion_id, decision.sequence, &self.id),
             due: decision.time.plus(self.delay),
             until: self.max_age.map(|age| decision.time.plus(age)),
             payout: paid(decision).map(cut),

@@ -158,8 +158,9 @@ pub fn show_now(
     destination: &str,
     moment: Moment,
 ) -> Option<Result<Shown, Unmade>> {
-    let owed = destinations.find(decision, destination)?.owes(decision);
-    let item = Item { decision, delivery_id: owed.delivery_id, payout: owed.payout };
+    let found = destinations.find(decision, destination)?;
+    let owed = found.owes(decision);
+    let item = Item { decision, delivery_id: found.delivery_id(decision), payout: owed.payout };
     Some(show(&owed.destination.outbound, &[item], &destinations.secrets, None, moment))
 }
 

@@ -23,14 +23,13 @@ use super::attempt::{Snapshot, Tools, attempt};
 use super::command::{Command, Reopenings};
 use super::desk::{Desk, Ended, ItemEnded, Job, Reopened, Tried};
 use super::destinations::Destinations;
-use super::follow::{Batch, decision, is_hot, read_cold, walk, written_end};
+use super::follow::{Batch, decision, decision_of, is_hot, read_cold, walk, written_end};
 use super::journal::Outcomes;
 use super::keeper::Keep;
 use super::kept::Kept;
 use super::owed::delivery_id;
 use super::schedule::Patience;
 use crate::clock::Timestamp;
-use crate::event::codec::Kind;
 use crate::event::delivery::OutcomeClass;
 use crate::store::lane::{Lane, Level, View};
 use crate::store::{Error, Position};
@@ -75,15 +74,21 @@ pub(super) struct State {
 
 /// A part of the log that is being read from the disk.
 struct Reading {
-    /// For whom; for all that are in step if for nobody.
-    station: Option<usize>,
+    reader: For,
     task: JoinHandle<Result<Batch, Error>>,
+}
+
+/// For whom a part of the log is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum For {
+    InStep,
+    Behind,
 }
 
 /// Why the loop woke up.
 enum Woken {
     Ended(u64, Ended),
-    Read(Option<usize>, Result<Batch, Error>),
+    Read(For, Result<Batch, Error>),
     Told(Command),
     Poisoned,
     Stop,
@@ -107,7 +112,7 @@ impl Loop {
             }
             match self.wait().await {
                 Woken::Ended(job, ended) => self.finish(job, ended),
-                Woken::Read(station, read) => self.take_read(station, read),
+                Woken::Read(reader, read) => self.take_read(reader, read),
                 Woken::Told(Command::Stop) | Woken::Stop => break,
                 Woken::Told(command) => self.told(command),
                 Woken::Poisoned => self.state.is_poisoned = true,
@@ -142,18 +147,15 @@ impl Loop {
         }
         let view = Arc::clone(&self.tools.lane.view());
         if !is_hot(&view, head) {
-            self.read(None, head, end);
+            self.read(For::InStep, head, end);
             return false;
         }
         let (desk, mut left) = (&mut self.desk, DECISIONS_MAX);
         let past = |at| decision(&view, at);
         let walked = walk(&view, head, end, |at, record| {
-            if record.kind == Kind::Decision.code() {
+            if let Some(decision) = decision_of(record) {
                 left -= 1;
-                let kept = Kept::of(record);
-                if let Some(decision) = kept.decision() {
-                    desk.take(at, &decision, &all, &past, now);
-                }
+                desk.take(at, &decision, &all, &past, now);
             }
             if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -169,45 +171,41 @@ impl Loop {
         if self.state.reading.is_some() || self.tools.clock.monotonic() < self.state.unreadable_until {
             return false;
         }
-        let Some((station, behind)) = self.desk.behind() else { return false };
+        let Some(behind) = self.desk.behind() else { return false };
         let end = behind.to.unwrap_or(self.desk.head());
         let view = Arc::clone(&self.tools.lane.view());
         if !is_hot(&view, behind.from) {
-            self.read(Some(station), behind.from, end);
+            self.read(For::Behind, behind.from, end);
             return false;
         }
         let all = Arc::clone(&self.snapshot.all);
-        let (desk, mut left, mut full) = (&mut self.desk, DECISIONS_MAX, None);
+        let (desk, mut left, mut has_room) = (&mut self.desk, DECISIONS_MAX, true);
         let past = |at| decision(&view, at);
         let walked = walk(&view, behind.from, end, |at, record| {
-            if record.kind == Kind::Decision.code() {
+            if let Some(decision) = decision_of(record) {
                 left -= 1;
-                let kept = Kept::of(record);
-                let has_room = kept
-                    .decision()
-                    .is_none_or(|decision| desk.take_behind(station, at, &decision, &all, &past, now));
-                full = (!has_room).then_some(at);
+                has_room = desk.take_behind(at, &decision, &all, &past, now);
             }
-            if left == 0 || full.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if left > 0 && has_room { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         match walked {
-            Ok(next) => self.desk.reach_behind(station, full.unwrap_or(next), now),
+            Ok(next) => self.desk.reach_behind(next, now),
             Err(error) => self.unreadable(&error),
         }
         true
     }
 
-    fn read(&mut self, station: Option<usize>, from: Position, end: Position) {
+    fn read(&mut self, reader: For, from: Position, end: Position) {
         if self.tools.clock.monotonic() < self.state.unreadable_until {
             return;
         }
         let lane = Arc::clone(&self.tools.lane);
         let task = tokio::task::spawn_blocking(move || read_cold(&lane.view(), from, end));
-        self.state.reading = Some(Reading { station, task });
+        self.state.reading = Some(Reading { reader, task });
     }
 
     /// Looks at what was read from the disk.
-    fn take_read(&mut self, station: Option<usize>, read: Result<Batch, Error>) {
+    fn take_read(&mut self, reader: For, read: Result<Batch, Error>) {
         let batch = match read {
             Ok(batch) => batch,
             Err(error) => return self.unreadable(&error),
@@ -215,22 +213,17 @@ impl Loop {
         let now = self.tools.clock.now();
         let (view, all) = (Arc::clone(&self.tools.lane.view()), Arc::clone(&self.snapshot.all));
         let past = |at| decision(&view, at);
-        let mut next = batch.next;
         for (at, kept) in &batch.decisions {
             let Some(decision) = kept.decision() else { continue };
-            match station {
-                None => self.desk.take(*at, &decision, &all, &past, now),
-                Some(station) => {
-                    if !self.desk.take_behind(station, *at, &decision, &all, &past, now) {
-                        next = *at;
-                        break;
-                    }
-                }
+            match reader {
+                For::InStep => self.desk.take(*at, &decision, &all, &past, now),
+                For::Behind if self.desk.take_behind(*at, &decision, &all, &past, now) => {}
+                For::Behind => break,
             }
         }
-        match station {
-            None => self.desk.reach(next),
-            Some(station) => self.desk.reach_behind(station, next, now),
+        match reader {
+            For::InStep => self.desk.reach(batch.next),
+            For::Behind => self.desk.reach_behind(batch.next, now),
         }
     }
 
@@ -436,11 +429,11 @@ fn abandoned(job: &Job, view: &View, all: &Destinations) -> Ended {
 async fn finished(reading: &mut Option<Reading>) -> Woken {
     match reading {
         None => std::future::pending().await,
-        Some(Reading { station, task }) => {
-            let (station, read) = (*station, task.await);
+        Some(Reading { reader, task }) => {
+            let (reader, read) = (*reader, task.await);
             *reading = None;
             match read {
-                Ok(read) => Woken::Read(station, read),
+                Ok(read) => Woken::Read(reader, read),
                 Err(_gone) => Woken::Around,
             }
         }

@@ -262,23 +262,22 @@ impl World {
             self.desk.take(place, &kept.decision().unwrap(), &self.all, &past, now);
             self.desk.reach(Position::from_u64(place.to_u64() + 16).unwrap());
         }
-        while let Some((station, Behind { from, to })) = self.desk.behind() {
+        while let Some(Behind { from, to }) = self.desk.behind() {
             let to = to.unwrap_or(self.desk.head());
-            let mut reached = to;
-            for (place, (_, kept)) in decisions.range(from.to_u64()..to.to_u64()).take(100) {
-                let place = Position::from_u64(*place).unwrap();
-                let decision = kept.decision().unwrap();
-                let has_room = self.desk.take_behind(station, place, &decision, &self.all, &past, now);
-                if !has_room {
-                    reached = place;
+            let mut next = to;
+            for (count, (place, (_, kept))) in decisions.range(from.to_u64()..to.to_u64()).enumerate() {
+                next = Position::from_u64(*place).unwrap();
+                if count == 100 {
                     break;
                 }
-                reached = Position::from_u64(place.to_u64() + 16).unwrap();
+                let decision = kept.decision().unwrap();
+                let has_room = self.desk.take_behind(next, &decision, &self.all, &past, now);
+                next = to;
+                if !has_room {
+                    break;
+                }
             }
-            if decisions.range(reached.to_u64()..to.to_u64()).next().is_none() {
-                reached = to;
-            }
-            self.desk.reach_behind(station, reached, now);
+            self.desk.reach_behind(next, now);
         }
         while let Some(job) = self.desk.next(now, monotonic) {
             self.send(job);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Desk, Past, Station, is_open};
+use super::{Desk, Part, Past, Station, is_open};
 use crate::clock::Timestamp;
 use crate::dispatcher::destinations::Destinations;
 use crate::dispatcher::kept::Kept;
@@ -39,6 +39,7 @@ impl Desk {
             {
                 station.line.progress.reach(at);
                 station.is_in_step = false;
+                self.lagging.insert(index);
             }
         }
     }
@@ -48,13 +49,15 @@ impl Desk {
         self.head = self.head.max(end);
     }
 
-    /// A destination that is behind and has room for more, and what it is to read.
-    pub fn behind(&mut self) -> Option<(usize, Behind)> {
+    /// What is to be read for those who are behind: a part of the log, with all that can make use of it. Offer them each
+    /// decision of it by `take_behind`, and say with `reach_behind` how far that went.
+    pub fn behind(&mut self) -> Option<Behind> {
         // One after the other, so that a long backlog keeps nobody else waiting.
         while let Some(index) = self.hungry.range(self.fed + 1..).next().or(self.hungry.first()).copied() {
             self.fed = index;
             if let Some(behind) = self.next_behind(index) {
-                return Some((index, behind));
+                self.join(behind);
+                return Some(behind);
             }
             self.hungry.remove(&index);
         }
@@ -73,51 +76,81 @@ impl Desk {
             let is_far = head.to_u64().saturating_sub(from.to_u64()) > BEHIND_BYTES_MAX;
             // To one that takes nothing, nothing is new.
             if from < head && (is_open || !(is_far && station.line.progress.skip_to(head))) {
+                self.lagging.insert(index);
                 return station.line.wants_more().then_some(Behind { from, to: Some(head) });
             }
             station.is_in_step = true;
         }
-        if station.line.wants_more() { station.line.progress.backlog() } else { None }
+        let backlog = station.line.progress.backlog();
+        if backlog.is_some() {
+            self.lagging.insert(index);
+        } else {
+            self.lagging.remove(&index);
+        }
+        if station.line.wants_more() { backlog } else { None }
     }
 
-    /// Looks at a decision that a destination is behind with. Says whether it has room for more.
+    /// Finds who can make use of reading a part of the log: whoever has looked at all that is before it. So those who are
+    /// behind alike read together, and each decision is looked at once for all of them.
+    fn join(&mut self, behind: Behind) {
+        self.walkers.clear();
+        for index in &self.lagging {
+            let Some(station) = self.stations.get(*index) else { continue };
+            let may = station.is_named && station.paused.is_none() && station.line.has_room();
+            let part = if station.is_in_step { Part::Backlog } else { Part::Head };
+            if may && station.next_of(part).is_some_and(|next| next >= behind.from) {
+                self.walkers.insert(*index, part);
+            }
+        }
+    }
+
+    /// Offers a decision to those who are behind. Says whether any of them has room for more.
     pub fn take_behind(
         &mut self,
-        index: usize,
         at: Position,
         decision: &Decision<'_>,
         all: &Destinations,
         past: Past<'_>,
         now: Timestamp,
     ) -> bool {
-        let Some(id) = self.stations.get(index).map(|station| station.id.clone()) else { return false };
-        let Some(owed) = owed(decision, all, past).into_iter().find(|owed| owed.destination.id == id) else {
-            return true;
-        };
-        let is_of_backlog = |station: &Station| {
-            station
-                .line
-                .progress
-                .backlog()
-                .is_some_and(|behind| (behind.from..behind.to.unwrap_or_default()).contains(&at))
-        };
-        let behind = match self.stations.get(index) {
-            Some(station) if !is_of_backlog(station) => in_backlog(&station.line, decision, past),
-            _ => None,
-        };
-        self.begin(index, at, decision, &owed, behind, now) != Begun::Full
+        for owed in owed(decision, all, past) {
+            let Some(index) = self.station(&owed.destination.id) else { continue };
+            let Some(part) = self.walkers.get(&index).copied() else { continue };
+            let behind = match self.stations.get(index) {
+                // What is in the backlog itself comes in its order.
+                Some(station) if part == Part::Head => in_backlog(&station.line, decision, past),
+                _ => None,
+            };
+            if self.begin(index, at, decision, &owed, behind, now) == Begun::Full {
+                self.walked(index, part, at, now);
+                self.walkers.remove(&index);
+            }
+        }
+        !self.walkers.is_empty()
     }
 
-    /// Everything that a destination is behind with and that is before `end` has been looked at.
-    pub fn reach_behind(&mut self, index: usize, end: Position, now: Timestamp) {
+    /// Everything before `end` has been offered to those who are behind and still have room.
+    pub fn reach_behind(&mut self, end: Position, now: Timestamp) {
+        for (index, part) in std::mem::take(&mut self.walkers) {
+            self.walked(index, part, end, now);
+        }
+    }
+
+    fn walked(&mut self, index: usize, part: Part, end: Position, now: Timestamp) {
         let head = self.head;
         let Some(station) = self.stations.get_mut(index) else { return };
-        if station.is_in_step {
-            station.line.progress.reach_in_backlog(end);
-            station.line.release(now);
-        } else {
-            station.line.progress.reach(end);
-            station.is_in_step = station.line.progress.head() >= head;
+        match part {
+            Part::Backlog => {
+                station.line.progress.reach_in_backlog(end);
+                station.line.release(now);
+            }
+            Part::Head => {
+                station.line.progress.reach(end);
+                station.is_in_step |= station.line.progress.head() >= head;
+            }
+        }
+        if station.is_in_step && station.line.progress.backlog().is_none() {
+            self.lagging.remove(&index);
         }
         self.look_at(index);
     }
@@ -159,6 +192,16 @@ impl Desk {
         self.sites.push(Site::with(limits));
         self.by_site.insert(name.into(), index);
         index
+    }
+}
+
+impl Station {
+    /// Where it goes on reading in this part.
+    fn next_of(&self, part: Part) -> Option<Position> {
+        match part {
+            Part::Head => Some(self.line.progress.head()),
+            Part::Backlog => self.line.progress.backlog().map(|behind| behind.from),
+        }
     }
 }
 

@@ -78,9 +78,26 @@ impl fmt::Debug for Currency {
 }
 
 fn row_of(code: [u8; 3]) -> Option<&'static [u8; 4]> {
-    let index = CURRENCIES.binary_search_by(|row| row[..3].cmp(&code)).ok()?;
+    let index = NUMBERS.binary_search(&number_of(code)).ok()?;
     Some(CURRENCIES[index])
 }
+
+/// A code as a number, in the same order: numbers are compared faster, and every record with money in it is read so.
+const fn number_of([a, b, c]: [u8; 3]) -> u32 {
+    (a as u32) << 16 | (b as u32) << 8 | c as u32
+}
+
+/// The codes of `CURRENCIES`.
+static NUMBERS: [u32; CURRENCIES.len()] = {
+    let mut numbers = [0; CURRENCIES.len()];
+    let mut index = 0;
+    while index < CURRENCIES.len() {
+        let [a, b, c, _] = *CURRENCIES[index];
+        numbers[index] = number_of([a, b, c]);
+        index += 1;
+    }
+    numbers
+};
 
 /// ISO 4217 list one of 2026-01-01: code and minor digits, sorted. Left out are the 13 codes without a minor unit
 /// (metals, bond units, test and "no currency"): nobody is paid in them.

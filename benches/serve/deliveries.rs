@@ -1,0 +1,378 @@
+//! How many deliveries a second leave, what one costs beside a bare client, and how soon after its decision's sync?
+//!
+//! The dispatcher on processor 0, twenty destinations on processor 1, which answer 200 at once and keep their connections.
+//! Decisions are appended to a store's journal while nobody follows it; then the dispatcher is started on it.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use clicklog::clock::{Clock, Timestamp};
+use clicklog::dispatcher::client;
+use clicklog::dispatcher::destinations::{Destinations, Limits};
+use clicklog::dispatcher::outbound::{Outbound, Route};
+use clicklog::dispatcher::owed::Destination;
+use clicklog::dispatcher::start::{Dispatcher, Options, start};
+use clicklog::event::codec::Encoder;
+use clicklog::event::conversion::{Conversion, Standing, Status};
+use clicklog::event::decision::{Decision, Verdict};
+use clicklog::event::money::{Currency, Micros, Money};
+use clicklog::metrics::Page;
+use clicklog::store::space::Marks;
+use clicklog::store::{Error, Journal, LaneWriter, Store};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+
+/// The argument that makes the bench these destinations, and the one that makes it the dispatcher.
+pub(crate) const SINKS: &str = "sinks";
+pub(crate) const WORK: &str = "dispatch";
+
+const DESTINATIONS: usize = 20;
+const DELIVERIES: u32 = 400_000;
+const PARKED: u32 = 5_000_000;
+/// Attempts at once of the bare client: as many as the dispatcher comes to.
+const BARE_TASKS: usize = 160;
+const PACED: u32 = 2_000;
+const ROUNDS: usize = 3;
+
+pub(crate) fn run() {
+    let mut sinks = sinks();
+    let ports = ports(&mut sinks);
+    let program = std::env::current_exe().unwrap();
+    for mode in ["rounds", "paced", "parked"] {
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0"]).arg(&program).args([WORK, mode]);
+        command.args(ports.iter().map(ToString::to_string));
+        assert!(command.status().unwrap().success());
+    }
+    let _ended = (sinks.kill(), sinks.wait());
+}
+
+pub(crate) fn sinks() -> Child {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "1"]).arg(std::env::current_exe().unwrap()).arg(SINKS);
+    command.stdout(Stdio::piped()).spawn().unwrap()
+}
+
+pub(crate) fn ports(sinks: &mut Child) -> Vec<u16> {
+    let mut line = String::new();
+    BufReader::new(sinks.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    line.split_whitespace().map(|port| port.parse().unwrap()).collect()
+}
+
+/// Twenty listeners; whatever ends in an empty line is answered.
+pub(crate) fn run_sinks() {
+    let listeners: Vec<TcpListener> =
+        (0..DESTINATIONS).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let ports: Vec<_> = listeners.iter().map(|one| one.local_addr().unwrap().port().to_string()).collect();
+    println!("{}", ports.join(" "));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let accepts = listeners.into_iter().map(|listener| async move {
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::task::spawn_local(answer(stream));
+        }
+    });
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let all: Vec<_> = accepts.map(tokio::task::spawn_local).collect();
+        for one in all {
+            let (): () = one.await.unwrap();
+        }
+    });
+}
+
+async fn answer(mut stream: tokio::net::TcpStream) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    stream.set_nodelay(true).unwrap();
+    let (mut bytes, mut used) = (vec![0; 16 * 1024], 0);
+    loop {
+        match stream.read(&mut bytes[used..]).await {
+            Ok(0) | Err(_) => return,
+            Ok(read) => used += read,
+        }
+        if bytes[..used].ends_with(b"\r\n\r\n") {
+            used = 0;
+            let told = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            if told.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+pub(crate) fn run_work(words: &[String]) {
+    let ports: Vec<u16> = words[1..].iter().map(|port| port.parse().unwrap()).collect();
+    match words[0].as_str() {
+        "rounds" => {
+            for round in 1..=ROUNDS {
+                let (bare_rate, bare_cpu) = bare(&ports);
+                let (rate, cpu, opened) = dispatched(&ports);
+                println!(
+                    "round {round}: bare client {bare_rate:.0}/s, {bare_cpu:.1} µs CPU; dispatcher {rate:.0}/s, \
+                     {cpu:.1} µs CPU, {:.2} times, {opened} connections",
+                    cpu / bare_cpu
+                );
+            }
+        }
+        "paced" => paced(&ports),
+        _ => parked(),
+    }
+}
+
+/// A loop that does nothing but ask: requests a second, and processor time of each.
+fn bare(ports: &[u16]) -> (f64, f64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let (began, cpu) = (Instant::now(), cpu());
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let tasks: Vec<_> = (0..BARE_TASKS)
+            .map(|task| {
+                let client = client.clone();
+                let uri: http::Uri =
+                    url(ports[task % ports.len()], "4rzn539zkkg78yhbs1c1ge1fsc").parse().unwrap();
+                tokio::task::spawn_local(async move {
+                    for _ in 0..DELIVERIES as usize / BARE_TASKS {
+                        let answer = client.get(uri.clone()).await.unwrap();
+                        let _body = answer.into_body().collect().await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    let per = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(DELIVERIES);
+    (1e6 / per(began.elapsed()), per(self::cpu() - cpu))
+}
+
+fn url(port: u16, click_id: &str) -> String {
+    format!("http://127.0.0.1:{port}/conv?cid={click_id}&payout=3.5&status=approved")
+}
+
+/// A store without clicks, with a journal to append decisions to.
+fn store(name: &str) -> (Store, LaneWriter, std::path::PathBuf) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench-data").join(name);
+    let _absent = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut options = clicklog::store::Options::new(&folder);
+    options.marks = Marks { low_bytes: 0, critical_bytes: 0, reserve_bytes: 0 };
+    let store = Store::open(options).unwrap();
+    let writer = store.journal_writer(Journal::Postbacks).unwrap();
+    (store, writer, folder)
+}
+
+fn append(writer: &mut LaneWriter, encoder: &mut Encoder, number: u32, now: Timestamp) {
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&number.to_le_bytes());
+    let source = format!("s{}", number as usize % DESTINATIONS);
+    let payout = Some(Money { amount: Micros::new(3_500_000), currency: Currency::USD });
+    let decision = Decision {
+        time: now,
+        verdict: Verdict::Accepted,
+        conversion_id: id,
+        source: &source,
+        campaign: "spring",
+        offer: "diet-42",
+        external_id: "w7G3K5QOLDTRACKER0123456789",
+        conversion: Conversion {
+            network: "revboost",
+            click_id: "4rzn539zkkg78yhbs1c1ge1fsc",
+            transaction_id: "tx-0123456789",
+            status: Status::Approved,
+            payout,
+            ..Conversion::default()
+        },
+        standing: Standing::default(),
+        user_agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0",
+        ..Decision::default()
+    };
+    loop {
+        match writer.append(&encoder.decision(&decision).unwrap()) {
+            Ok(_) => return,
+            Err(Error::NoRoom { .. }) => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// One destination for each source.
+fn destinations(ports: &[u16]) -> Destinations {
+    let mut all = Destinations::default();
+    let route = Arc::new(Route { allow: vec!["127.0.0.1/32".parse().unwrap()], ..Route::default() });
+    for (number, port) in ports.iter().enumerate() {
+        let template = url(*port, "{click_id}").replace("3.5", "{payout}").replace("approved", "{status}");
+        let outbound = Outbound { route: Arc::clone(&route), ..Outbound::get(&template).unwrap() };
+        let id = format!("d{number}");
+        let destination = Destination::plain(&id, Arc::new(outbound));
+        all.by_source.insert(format!("s{number}").into(), vec![destination]);
+        all.limits.insert(id.into(), Limits::default());
+    }
+    all
+}
+
+fn dispatcher(store: &Store, all: Destinations) -> Dispatcher {
+    let options = Options {
+        attempts_max: 256,
+        attempts_per_host_max: 64,
+        drain: Duration::from_secs(5),
+        client: client::Options::default(),
+    };
+    start(store, Arc::new(ArcSwap::from_pointee(all)), options, Clock::System).unwrap()
+}
+
+fn wait_for(dispatcher: &Dispatcher, count: u64) {
+    while dispatcher.handle().tally().ended()[0] < count {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Deliveries a second, processor time of each, connections opened.
+fn dispatched(ports: &[u16]) -> (f64, f64, u64) {
+    let (store, mut writer, folder) = store("deliveries");
+    let mut encoder = Encoder::default();
+    // Twenty paused destinations: what is appended now waits in the log.
+    let dispatcher = dispatcher(&store, destinations(ports));
+    let handle = dispatcher.handle();
+    for number in 0..DESTINATIONS {
+        assert!(handle.pause(&format!("d{number}"), "not yet").unwrap());
+    }
+    (0..DELIVERIES).for_each(|number| append(&mut writer, &mut encoder, number, Clock::System.now()));
+    writer.lane().sync().unwrap();
+    while handle.list().unwrap().iter().any(|one| one.ready < 512) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let (began, cpu) = (Instant::now(), cpu());
+    for number in 0..DESTINATIONS {
+        assert!(handle.resume(&format!("d{number}")).unwrap());
+    }
+    wait_for(&dispatcher, DELIVERIES.into());
+    let (took, used) = (began.elapsed(), self::cpu() - cpu);
+    std::thread::sleep(Duration::from_millis(1_100));
+    let opened = metric(&handle, "clicklog_delivery_connections_total{use=\"opened\"} ");
+    dispatcher.stop();
+    writer.close();
+    store.close().unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    let per = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(DELIVERIES);
+    (1e6 / per(took), per(used), opened as u64)
+}
+
+fn metric(handle: &clicklog::dispatcher::start::Handle, name: &str) -> f64 {
+    let mut page = Page::default();
+    handle.write_metrics(&mut page);
+    let text = page.into_text();
+    text.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
+}
+
+/// From a decision's sync to its first attempt.
+fn paced(ports: &[u16]) {
+    let (store, mut writer, folder) = store("deliveries");
+    let mut encoder = Encoder::default();
+    let dispatcher = dispatcher(&store, destinations(ports));
+    let began = Instant::now();
+    let count = PACED * 10;
+    for number in 0..count {
+        let due = Duration::from_secs(1) * number / PACED;
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+        let lane = Arc::clone(writer.lane());
+        // Its time is that of its sync, so that what is late is the dispatcher.
+        append(&mut writer, &mut encoder, number, Clock::System.now());
+        lane.sync().unwrap();
+    }
+    wait_for(&dispatcher, count.into());
+    let handle = dispatcher.handle();
+    let name = "clicklog_delivery_first_attempt_delay_seconds";
+    let all = metric(&handle, &format!("{name}_count "));
+    let mut page = Page::default();
+    handle.write_metrics(&mut page);
+    let text = page.into_text();
+    let buckets = text.lines().filter_map(|line| {
+        let (edge, count) = line.strip_prefix(name)?.strip_prefix("_bucket{le=\"")?.split_once("\"} ")?;
+        Some((edge.parse::<f64>().ok()?, count.parse::<f64>().unwrap()))
+    });
+    let buckets: Vec<_> = buckets.collect();
+    let below =
+        |share: f64| buckets.iter().find(|(_, count)| *count >= all * share).map(|(edge, _)| edge * 1e3);
+    println!(
+        "{PACED} decisions/s, each synced: first attempt after its decision was made, sync included: p50 <= {:?} ms, p99 <= {:?} ms, p99.9 <= {:?} ms",
+        below(0.5).unwrap(),
+        below(0.99).unwrap(),
+        below(0.999).unwrap()
+    );
+    dispatcher.stop();
+    writer.close();
+    store.close().unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// What deliveries cost that wait for destinations that are dead.
+fn parked() {
+    let (store, mut writer, folder) = store("deliveries");
+    let mut encoder = Encoder::default();
+    // Nobody listens there: what was bound is given up again.
+    let dead: Vec<u16> = (0..DESTINATIONS)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port())
+        .collect();
+    let dispatcher = dispatcher(&store, destinations(&dead));
+    let handle = dispatcher.handle();
+    std::thread::sleep(Duration::from_secs(1));
+    let before = memory_kib();
+    for number in 0..PARKED {
+        append(&mut writer, &mut encoder, number, Clock::System.now());
+        if number % 10_000 == 0 {
+            writer.lane().sync().unwrap();
+        }
+    }
+    writer.lane().sync().unwrap();
+    while metric(&handle, "clicklog_deliveries_behind_bytes ") > 0.0 {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let pending: HashMap<_, _> =
+        handle.list().unwrap().into_iter().map(|one| (one.destination, one.ready + one.waiting)).collect();
+    let in_memory: usize = pending.values().sum();
+    println!(
+        "{PARKED} deliveries parked for {DESTINATIONS} dead destinations, {in_memory} of them in memory: {:.1} MiB",
+        (memory_kib().saturating_sub(before)) as f64 / 1024.0
+    );
+    dispatcher.stop();
+    writer.close();
+    store.close().unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+fn memory_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Processor time of all threads of this process.
+fn cpu() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let times = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+    Duration::from_nanos(times.filter_map(|text| text.split_whitespace().next()?.parse::<u64>().ok()).sum())
+}
+
+/// Asks an operator's door.
+pub(crate) fn ask(admin: SocketAddr, method: &str, path: &str, token: &str, body: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(admin).unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}

@@ -77,7 +77,8 @@ impl Contender {
     pub(crate) fn clicklog(settings: &[(&str, &str)]) -> Self {
         let folder = folder("serve");
         let mut command = pinned(env!("CARGO_BIN_EXE_clicklog"));
-        command.current_dir(&folder).args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command.current_dir(&folder).args(["serve", "--listen", "127.0.0.1:0"]);
+        command.env("CLICKLOG_ADMIN__LISTEN", "127.0.0.1:0");
         // The visitors of the load say their addresses as a proxy would.
         command.env("CLICKLOG_EDGE__WORKERS", "1").env("CLICKLOG_EDGE__TRUSTED_PROXIES", "127.0.0.0/8");
         command.env("CLICKLOG_STORE__LOW_FREE", "0B").env("CLICKLOG_STORE__CRITICAL_FREE", "0B");

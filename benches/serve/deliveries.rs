@@ -23,12 +23,16 @@ use clicklog::event::codec::Encoder;
 use clicklog::event::conversion::{Conversion, Standing, Status};
 use clicklog::event::decision::{Decision, Verdict};
 use clicklog::event::money::{Currency, Micros, Money};
+use clicklog::load::Limit;
 use clicklog::metrics::Page;
+use clicklog::shutdown::Shutdown;
 use clicklog::store::space::Marks;
 use clicklog::store::{Error, Journal, LaneWriter, Store};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+
+use super::contender::Contender;
 
 /// The argument that makes the bench these destinations, and the one that makes it the dispatcher.
 pub(crate) const SINKS: &str = "sinks";
@@ -52,8 +56,68 @@ pub(crate) fn run() {
         command.args(ports.iter().map(ToString::to_string));
         assert!(command.status().unwrap().success());
     }
+    beside_clicks(&ports);
     let _ended = (sinks.kill(), sinks.wait());
 }
+
+/// What leaves while clicks come in at half of what one worker can take. Each of these postbacks is told to all twenty.
+fn beside_clicks(ports: &[u16]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench-data");
+    let catalog = folder.join("deliveries.toml");
+    let mut text = clicklog::config::catalog::BUILT_IN.to_owned();
+    for (number, port) in ports.iter().enumerate() {
+        let url = url(*port, "{click_id}");
+        text.push_str(&format!(
+            "\n[[postback]]\nid = \"d{number}\"\nurl = \"{url}\"\nallow_addresses = [\"127.0.0.1/32\"]\n"
+        ));
+    }
+    std::fs::write(&catalog, text).unwrap();
+    let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let contender = Contender::clicklog(&[
+        ("CLICKLOG_CATALOG__PATH", catalog.to_str().unwrap()),
+        ("CLICKLOG_ADMIN__LISTEN", &admin.to_string()),
+        ("CLICKLOG_ADMIN_TOKEN", TOKEN),
+    ]);
+    for turn in ["pause", "resume"] {
+        for number in 0..ports.len() {
+            let body = format!("{{\"destination\":\"d{number}\"}}");
+            let answer = ask(admin, "POST", &format!("/api/destinations/{turn}"), &body);
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        if turn == "pause" {
+            let mut plan = super::postbacks::postbacks(&contender, 0);
+            plan.limit = Limit::Requests(u64::from(DELIVERIES) / DESTINATIONS as u64);
+            let report = clicklog::load::run(&plan, &Clock::System, &Shutdown::default()).unwrap();
+            assert_eq!(report.class(2), report.sent, "{report:?}");
+        }
+    }
+    let delivered = || {
+        let page = ask(admin, "GET", "/metrics", "");
+        let name = "clicklog_deliveries_total{result=\"delivered\"} ";
+        page.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse::<u64>().unwrap()
+    };
+    let mut clicks = contender.plan();
+    (clicks.rate, clicks.limit) = (Some(HALF_OF_CLICKS), Limit::Time(Duration::from_secs(8)));
+    clicks.warm_up = Duration::ZERO;
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            std::thread::sleep(Duration::from_secs(2));
+            let (began, before) = (Instant::now(), delivered());
+            std::thread::sleep(Duration::from_secs(4));
+            (delivered() - before) as f64 / began.elapsed().as_secs_f64()
+        });
+        let cost = contender.run(&clicks);
+        let rate = cost.report.sent as f64 / cost.report.elapsed.as_secs_f64();
+        let latency = cost.report.latency.values_us;
+        println!(
+            "beside {rate:.0} clicks/s: {:.0} deliveries/s; clicks in µs {latency:?}",
+            watch.join().unwrap()
+        );
+    });
+}
+
+const TOKEN: &str = "bench";
+const HALF_OF_CLICKS: u32 = 60_000;
 
 pub(crate) fn sinks() -> Child {
     let mut command = Command::new("taskset");
@@ -365,11 +429,11 @@ fn cpu() -> Duration {
 }
 
 /// Asks an operator's door.
-pub(crate) fn ask(admin: SocketAddr, method: &str, path: &str, token: &str, body: &str) -> String {
+fn ask(admin: SocketAddr, method: &str, path: &str, body: &str) -> String {
     let mut stream = std::net::TcpStream::connect(admin).unwrap();
     let length = body.len();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
     stream.write_all(head.as_bytes()).unwrap();
     let mut answer = String::new();

@@ -51,7 +51,7 @@ pub(crate) fn run() {
 }
 
 /// New transactions of one click.
-fn postbacks(contender: &Contender, seed: u64) -> Plan {
+pub(crate) fn postbacks(contender: &Contender, seed: u64) -> Plan {
     let id = click(contender);
     let target = format!("/postback/demo-network?click_id={id}&txid={{random}}&payout=3.50&status=approved");
     let mut plan = Plan::new(vec![format!("http://{}{target}", contender.address).parse().unwrap()]);

@@ -6,5 +6,9 @@
 mod alone;
 mod days;
 mod deaths;
+mod log;
 mod order;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "not all of it is needed here")]
+mod support;
 mod world;

@@ -38,6 +38,8 @@ pub(super) enum Command {
         /// What became of that.
         reply: Answer<Reopenings>,
     },
+    /// Take the destinations that are served now.
+    Reload(Answer<()>),
     /// Begin a new segment of the journal.
     Roll,
     /// End.

@@ -49,10 +49,18 @@ impl Outcomes {
         self.unwritten.is_empty()
     }
 
-    /// Tries once more what could not be written, and rolls with the hour.
+    /// Rolls with the hour, and tries once more what could not be written.
     pub(super) fn tick(&mut self, now: Timestamp) {
         // A poisoned store is told of by `serve`; here it is only one more reason to send nothing.
         let _told_elsewhere = self.writer.tick(now);
+        self.flush();
+    }
+
+    /// Tries once more what could not be written.
+    pub(super) fn flush(&mut self) {
+        if self.unwritten.is_empty() {
+            return;
+        }
         while let Some(first) = self.unwritten.front() {
             let encoded =
                 Encoded { kind: first.kind, schema: first.schema, time: first.time, payload: &first.payload };

@@ -40,6 +40,9 @@ const DECISIONS_MAX: usize = 256;
 /// How often the loop looks around without being rung for.
 const AROUND_EVERY: Duration = Duration::from_secs(1);
 
+/// When it is tried again to write what could not be: mostly the next segment is not ready yet.
+const UNWRITTEN_PAUSE: Duration = Duration::from_millis(5);
+
 /// How often a checkpoint is made, if anything has changed.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 
@@ -105,15 +108,17 @@ impl Loop {
             let mut is_busy = self.follow(now);
             is_busy |= self.catch_up(now);
             self.launch(now, monotonic);
-            if is_busy {
+            let woken = if is_busy {
+                // Attempts have their turn, and so have operators.
                 tokio::task::yield_now().await;
-                self.finish_all();
-                continue;
-            }
-            match self.wait().await {
+                self.commands.try_recv().map_or(Woken::Around, Woken::Told)
+            } else {
+                self.wait().await
+            };
+            match woken {
                 Woken::Ended(job, ended) => self.finish(job, ended),
                 Woken::Read(reader, read) => self.take_read(reader, read),
-                Woken::Told(Command::Stop) | Woken::Stop => break,
+                Woken::Stop | Woken::Told(Command::Stop) => break,
                 Woken::Told(command) => self.told(command),
                 Woken::Poisoned => self.state.is_poisoned = true,
                 Woken::Around => {}
@@ -235,6 +240,7 @@ impl Loop {
     // ---- attempts ----
 
     fn launch(&mut self, now: Timestamp, monotonic: Duration) {
+        self.log.flush();
         // What cannot be written down is better not done.
         while !self.state.is_poisoned
             && self.log.is_written()
@@ -273,7 +279,8 @@ impl Loop {
         let (now, monotonic) = self.moment();
         let due = due.map_or(AROUND_EVERY, |due| due.since(now));
         let shut = shut.map_or(AROUND_EVERY, |shut| shut.saturating_sub(monotonic));
-        let left = self.tools.clock.nap(due.min(shut).min(AROUND_EVERY));
+        let around = if self.log.is_written() { AROUND_EVERY } else { UNWRITTEN_PAUSE };
+        let left = self.tools.clock.nap(due.min(shut).min(around));
         let (head, is_reading) = (self.desk.head(), self.state.reading.is_some());
         let State { attempts, reading, is_poisoned, .. } = &mut self.state;
         let lane: &Lane = &self.tools.lane;
@@ -293,17 +300,16 @@ impl Loop {
         }
     }
 
-    /// What is done once a second, and what a reload has changed.
+    /// What is done once a second.
     fn look_around(&mut self, now: Timestamp, monotonic: Duration) {
-        let served = self.served.load();
-        if !Arc::ptr_eq(&served, &self.snapshot.all) {
-            let served = Arc::clone(&served);
-            self.reload(served, now);
-        }
         if monotonic < self.state.looked_around + AROUND_EVERY {
             return;
         }
         self.state.looked_around = monotonic;
+        // Whoever reloads says so; a word that did not come through is made up for here.
+        if !Arc::ptr_eq(&self.served.load(), &self.snapshot.all) {
+            self.reload(now);
+        }
         self.log.tick(now);
         self.desk.show(self.synced(), now);
         self.desk.tally.connections(self.tools.clients.counts());
@@ -318,7 +324,9 @@ impl Loop {
         }
     }
 
-    fn reload(&mut self, all: Arc<Destinations>, now: Timestamp) {
+    /// Takes the destinations that are served now.
+    fn reload(&mut self, now: Timestamp) {
+        let all = self.served.load_full();
         // Those that the catalog did not name hear of what is decided from now on.
         let start = written_end(&self.tools.lane.view());
         self.desk.set_destinations(&all, start, now, &mut self.log);
@@ -354,6 +362,10 @@ impl Loop {
                     done.not_opened += u32::from(!is_open);
                 }
                 reply.give(done);
+            }
+            Command::Reload(reply) => {
+                self.reload(now);
+                reply.give(());
             }
             Command::Roll => self.log.roll(),
             Command::Stop => {}

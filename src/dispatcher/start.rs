@@ -233,6 +233,16 @@ impl Handle {
         asked.wait().ok_or(Unanswered::Gone)
     }
 
+    /// Has the destinations that are served now taken; then those that are new hear of what is decided from now on.
+    ///
+    /// # Errors
+    /// `Unanswered`.
+    pub fn reload(&self) -> Result<(), Unanswered> {
+        let (reply, asked) = question();
+        self.ask(Command::Reload(reply))?;
+        asked.wait().ok_or(Unanswered::Gone)
+    }
+
     /// Begins a new segment of the journal of deliveries.
     pub fn roll(&self) {
         let _asked = self.ask(Command::Roll);

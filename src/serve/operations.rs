@@ -152,9 +152,14 @@ impl State {
         let Served { catalog, destinations, lists } = settings.load_served(version)?;
         let (campaigns, offers) = (catalog.campaigns().len(), catalog.offers().len());
         retire(self.lists.swap(Arc::new(lists)));
-        retire(self.destinations.swap(Arc::new(destinations)));
+        self.destinations.store(Arc::new(destinations));
+        let dispatcher = self.dispatcher.as_ref();
+        let late = dispatcher.and_then(|dispatcher| dispatcher.reload().err());
         retire(self.catalog.swap(Arc::new(catalog)));
         let mut told = format!("catalog {version}: {campaigns} campaigns, {offers} offers");
+        if let Some(why) = late {
+            told.push_str(&format!("; destinations are taken later: {why}"));
+        }
         let waiting = self.waiting(&settings);
         if !waiting.is_empty() {
             told.push_str(&format!("; a restart is needed for {}", waiting.join(", ")));

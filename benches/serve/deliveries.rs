@@ -41,8 +41,8 @@ pub(crate) const WORK: &str = "dispatch";
 const DESTINATIONS: usize = 20;
 const DELIVERIES: u32 = 400_000;
 const PARKED: u32 = 5_000_000;
-/// Attempts at once of the bare client: as many as the dispatcher comes to.
-const BARE_TASKS: usize = 160;
+/// Attempts at once of the bare client: as many as the dispatcher makes, so that both have as many connections in use.
+const BARE_TASKS: usize = 280;
 const PACED: u32 = 2_000;
 const ROUNDS: usize = 3;
 
@@ -205,7 +205,7 @@ fn bare(ports: &[u16]) -> (f64, f64) {
                     url(ports[task % ports.len()], "4rzn539zkkg78yhbs1c1ge1fsc").parse().unwrap();
                 tokio::task::spawn_local(async move {
                     for _ in 0..DELIVERIES as usize / BARE_TASKS {
-                        let answer = client.get(uri.clone()).await.unwrap();
+                        let answer = client.request(request(&uri)).await.unwrap();
                         let _body = answer.into_body().collect().await.unwrap();
                     }
                 })
@@ -217,6 +217,15 @@ fn bare(ports: &[u16]) -> (f64, f64) {
     });
     let per = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(DELIVERIES);
     (1e6 / per(began.elapsed()), per(self::cpu() - cpu))
+}
+
+/// As long as the dispatcher's.
+fn request(uri: &http::Uri) -> http::Request<Full<Bytes>> {
+    let request = http::Request::get(uri.clone())
+        .header("user-agent", "clicklog/0.1.0")
+        .header("accept", "*/*")
+        .header("idempotency-key", "e7c11ab606176948f1a31e5dd073d7ae");
+    request.body(Full::default()).unwrap()
 }
 
 fn url(port: u16, click_id: &str) -> String {

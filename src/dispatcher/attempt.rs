@@ -195,7 +195,8 @@ impl Call<'_> {
                 members.iter().zip(classes).for_each(|(member, class)| ends.tried(member, *class, &verdict));
                 Some(OutcomeClass::Ok)
             }
-            Outcome::Bisect => Some(self.take_apart(ends, members, verdict).await),
+            // Rare, and large: in a box it is no part of every attempt.
+            Outcome::Bisect => Some(Box::pin(self.take_apart(ends, members, verdict)).await),
         }
     }
 
@@ -261,7 +262,7 @@ impl Call<'_> {
             Some(source) => {
                 let asked =
                     tools.tokens.authorization(source, &tools.clients, &outbound.route, outbound.timeout);
-                match asked.await {
+                match Box::pin(asked).await {
                     Ok(value) => Some(value),
                     Err(error) => {
                         let class = class_of(error.answer());

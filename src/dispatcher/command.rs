@@ -38,6 +38,8 @@ pub(super) enum Command {
         /// What became of that.
         reply: Answer<Reopenings>,
     },
+    /// Go by the catalog that is served now. Answers once it does.
+    Reload(Answer<()>),
     /// Begin a new segment of the journal.
     Roll,
     /// End.

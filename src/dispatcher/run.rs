@@ -302,11 +302,7 @@ impl Loop {
 
     /// What is done once a second, and what a reload has changed.
     fn look_around(&mut self, now: Timestamp, monotonic: Duration) {
-        let served = self.served.load();
-        if !Arc::ptr_eq(&served, &self.snapshot.all) {
-            let served = Arc::clone(&served);
-            self.reload(served, now);
-        }
+        self.look_at_catalog(now);
         if monotonic < self.state.looked_around + AROUND_EVERY {
             return;
         }
@@ -322,6 +318,13 @@ impl Loop {
             (self.state.kept, self.state.kept_at) = (monotonic, made_of);
             let bytes = self.desk.checkpoint(self.log.end());
             self.keep.put(bytes);
+        }
+    }
+
+    fn look_at_catalog(&mut self, now: Timestamp) {
+        let served = self.served.load_full();
+        if !Arc::ptr_eq(&served, &self.snapshot.all) {
+            self.reload(served, now);
         }
     }
 
@@ -361,6 +364,10 @@ impl Loop {
                     done.not_opened += u32::from(!is_open);
                 }
                 reply.give(done);
+            }
+            Command::Reload(reply) => {
+                self.look_at_catalog(now);
+                reply.give(());
             }
             Command::Roll => self.log.roll(),
             Command::Stop => {}

@@ -233,6 +233,17 @@ impl Handle {
         asked.wait().ok_or(Unanswered::Gone)
     }
 
+    /// Says that another catalog is served, and waits until it is gone by: whoever it names anew hears of what is decided
+    /// from then on, and not only of what is decided once the loop has looked around by itself.
+    ///
+    /// # Errors
+    /// `Unanswered`: then it is gone by a moment later.
+    pub fn reload(&self) -> Result<(), Unanswered> {
+        let (reply, asked) = question();
+        self.ask(Command::Reload(reply))?;
+        asked.wait().ok_or(Unanswered::Gone)
+    }
+
     /// Begins a new segment of the journal of deliveries.
     pub fn roll(&self) {
         let _asked = self.ask(Command::Roll);

@@ -153,6 +153,11 @@ impl State {
         let (campaigns, offers) = (catalog.campaigns().len(), catalog.offers().len());
         retire(self.lists.swap(Arc::new(lists)));
         retire(self.destinations.swap(Arc::new(destinations)));
+        if let Some(dispatcher) = &self.dispatcher
+            && let Err(error) = dispatcher.reload()
+        {
+            tracing::warn!("destinations that are new may miss what is decided in the next second: {error}");
+        }
         retire(self.catalog.swap(Arc::new(catalog)));
         let mut told = format!("catalog {version}: {campaigns} campaigns, {offers} offers");
         let waiting = self.waiting(&settings);

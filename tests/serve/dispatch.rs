@@ -208,11 +208,12 @@ fn where_outcomes_cannot_be_written_nothing_more_is_sent_until_they_can() {
         Ok(disk) => disk,
         Err(reason) => return skipped(&format!("no small disk can be mounted here: {reason}")),
     };
-    const COUNT: usize = 2_000;
+    // More than there is room for in segments that are ready.
+    const COUNT: usize = 4_000;
     let faults = Faults::plain();
-    // Two KiB of each answer are kept.
-    let catalog = catalog(&postback("postback", "a", &faults, "/body/2000", "concurrency = 4"));
-    let daemon = Daemon::start(disk.point(), &catalog);
+    let catalog = catalog(&postback("postback", "a", &faults, "/ok", "concurrency = 4"));
+    let small = [("CLICKLOG_STORE__JOURNAL_SEGMENT", "128KiB")];
+    let daemon = Daemon::start_with(disk.point(), &catalog, &small);
     let data = daemon.data();
     daemon.operator("POST", "/api/destinations/pause", r#"{"destination":"a","why":"a test"}"#);
     daemon.approve("t", COUNT);

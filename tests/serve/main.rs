@@ -3,10 +3,17 @@
 
 #[path = "../support/disk.rs"]
 mod disk;
+mod dispatch;
+#[expect(dead_code, reason = "other test files use the rest of it")]
+#[path = "../support/faults.rs"]
+mod faults;
 mod hostile;
+mod killed;
 mod lifecycle;
 mod malice;
 mod money;
 mod operators;
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/told.rs"]
+mod told;

@@ -5,6 +5,7 @@
 //! | `/ok`, and any that is not below | 200, in one write |
 //! | `/status/NNN` | that status |
 //! | `/sequence/500,503,200` | the n-th request the n-th status, later ones the last |
+//! | `/shaky/TEXT` | where the text ends in 7, 500 to the first request for this target; otherwise 200 |
 //! | `/json/TEXT` | 200 and that text (escapes undone) as JSON |
 //! | `/echo` | 200 and the request as JSON |
 //! | `/retry-after/seconds/N`, `/retry-after/date` | 429 and when to come back: then, or on 2026-11-21T00:00:00Z |
@@ -400,6 +401,10 @@ async fn answer(peer: &mut impl Peer, seen: &Seen, shared: &Shared) -> Outcome {
             let statuses: Vec<&str> = rest.split(',').collect();
             let turn = shared.turn(&seen.target).min(statuses.len() - 1);
             whole(peer, number(statuses[turn]), "", b"").await
+        }
+        "shaky" => {
+            let is_refused = rest.ends_with('7') && shared.turn(&seen.target) == 0;
+            whole(peer, if is_refused { 500 } else { 200 }, "", b"").await
         }
         "json" => {
             let text: Vec<u8> = percent_encoding::percent_decode_str(rest).collect();

@@ -324,7 +324,7 @@ fn wait_for(dispatcher: &Dispatcher, count: u64) {
 }
 
 /// Deliveries a second, processor time of each, connections opened.
-fn dispatched(ports: &[u16]) -> (f64, f64, u64) {
+fn dispatched(ports: &[u16]) -> (f64, f64, f64) {
     let (store, mut writer, folder) = store("deliveries");
     let mut encoder = Encoder::default();
     // Twenty paused destinations: what is appended now waits in the log.
@@ -354,7 +354,7 @@ fn dispatched(ports: &[u16]) -> (f64, f64, u64) {
     store.close().unwrap();
     std::fs::remove_dir_all(folder).unwrap();
     let per = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(DELIVERIES);
-    (1e6 / per(took), per(used), opened as u64)
+    (1e6 / per(took), per(used), opened)
 }
 
 fn metric(handle: &clicklog::dispatcher::start::Handle, name: &str) -> f64 {
@@ -371,12 +371,12 @@ fn paced(ports: &[u16]) {
         for (name, has_faulty) in [("all are well", false), ("four are not", true)] {
             let mut late = first_attempts(ports, has_faulty);
             late.sort_unstable();
-            let at = |share: f64| late[(late.len() as f64 * share) as usize] as f64 / 1e3;
+            let at = |per_mille: usize| late[late.len() * per_mille / 1_000] as f64 / 1e3;
             println!(
                 "round {round}, {PACED} decisions/s, each synced, {name}: first attempt p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms",
-                at(0.5),
-                at(0.99),
-                at(0.999)
+                at(500),
+                at(990),
+                at(999)
             );
         }
     }

@@ -16,7 +16,7 @@ const LONG: Duration = Duration::from_hours(24);
 /// Twenty decisions for three destinations, of which one fails now and then, and one for the first minute.
 fn world() -> World {
     let answers = |id: &str, after: Duration, count: usize| match id {
-        "shaky" if count % 3 == 0 => answer(OutcomeClass::Server, 15),
+        "shaky" if count.is_multiple_of(3) => answer(OutcomeClass::Server, 15),
         "late" if after < Duration::from_mins(1) => answer(OutcomeClass::Safe, 5),
         _ => answer(OutcomeClass::Ok, 10),
     };

@@ -330,6 +330,22 @@ impl Line {
         }
     }
 
+    /// Gives up those that are not being attempted and were first due before this; where they were.
+    pub fn give_up(&mut self, due_before: Timestamp, now: Timestamp) -> Vec<Position> {
+        let is_over = |delivery: &Delivery| delivery.due < due_before && delivery.state != State::InFlight;
+        let over: Vec<Position> =
+            self.deliveries().filter(|(_, delivery)| is_over(delivery)).map(|(at, _)| at).collect();
+        for at in &over {
+            let number = at.to_u64();
+            self.ready.retain(|other| *other != number);
+            if let Some(delivery) = self.deliveries.get(&number) {
+                self.later.remove(&(delivery.next, number));
+            }
+            self.end(*at, now);
+        }
+        over
+    }
+
     /// Queues the first one of a conversion, unless it is queued or held back.
     fn enqueue_first(&mut self, conversion: u64, now: Timestamp) {
         let Some(first) = self.chains.get(&conversion).map(Chain::first) else { return };

@@ -130,3 +130,25 @@ fn twenty_refusals_as_unauthorised_pause_it_and_nothing_is_lost() {
     world.run_until(DAY * 2 + Duration::from_hours(12));
     assert_eq!(world.taken().len(), 100);
 }
+
+#[test]
+fn what_waits_for_a_destination_that_is_named_no_more_waits_for_its_horizon() {
+    let answers = |_: &str, _, _| answer(OutcomeClass::Server, 20);
+    let mut world = World::new(named(&["gone", "here"]), Box::new(answers));
+    let place = world.approve(1, Duration::ZERO);
+    world.run_until(Duration::from_mins(1));
+    world.all = named(&["here"]);
+    let now = super::world::at(world.now);
+    world.desk.set_destinations(&world.all, world.desk.head(), now, &mut world.journal);
+    let sent = |world: &World| world.arrived.iter().filter(|one| one.destination == "gone").count();
+    let before = sent(&world);
+    world.run_until(DAY * 2);
+    world.desk.give_up_absent(super::world::at(world.now), &mut world.journal);
+    let station = world.desk.station("gone").unwrap();
+    assert_eq!((sent(&world), world.desk.open_count(station)), (before, 1), "it waits");
+    world.run_until(DAY * 4);
+    world.desk.give_up_absent(super::world::at(world.now), &mut world.journal);
+    assert_eq!((sent(&world), world.desk.open_count(station)), (before, 0));
+    let dropped = |entry: &Entry| matches!(entry, Entry::Outcome { at, class: OutcomeClass::Dropped, is_final: true, to, .. } if *at == place && to == "gone");
+    assert_eq!(world.journal.entries.iter().filter(|entry| dropped(entry)).count(), 1);
+}

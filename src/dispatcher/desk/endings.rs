@@ -17,6 +17,9 @@ const NOTE_EVERY: u32 = 16_384;
 /// When a delivery is looked at again whose destination the catalog does not name any more.
 const ABSENT_PAUSE: Duration = Duration::from_mins(5);
 
+/// What is said of a delivery whose destination is gone.
+const ABSENT: &str = "the catalog has not named its destination for too long";
+
 /// What became of a job.
 #[derive(Clone, Debug, Default)]
 pub struct Ended {
@@ -132,7 +135,7 @@ impl Desk {
         match ended {
             ItemEnded::PutBack => station.line.put_back(at, item.delivery.next, now),
             ItemEnded::Absent if now > item.delivery.due.plus(schedule::HORIZON_MAX) => {
-                let outcome = dropped([0; 16], "the catalog has not named its destination for too long");
+                let outcome = dropped([0; 16], ABSENT);
                 log.outcome(&DeliveryOutcome { destination: &station.id, ..outcome });
                 self.finish(index, at, OutcomeClass::Dropped, now, log);
             }
@@ -176,6 +179,25 @@ impl Desk {
                     Some(next) => station.line.put_back(at, next, now),
                     None => self.finish(index, at, tried.class, now, log),
                 }
+            }
+        }
+    }
+
+    /// Gives up what waits for destinations that the catalog has not named for too long.
+    pub fn give_up_absent(&mut self, now: Timestamp, log: &mut dyn Log) {
+        let before = now.minus(schedule::HORIZON_MAX);
+        for station in self.stations.iter_mut().filter(|station| !station.is_named) {
+            for at in station.line.give_up(before, now) {
+                log.outcome(&DeliveryOutcome {
+                    time: now,
+                    decision: at.to_u64(),
+                    class: OutcomeClass::Dropped,
+                    is_final: true,
+                    destination: &station.id,
+                    detail: ABSENT.as_bytes(),
+                    ..DeliveryOutcome::default()
+                });
+                self.tally.finished(OutcomeClass::Dropped);
             }
         }
     }

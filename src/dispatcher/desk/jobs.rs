@@ -123,7 +123,9 @@ impl Desk {
     ) -> Result<(Pass, u32, Pass), Shut> {
         let most = self.options.attempts_per_host_max;
         let Some(station) = self.stations.get_mut(index) else { return Err(Shut::Full) };
-        let (_, front) = station.line.front().ok_or(Shut::Full)?;
+        let front = station.line.front();
+        assert!(front.is_some(), "who has a turn has something ready");
+        let Some((_, front)) = front else { return Err(Shut::Full) };
         let site = front.site;
         if let Some((max, wait)) = station.batch
             && station.line.ready_count() < max

@@ -95,6 +95,8 @@ pub(super) struct Station {
     pub(super) line: Line,
     /// Takes what is new when the desk does.
     pub(super) is_in_step: bool,
+    /// What it was told last to read is of its backlog.
+    reads_backlog: bool,
     /// The catalog names it.
     pub(super) is_named: bool,
     /// Why nothing is sent, if somebody has to look at it.
@@ -178,7 +180,8 @@ impl Desk {
         }
         for index in 0..self.stations.len() {
             self.hungry.insert(index);
-            self.look_at(index);
+            // What it waited for may be allowed now.
+            self.open(index);
         }
     }
 
@@ -191,6 +194,7 @@ impl Desk {
             line: Line::of(progress),
             // Those who begin later than the desk pass by what is before.
             is_in_step,
+            reads_backlog: false,
             is_named: false,
             paused: None,
             place,

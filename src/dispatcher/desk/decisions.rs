@@ -73,10 +73,16 @@ impl Desk {
             let is_far = head.to_u64().saturating_sub(from.to_u64()) > BEHIND_BYTES_MAX;
             // To one that takes nothing, nothing is new.
             if from < head && (is_open || !(is_far && station.line.progress.skip_to(head))) {
+                // What waits for the backlog must not take the room that the backlog needs.
+                station.reads_backlog = station.line.is_held_back_full();
+                if station.reads_backlog {
+                    return if station.line.wants_more() { station.line.progress.backlog() } else { None };
+                }
                 return station.line.wants_more().then_some(Behind { from, to: Some(head) });
             }
             station.is_in_step = true;
         }
+        station.reads_backlog = true;
         if station.line.wants_more() { station.line.progress.backlog() } else { None }
     }
 
@@ -112,7 +118,7 @@ impl Desk {
     pub fn reach_behind(&mut self, index: usize, end: Position, now: Timestamp) {
         let head = self.head;
         let Some(station) = self.stations.get_mut(index) else { return };
-        if station.is_in_step {
+        if station.reads_backlog {
             station.line.progress.reach_in_backlog(end);
             station.line.release(now);
         } else {
@@ -162,7 +168,7 @@ impl Desk {
     }
 }
 
-fn batch_of(outbound: &Arc<Outbound>) -> Option<(usize, Duration)> {
+pub(super) fn batch_of(outbound: &Arc<Outbound>) -> Option<(usize, Duration)> {
     match &outbound.body {
         Body::Batch(batch) => Some((batch.max, batch.wait)),
         Body::None | Body::One { .. } => None,

@@ -6,5 +6,6 @@
 mod alone;
 mod days;
 mod deaths;
+mod hunted;
 mod order;
 mod world;

@@ -193,7 +193,8 @@ impl Desk {
         }
         for index in 0..self.stations.len() {
             self.hungry.insert(index);
-            self.look_at(index);
+            // What it waited for may be allowed now.
+            self.open(index);
         }
     }
 

@@ -11,13 +11,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use super::progress::{Begun, Progress};
+use super::progress::{Begun, OPEN_MAX, Progress};
 use super::schedule::Tries;
 use crate::clock::Timestamp;
 use crate::store::Position;
 
 /// Deliveries of one destination that are due and have not had their turn. With more the destination is parked.
 pub const READY_MAX: usize = 512;
+
+/// Deliveries that wait for a part of the backlog to be passed. With more the destination is parked: the backlog itself needs
+/// room to pass.
+pub const HELD_BACK_MAX: usize = OPEN_MAX / 2;
 
 /// With fewer ready than this, more are read of what it is behind with.
 pub const READY_LOW: usize = READY_MAX / 2;
@@ -36,6 +40,7 @@ pub struct Line {
     chains: HashMap<u64, Chain>,
     /// By a place in the backlog, those that are not attempted before the backlog has passed it.
     held_back: BTreeMap<u64, Vec<u64>>,
+    held_back_count: usize,
     in_flight: usize,
 }
 
@@ -185,6 +190,11 @@ impl Line {
         self.ready.len() < READY_LOW && !self.progress.is_full()
     }
 
+    /// Whether no more can be begun that wait for the backlog.
+    pub fn is_held_back_full(&self) -> bool {
+        self.held_back_count >= HELD_BACK_MAX
+    }
+
     /// How many are ready.
     pub fn ready_count(&self) -> usize {
         self.ready.len()
@@ -241,7 +251,8 @@ impl Line {
         behind: Option<Position>,
         now: Timestamp,
     ) -> Begun {
-        if !self.has_room() && !self.progress.is_passed(at) {
+        let has_room = self.has_room() && !(behind.is_some() && self.is_held_back_full());
+        if !has_room && !self.progress.is_passed(at) {
             return Begun::Full;
         }
         let begun = self.progress.begin(at);
@@ -264,7 +275,10 @@ impl Line {
             }
         }
         match behind {
-            Some(behind) => self.held_back.entry(behind.to_u64()).or_default().push(number),
+            Some(behind) => {
+                self.held_back.entry(behind.to_u64()).or_default().push(number);
+                self.held_back_count += 1;
+            }
             None => self.enqueue_first(conversion, now),
         }
     }
@@ -274,6 +288,7 @@ impl Line {
         let from = self.progress.backlog().map_or(u64::MAX, |behind| behind.from.to_u64());
         let rest = self.held_back.split_off(&from);
         for at in std::mem::replace(&mut self.held_back, rest).into_values().flatten() {
+            self.held_back_count -= 1;
             let Some(delivery) = self.deliveries.get_mut(&at) else { continue };
             delivery.is_held_back = false;
             let conversion = delivery.conversion;

@@ -22,8 +22,9 @@ use crate::store::Position;
 mod layout;
 pub use layout::Damaged;
 
-/// The most exceptions of one destination: 64 connections are kept busy by far fewer, and the rest are retries.
-pub const OPEN_MAX: usize = 16_384;
+/// The most exceptions of one destination: 64 connections are kept busy by far fewer, and the rest are retries. A record
+/// of the journal holds them all.
+pub const OPEN_MAX: usize = 16_000;
 
 /// The most outcomes that are remembered before what they belong to is begun again. Those beyond are repeated.
 pub const AHEAD_MAX: usize = 65_536;
@@ -116,8 +117,7 @@ impl Progress {
 
     /// Whether this was looked at before, or is below where the destination began to hear of anything.
     pub fn is_passed(&self, at: Position) -> bool {
-        let at = at.to_u64();
-        at < self.head && !self.backlog.is_some_and(|(from, to)| (from..to).contains(&at))
+        !self.is_to_come(at)
     }
 
     /// Looks at the next decision that owes this destination something. Positions come in the order of the log, both
@@ -179,7 +179,7 @@ impl Progress {
         if self.open.remove(&at) {
             return true;
         }
-        let is_to_come = at >= self.head || self.backlog.is_some_and(|(from, to)| (from..to).contains(&at));
+        let is_to_come = self.is_to_come(position(at));
         if is_to_come && self.ahead.len() < AHEAD_MAX {
             self.ahead.insert(at);
             return true;
@@ -190,12 +190,32 @@ impl Progress {
 
     /// An operator wants this one attempted again. Says whether it is open now.
     pub fn reopen(&mut self, at: Position) -> bool {
-        let at = at.to_u64();
-        let is_to_come = at >= self.head || self.backlog.is_some_and(|(from, to)| (from..to).contains(&at));
-        if is_to_come || self.is_full() {
+        if self.is_to_come(at) || self.is_full() {
             return false;
         }
-        self.open.insert(at)
+        self.open.insert(at.to_u64())
+    }
+
+    /// An operator wants one attempted again that has ended and was not begun since the checkpoint: it is begun after all.
+    /// Says whether it was such a one.
+    pub fn forget_end(&mut self, at: Position) -> bool {
+        self.ahead.remove(&at.to_u64())
+    }
+
+    /// The same, which also knows what had ended ahead according to an earlier one.
+    #[must_use]
+    pub fn with_ahead_of(mut self, earlier: &Self) -> Self {
+        let room = AHEAD_MAX.saturating_sub(self.ahead.len());
+        let ahead = earlier.ahead.iter().copied().filter(|at| self.is_to_come(position(*at)));
+        let ahead: Vec<_> = ahead.take(room).collect();
+        self.ahead.extend(ahead);
+        self
+    }
+
+    /// Whether this has not been looked at.
+    pub fn is_to_come(&self, at: Position) -> bool {
+        let at = at.to_u64();
+        at >= self.head || self.backlog.is_some_and(|(from, to)| (from..to).contains(&at))
     }
 
     fn pass(&mut self, to: u64, is_of_backlog: bool) {

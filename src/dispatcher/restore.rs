@@ -87,10 +87,14 @@ impl Restored {
     pub fn outcome(&mut self, outcome: &DeliveryOutcome<'_>) {
         let Some(at) = Position::from_u64(outcome.decision) else { return };
         let known = self.known(outcome.destination);
-        if outcome.time.hour() / 24 != known.last_attempt.hour() / 24 {
+        let (day, last_day) = (outcome.time.hour() / 24, known.last_attempt.hour() / 24);
+        if day > last_day {
             known.attempts_today = 0;
         }
-        known.attempts_today += u64::from(outcome.http_status != 0 || outcome.duration_micros != 0);
+        // All deliveries of a request end in the same moment, and it counts once.
+        let is_another = outcome.time != known.last_attempt;
+        let was_made = outcome.http_status != 0 || outcome.duration_micros != 0;
+        known.attempts_today += u64::from(day >= last_day && is_another && was_made);
         known.last_attempt = known.last_attempt.max(outcome.time);
         if outcome.is_final {
             known.tried.remove(&outcome.decision);
@@ -110,7 +114,8 @@ impl Restored {
         match event.change {
             DestinationChange::Progress => {
                 if let Ok((progress, _)) = Progress::decode(event.detail) {
-                    known.progress = progress;
+                    // A note leaves out what the outcomes before it say.
+                    known.progress = progress.with_ahead_of(&known.progress);
                 }
             }
             DestinationChange::Paused => {
@@ -123,7 +128,9 @@ impl Restored {
                     let tried =
                         Remembered { since: Some(event.time), next: event.time, ..Remembered::default() };
                     known.tried.insert(event.decision, tried);
-                    known.progress.reopen(at);
+                    if !known.progress.reopen(at) {
+                        known.progress.forget_end(at);
+                    }
                 }
             }
         }

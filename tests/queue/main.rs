@@ -6,6 +6,7 @@
 mod alone;
 mod days;
 mod deaths;
+mod hunted;
 mod log;
 mod order;
 #[path = "../support/mod.rs"]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clicklog::clock::Timestamp;
+use clicklog::dispatcher::checkpoint::decode;
 use clicklog::dispatcher::desk::{Desk, Ended, ItemEnded, Job, Log, Options, Tried};
 use clicklog::dispatcher::destinations::{Destinations, Limits};
 use clicklog::dispatcher::kept::Kept;
-use clicklog::dispatcher::outbound::Outbound;
+use clicklog::dispatcher::outbound::{Batch, Body, Outbound};
 use clicklog::dispatcher::owed::{Destination, delivery_id};
 use clicklog::dispatcher::progress::Behind;
 use clicklog::dispatcher::restore::Restored;
@@ -19,6 +20,7 @@ use clicklog::event::conversion::{Conversion, Standing, Status};
 use clicklog::event::decision::{Decision, Verdict};
 use clicklog::event::delivery::{DeliveryOutcome, DestinationChange, DestinationEvent, OutcomeClass};
 use clicklog::store::Position;
+use clicklog::store::record::PAYLOAD_BYTES_MAX;
 
 pub(crate) const START: u32 = 1_795_158_000;
 
@@ -56,6 +58,7 @@ pub(crate) enum Entry {
         attempt: u16,
         is_final: bool,
         next: Option<Timestamp>,
+        took: u32,
         to: String,
     },
     Event {
@@ -93,11 +96,14 @@ impl Log for Journal {
             attempt: of.attempt,
             is_final: of.is_final,
             next: of.next_attempt,
+            took: of.duration_micros,
             to: of.destination.to_owned(),
         });
     }
 
     fn event(&mut self, of: &DestinationEvent<'_>) {
+        let bytes = Encoder::default().destination(of).unwrap().payload.len();
+        assert!(bytes <= PAYLOAD_BYTES_MAX as usize, "a note of {bytes} bytes is no record");
         self.push(Entry::Event {
             time: of.time,
             change: of.change,
@@ -122,6 +128,10 @@ pub(crate) struct World {
     pub(crate) decisions: BTreeMap<u64, (Duration, Kept)>,
     pub(crate) arrived: Vec<Arrived>,
     pub(crate) journal: Journal,
+    /// Requests that were made: of a batch one.
+    pub(crate) requests: usize,
+    /// How far the clock was set back; time itself goes on.
+    pub(crate) set_back: Duration,
     answers: Answers,
     counts: BTreeMap<String, usize>,
     running: BinaryHeap<Reverse<(Duration, u64)>>,
@@ -140,6 +150,23 @@ pub(crate) fn named(ids: &[&str]) -> Destinations {
     Destinations { global, limits, ..Destinations::default() }
 }
 
+/// The same destination, told in requests of as many as `max`.
+pub(crate) fn batched(destination: &mut Destination, max: usize, wait: Duration) {
+    use clicklog::event::template::{Missing, Names, Target, Template};
+    let part =
+        |text: &str| Template::parse(text, Target::Json, &Names::with([], []), Missing::Empty).unwrap();
+    let batch = Batch {
+        before: part("["),
+        item: part("{\"t\":\"{transaction_id}\"}"),
+        after: part("]"),
+        max,
+        wait,
+        per_item: None,
+    };
+    let outbound = Outbound { body: Body::Batch(Box::new(batch)), ..Outbound::clone(&destination.outbound) };
+    destination.outbound = Arc::new(outbound);
+}
+
 pub(crate) const OPTIONS: Options =
     Options { attempts_max: 256, attempts_per_host_max: 64, seed: Seed(7, 9) };
 
@@ -152,6 +179,8 @@ impl World {
             decisions: BTreeMap::new(),
             arrived: Vec::new(),
             journal: Journal { entries: Vec::new(), entries_max: usize::MAX, is_dead: false },
+            requests: 0,
+            set_back: Duration::ZERO,
             answers,
             counts: BTreeMap::new(),
             running: BinaryHeap::new(),
@@ -196,6 +225,27 @@ impl World {
         place
     }
 
+    /// What the clock shows.
+    pub(crate) fn wall(&self) -> Timestamp {
+        let set_back = i64::try_from(self.set_back.as_micros()).unwrap();
+        Timestamp::from_micros(at(self.now).micros() - set_back)
+    }
+
+    /// Another catalog is served.
+    pub(crate) fn reload(&mut self, all: Destinations) {
+        self.all = all;
+        let start = Position::from_u64(self.end()).unwrap();
+        let now = self.wall();
+        self.desk.set_destinations(&self.all, start, now, &mut self.journal);
+        self.desk.note_all(now, &mut self.journal);
+    }
+
+    /// Where the log ends now.
+    fn end(&self) -> u64 {
+        let written = self.decisions.iter().filter(|(_, (after, _))| *after <= self.now);
+        written.map(|(at, _)| at + 16).max().unwrap_or_default()
+    }
+
     /// How many attempts are under way.
     pub(crate) fn in_flight(&self) -> usize {
         self.jobs.len()
@@ -236,12 +286,13 @@ impl World {
             })
         });
         let ended = Ended { request: Some(answer.class), items: items.collect() };
-        self.desk.ended(job, ended, at(self.now), self.now, &mut self.journal);
+        let now = self.wall();
+        self.desk.ended(job, ended, now, self.now, &mut self.journal);
     }
 
     fn next_moment(&self) -> Option<Duration> {
         let (due, shut) = self.desk.next_wake();
-        let due = due.map(|due| due.since(at(Duration::ZERO)));
+        let due = due.map(|due| due.since(at(Duration::ZERO)) + self.set_back);
         let head = self.desk.head().to_u64();
         let decision = self.decisions.range(head..).map(|(_, (after, _))| *after).next();
         let running = self.running.peek().map(|Reverse((when, _))| *when);
@@ -249,7 +300,7 @@ impl World {
     }
 
     fn round(&mut self) {
-        let (now, monotonic) = (at(self.now), self.now);
+        let (now, monotonic) = (self.wall(), self.now);
         self.desk.wake(now, monotonic);
         let decisions = &self.decisions;
         let past = |at: Position| decisions.get(&at.to_u64()).map(|(_, kept)| kept.clone());
@@ -285,6 +336,7 @@ impl World {
     }
 
     fn send(&mut self, job: Job) {
+        self.requests += 1;
         let count = self.counts.entry(job.destination.to_string()).or_default();
         let answer = (self.answers)(&job.destination, self.now, *count);
         *count += 1;
@@ -305,7 +357,7 @@ impl World {
     pub(crate) fn restored(&self, mut restored: Restored, from: usize) -> Restored {
         for entry in &self.journal.entries[from..] {
             match entry {
-                Entry::Outcome { time, at, class, attempt, is_final, next, to } => {
+                Entry::Outcome { time, at, class, attempt, is_final, next, took, to } => {
                     restored.outcome(&DeliveryOutcome {
                         time: *time,
                         decision: *at,
@@ -313,6 +365,7 @@ impl World {
                         attempt: *attempt,
                         is_final: *is_final,
                         next_attempt: *next,
+                        duration_micros: *took,
                         destination: to,
                         ..DeliveryOutcome::default()
                     });
@@ -330,6 +383,13 @@ impl World {
         restored
     }
 
+    /// A checkpoint as of now, as a start reads it.
+    pub(crate) fn checkpoint(&mut self) -> Restored {
+        let checkpoint = decode(&self.desk.checkpoint(Position::START)).unwrap();
+        let (head, destinations) = (Some(checkpoint.head), checkpoint.destinations);
+        Restored { head, destinations, ..Restored::default() }
+    }
+
     /// The process dies, and another begins with what is known.
     pub(crate) fn restart(&mut self, restored: Restored) {
         (self.journal.is_dead, self.journal.entries_max) = (false, usize::MAX);
@@ -339,11 +399,9 @@ impl World {
         self.desk = Desk::new(OPTIONS, head);
         let decisions = &self.decisions;
         let past = |at: Position| decisions.get(&at.to_u64()).map(|(_, kept)| kept.clone());
-        let now = at(self.now);
+        let now = self.wall();
         self.desk.remember(restored, &self.all, &past, now, &mut self.journal);
-        let end =
-            self.decisions.iter().filter(|(_, (after, _))| *after <= self.now).map(|(at, _)| at + 16).max();
-        let end = Position::from_u64(end.unwrap_or_default()).unwrap();
+        let end = Position::from_u64(self.end()).unwrap();
         self.desk.set_destinations(&self.all, end.max(head), now, &mut self.journal);
     }
 

@@ -30,17 +30,23 @@ fn seed() -> u64 {
     seed
 }
 
-/// How often each was taken; and that nothing was told after what comes later.
-fn taken(all: &[Got]) -> BTreeMap<Told, usize> {
-    let (mut taken, mut refused) = (BTreeMap::new(), BTreeSet::new());
-    let (mut ids, mut ranks) = (HashMap::new(), HashMap::new());
-    for Got { told, id } in all {
-        let known = ids.entry(id.clone()).or_insert_with(|| told.clone());
-        assert_eq!(known, told, "one id, one delivery");
-        let (to, transaction, status) = told;
+/// Checks that of no conversion anything was told after what comes later.
+fn is_in_order(all: &[Got]) {
+    let mut ranks = HashMap::new();
+    for Got { told: (to, transaction, status), .. } in all {
         let rank = STATUSES.iter().position(|known| known == status).unwrap();
         let last = ranks.insert((to, transaction), rank).unwrap_or(0);
         assert!(rank >= last, "{to} was told of {transaction} that it is {status} after {}", STATUSES[last]);
+    }
+}
+
+/// How often each was taken.
+fn taken(all: &[Got]) -> BTreeMap<Told, usize> {
+    let (mut taken, mut refused, mut ids) = (BTreeMap::new(), BTreeSet::new(), HashMap::new());
+    for Got { told, id } in all {
+        let known = ids.entry(id.clone()).or_insert_with(|| told.clone());
+        assert_eq!(known, told, "one id, one delivery");
+        let (to, transaction, _) = told;
         if to == "shaky" && transaction.ends_with('7') && refused.insert(told.clone()) {
             continue;
         }
@@ -65,10 +71,10 @@ fn killed_again_and_again(has_checkpoint: bool) {
     };
     for round in 0..KILLS {
         let daemon = start();
-        let enough = faults.requests() + 1 + random.below(600);
+        let enough = faults.requests() + 1 + random.below(400);
         daemon.report_all(&format!("r{round}"), || {
             while faults.requests() < enough {
-                std::hint::spin_loop();
+                std::thread::yield_now();
             }
             daemon.process.signal(Signal::KILL);
         });
@@ -83,6 +89,7 @@ fn killed_again_and_again(has_checkpoint: bool) {
     });
     daemon.process.signal(Signal::TERM);
     assert_eq!(daemon.process.end().0, Some(0));
+    is_in_order(&got(&faults.seen()));
     let taken = taken(&got(&faults.seen()));
     assert_eq!(taken.keys().cloned().collect::<BTreeSet<_>>(), owed(&data, &to));
     let repeats: usize = taken.values().map(|times| times - 1).sum();
@@ -112,7 +119,7 @@ fn cut_off_under_load_nothing_was_sent_that_the_cut_took_back_and_only_what_was_
     let (faults, mut random) = (Faults::plain(), Random(seed()));
     let catalog = catalog_of(&faults);
     let to = DESTINATIONS.map(|(id, _)| (id, STATUSES.as_slice()));
-    let (mut may_repeat, mut is_after_cut) = (0, BTreeSet::new());
+    let (mut may_repeat, mut is_after_cut, mut lives) = (0, BTreeSet::new(), vec![0]);
     for round in 0..3 {
         let daemon = Daemon::start(disk.point(), &catalog);
         let (data, switch) = (daemon.data(), disk.power_switch());
@@ -120,7 +127,7 @@ fn cut_off_under_load_nothing_was_sent_that_the_cut_took_back_and_only_what_was_
         let (mut before, mut is_cut) = (Vec::new(), Ok(()));
         daemon.report_all(&format!("r{round}"), || {
             while faults.requests() < enough {
-                std::hint::spin_loop();
+                std::thread::yield_now();
             }
             before = got(&faults.seen());
             is_cut = switch.and_then(PowerSwitch::cut);
@@ -133,6 +140,8 @@ fn cut_off_under_load_nothing_was_sent_that_the_cut_took_back_and_only_what_was_
         disk.restore_power();
         // What the process did without power is what no process does.
         is_after_cut.extend(got(&faults.seen())[before.len()..].iter().map(|got| got.told.clone()));
+        // What is repeated is told in its order again, from the first whose outcome is gone.
+        lives.push(faults.requests());
         // The next start recovers; what it makes of the journal is what counts.
         let daemon = Daemon::start(disk.point(), &catalog);
         let kept = owed(&data, &to);
@@ -151,7 +160,10 @@ fn cut_off_under_load_nothing_was_sent_that_the_cut_took_back_and_only_what_was_
     wait_for_all(&data, &to, &faults);
     daemon.process.signal(Signal::TERM);
     assert_eq!(daemon.process.end().0, Some(0));
-    let taken = taken(&got(&faults.seen()));
+    let all = got(&faults.seen());
+    lives.push(all.len());
+    lives.windows(2).for_each(|life| is_in_order(&all[life[0]..life[1]]));
+    let taken = taken(&all);
     let repeats: usize = taken.values().map(|times| times - 1).sum();
     println!("{} owed, {may_repeat} outcomes were lost, {repeats} came twice", taken.len());
     assert!(repeats <= may_repeat, "{repeats} repeats, {may_repeat} outcomes lost");

@@ -77,7 +77,13 @@ impl Desk {
             // To one that takes nothing, nothing is new.
             if from < head && (is_open || !(is_far && station.line.progress.skip_to(head))) {
                 self.lagging.insert(index);
-                return station.line.wants_more().then_some(Behind { from, to: Some(head) });
+                if !station.line.wants_more() {
+                    return None;
+                }
+                return match station.part() {
+                    Part::Head => Some(Behind { from, to: Some(head) }),
+                    Part::Backlog => station.line.progress.backlog(),
+                };
             }
             station.is_in_step = true;
         }
@@ -97,7 +103,7 @@ impl Desk {
         for index in &self.lagging {
             let Some(station) = self.stations.get(*index) else { continue };
             let may = station.is_named && station.paused.is_none() && station.line.has_room();
-            let part = if station.is_in_step { Part::Backlog } else { Part::Head };
+            let part = station.part();
             if may && station.next_of(part).is_some_and(|next| next >= behind.from) {
                 self.walkers.insert(*index, part);
             }
@@ -196,6 +202,12 @@ impl Desk {
 }
 
 impl Station {
+    /// What it reads next of what it is behind with.
+    fn part(&self) -> Part {
+        // What waits for the backlog must not take the room that the backlog needs.
+        if self.is_in_step || self.line.is_held_back_full() { Part::Backlog } else { Part::Head }
+    }
+
     /// Where it goes on reading in this part.
     fn next_of(&self, part: Part) -> Option<Position> {
         match part {
@@ -205,7 +217,7 @@ impl Station {
     }
 }
 
-fn batch_of(outbound: &Arc<Outbound>) -> Option<(usize, Duration)> {
+pub(super) fn batch_of(outbound: &Arc<Outbound>) -> Option<(usize, Duration)> {
     match &outbound.body {
         Body::Batch(batch) => Some((batch.max, batch.wait)),
         Body::None | Body::One { .. } => None,

@@ -131,7 +131,8 @@ impl Desk {
             && station.line.ready_count() < max
         {
             let full_at = front.next.plus(wait);
-            if full_at > now {
+            // A clock that was set back shows a time before it was ready: nobody waits for it to come there again.
+            if full_at > now && front.next <= now {
                 return Err(Shut::For(full_at.since(now)));
             }
         }

@@ -1,6 +1,6 @@
 //! What the desk remembers over a restart: notes in the journal, checkpoints, and the way back.
 
-use super::decisions::in_backlog;
+use super::decisions::{batch_of, in_backlog};
 use super::{Desk, Log, Past, Station};
 use crate::clock::Timestamp;
 use crate::dispatcher::checkpoint::{self, Row};
@@ -73,6 +73,9 @@ impl Desk {
             Some(destination) => {
                 let site = self.site(&destination.outbound.site);
                 let owed = destination.owes(&decision);
+                if let Some(station) = self.stations.get_mut(index) {
+                    station.batch = batch_of(&destination.outbound);
+                }
                 Delivery::new(conversion, site, owed.due, owed.until)
             }
             None => Delivery::new(conversion, self.site(""), decision.time, None),
@@ -93,7 +96,7 @@ impl Desk {
         }
         station.ended_since_note = 0;
         let mut bytes = Vec::new();
-        station.line.progress.encode_into(&mut bytes);
+        station.line.progress.encode_note_into(&mut bytes);
         log.event(&DestinationEvent {
             time: now,
             change: DestinationChange::Progress,

@@ -55,10 +55,12 @@ impl Desk {
     ) -> bool {
         let site = self.site(&owed.site);
         let Some(station) = self.stations.get_mut(index) else { return false };
-        if station.line.delivery(at).is_some()
-            || !station.line.has_room()
-            || !station.line.progress.reopen(at)
-        {
+        if station.line.delivery(at).is_some() || !station.line.has_room() {
+            return false;
+        }
+        let is_open = station.line.progress.reopen(at);
+        // One that the log has not come to since the start is begun when it does.
+        if !is_open && !station.line.progress.forget_end(at) {
             return false;
         }
         log.event(&DestinationEvent {
@@ -69,7 +71,11 @@ impl Desk {
             detail: &[],
         });
         let delivery = Delivery::new(owed.conversion, site, now, None).reopened();
-        station.line.add(at, delivery, None, now);
+        if is_open {
+            station.line.add(at, delivery, None, now);
+        } else {
+            station.remembered.extend(delivery.remembered().map(|remembered| (at.to_u64(), remembered)));
+        }
         self.look_at(index);
         true
     }

@@ -7,6 +7,7 @@
 //! Little-endian. `CLDP`, version u32; head, backlog from, backlog to (both 0 for none), number of open ones, number of
 //! those ahead, all u64; then these positions, ascending, u64 each; crc32c of all that.
 
+use std::collections::BTreeSet;
 use std::mem::size_of;
 
 use super::{AHEAD_MAX, OPEN_MAX, Progress};
@@ -16,6 +17,14 @@ const MAGIC: [u8; 4] = *b"CLDP";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 8 + 5 * 8;
 const CHECKSUM_BYTES: usize = 4;
+
+/// The longest note.
+const NOTE_BYTES_MAX: usize = HEADER_BYTES + OPEN_MAX * size_of::<u64>() + CHECKSUM_BYTES;
+
+const _: () = assert!(
+    NOTE_BYTES_MAX + 2_048 <= crate::store::record::PAYLOAD_BYTES_MAX as usize,
+    "a note and the id of its destination fit a record"
+);
 
 /// Bytes that are no progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,12 +37,22 @@ pub struct Damaged {
 impl Progress {
     /// Appends itself, as the module says.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
+        self.encode(&self.ahead, out);
+    }
+
+    /// As `encode_into`, without what has ended ahead: whoever reads it in a journal has read those outcomes there. So it
+    /// fits a record.
+    pub fn encode_note_into(&self, out: &mut Vec<u8>) {
+        self.encode(&BTreeSet::new(), out);
+    }
+
+    fn encode(&self, ahead: &BTreeSet<u64>, out: &mut Vec<u8>) {
         let start = out.len();
         let (from, to) = self.backlog.unwrap_or_default();
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
-        let numbers = [self.head, from, to, self.open.len() as u64, self.ahead.len() as u64];
-        for number in numbers.iter().chain(&self.open).chain(&self.ahead) {
+        let numbers = [self.head, from, to, self.open.len() as u64, ahead.len() as u64];
+        for number in numbers.iter().chain(&self.open).chain(ahead) {
             out.extend_from_slice(&number.to_le_bytes());
         }
         let checksum = crc32c::crc32c(&out[start..]);

@@ -313,7 +313,15 @@ impl Operations for State {
         if catalog.network(&test.network).is_none() {
             return Err(ApiError::Unknown(format!("no network \"{}\"", test.network)));
         }
-        let made = made_up::go(test, &catalog, &self.edge, &self.books, self.clock.now());
+        let destinations = self.destinations.load();
+        let means = made_up::Means {
+            catalog: &catalog,
+            destinations: self.dispatcher.as_ref().map(|_| &**destinations),
+            edge: &self.edge,
+            books: &self.books,
+            store: &self.store,
+        };
+        let made = made_up::go(test, &means, self.clock.now());
         as_json(&made.map_err(ApiError::Unavailable)?)
     }
 

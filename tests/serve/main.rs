@@ -1,8 +1,12 @@
 //! The daemon as a process, with real files, signals, sockets and commands.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod deliveries;
 #[path = "../support/disk.rs"]
 mod disk;
+#[expect(dead_code, reason = "other test files use the rest of it")]
+#[path = "../support/faults.rs"]
+mod faults;
 mod hostile;
 mod lifecycle;
 mod malice;

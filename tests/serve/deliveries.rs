@@ -175,6 +175,19 @@ impl House {
         unreachable!("it waits, or fails")
     }
 
+    /// Waits for a line of the checks, whose numbers are brought up to date once a second. It is ready all the while.
+    fn await_ready(&self, line: &str) {
+        for _ in 0..5_000 {
+            let (status, body) = self.ask("GET /readyz?verbose", "", false);
+            assert_eq!(status, 200, "{body}");
+            if body.contains(line) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        panic!("waited in vain for {line}");
+    }
+
     fn destination(&self, id: &str) -> Value {
         let (status, body) = self.ask("GET /api/destinations", "", false);
         assert_eq!(status, 200, "{body}");
@@ -287,6 +300,7 @@ fn what_is_paused_waits_over_a_restart_until_it_is_resumed() {
     house.stop();
     house.start(&[]);
     assert_eq!(house.destination("well")["state"], "paused");
+    house.await_ready("[!] dispatcher: destinations that are paused: 1;");
     house.convert(&click, "t-2");
     // The first of the second run says that the dispatcher goes on; what is paused has still been told nothing.
     house.await_told("gone", 2);
@@ -296,6 +310,7 @@ fn what_is_paused_waits_over_a_restart_until_it_is_resumed() {
     let well = house.await_told("well", 2);
     assert!(well[0].target.contains("t=t-1&p=1.25&") && well[1].target.contains("t=t-2&"), "{well:?}");
     assert_eq!(house.destination("well")["state"], "active");
+    house.await_ready("[+] dispatcher: ");
     house.ends_without_a_secret();
 }
 

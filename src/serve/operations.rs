@@ -167,7 +167,13 @@ impl State {
     fn waiting(&self, settings: &Settings) -> Vec<String> {
         let (now, then) = (settings.entries(), self.settings.entries());
         let differ = now.iter().zip(&then).filter(|(now, then)| now.value != then.value);
-        let waits = differ.filter(|(now, _)| !matches!(now.section, "catalog" | "labels"));
+        let is_reloaded = |section: &str, key: &str| match section {
+            "catalog" | "labels" => true,
+            // They are part of each destination's route, which the catalog makes.
+            "dispatcher" => matches!(key, "proxy" | "ca"),
+            _ => false,
+        };
+        let waits = differ.filter(|(now, _)| !is_reloaded(now.section, now.key));
         waits.map(|(now, _)| format!("{}.{}", now.section, now.key)).collect()
     }
 }

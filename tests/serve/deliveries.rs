@@ -315,6 +315,52 @@ fn what_is_paused_waits_over_a_restart_until_it_is_resumed() {
 }
 
 #[test]
+fn a_damaged_checkpoint_is_noticed_and_costs_only_time() {
+    let mut house = House::open();
+    house.command(&["deliveries", "pause", "well"]);
+    let click = house.click();
+    house.convert(&click, "t-1");
+    house.await_listed(&["--state", "dead"], 1);
+    house.command(&["deliveries", "replay", "--destination", "gone"]);
+    house.await_listed(&["--state", "delivered"], 1);
+    house.stop();
+    let checkpoint = house.folder.path().join("clicklog-data/deliveries/dispatcher.ckpt");
+    let mut bytes = fs::read(&checkpoint).unwrap();
+    let (_, sound) = house.command(&["verify", "--data", "clicklog-data"]);
+    assert!(!sound.contains("dispatcher.ckpt"), "{sound}");
+    bytes[20] ^= 1;
+    fs::write(&checkpoint, bytes).unwrap();
+    let (code, noticed) = house.command(&["verify", "--data", "clicklog-data"]);
+    assert_eq!(code, 0, "{noticed}");
+    assert!(
+        noticed.contains("note: deliveries/dispatcher.ckpt") && noticed.contains("only takes longer"),
+        "{noticed}"
+    );
+    let (_, records) = house.command(&["inspect", "--data", "clicklog-data", "--kind", "deliveries"]);
+    for part in [
+        "destination \"well\" paused why=\"an operator paused it\"",
+        "destination \"gone\" reopened decision=",
+        "outcome gone destination=\"gone\" decision=",
+        "attempt=1 http=410 final",
+        "http=500 next=",
+    ] {
+        assert!(records.contains(part), "{part} is not in\n{records}");
+    }
+    house.start(&[]);
+    assert_eq!(house.destination("well")["state"], "paused");
+    house.convert(&click, "t-2");
+    // What was told before is not told again: the next that it hears of is the next that there is.
+    let gone = house.await_told("gone", 3);
+    assert!(gone[1].target.contains("&t=t-1&") && gone[2].target.contains("&t=t-2&"), "{gone:?}");
+    house.stop();
+    assert!(
+        house.said.contains("how far destinations have come was read from the journal"),
+        "{}",
+        house.said
+    );
+}
+
+#[test]
 fn anybody_on_this_machine_may_look_at_destinations_and_only_operators_may_change_them() {
     let house = House::open();
     let (_, body) = house.ask("GET /api/destinations", "", false);

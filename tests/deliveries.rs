@@ -7,7 +7,7 @@ mod support;
 use std::process::Command;
 
 use clicklog::batch::deliveries::{Filter, Found, State, decision, list, show};
-use clicklog::batch::lookup::Window;
+use clicklog::batch::lookup::{DeliveryRow, Window};
 use clicklog::clock::Timestamp;
 use clicklog::dispatcher::owed::delivery_id;
 use clicklog::event::codec::Encoder;
@@ -169,6 +169,9 @@ fn what_was_tried_again_stands_as_that_ended() {
     let dead = written.list(&of(State::Dead)).deliveries;
     assert_eq!((dead[0].transaction_id.as_str(), dead[0].replays, dead[0].attempts), ("t-4", 1, 2));
     written.reopen(all[3], "a");
+    let id = u128::from_str_radix(&dead[0].delivery_id, 16).unwrap().to_be_bytes();
+    let whole = show(&Reader::open(written.folder.path()), id, &mut |_, _| {}).unwrap().unwrap();
+    assert_eq!(whole.attempts.iter().map(DeliveryRow::leaves).collect::<Vec<_>>(), ["reopened", "reopened"]);
     assert_eq!(written.found(&of(State::Reopened)), pairs(&[("t-4", "reopened")]));
     written.outcome(all[3], 3, OutcomeClass::Ok, true, "a");
     assert_eq!(written.found(&of(State::Reopened)), pairs(&[]));

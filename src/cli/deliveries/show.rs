@@ -87,5 +87,8 @@ fn write_attempt(out: &mut dyn Write, attempt: &DeliveryRow) -> Result<(), Failu
     if !attempt.detail.is_empty() {
         writeln!(out, "  {}", plain(&attempt.detail))?;
     }
+    if let Some(time) = &attempt.reopened {
+        writeln!(out, "opened again at {time}, by an operator")?;
+    }
     Ok(())
 }

@@ -18,6 +18,7 @@ mod operations;
 mod replay;
 mod signals;
 mod token;
+mod would_tell;
 
 use std::io;
 use std::net::SocketAddr;

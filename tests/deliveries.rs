@@ -7,8 +7,9 @@ mod support;
 use std::process::Command;
 
 use clicklog::batch::deliveries::{Filter, Found, State, decision, list, show};
-use clicklog::batch::lookup::Window;
+use clicklog::batch::lookup::{DeliveryRow, Window};
 use clicklog::clock::Timestamp;
+use clicklog::dispatcher::owed::delivery_id;
 use clicklog::event::codec::Encoder;
 use clicklog::event::conversion::Conversion;
 use clicklog::event::decision::Decision;
@@ -168,6 +169,9 @@ fn what_was_tried_again_stands_as_that_ended() {
     let dead = written.list(&of(State::Dead)).deliveries;
     assert_eq!((dead[0].transaction_id.as_str(), dead[0].replays, dead[0].attempts), ("t-4", 1, 2));
     written.reopen(all[3], "a");
+    let id = u128::from_str_radix(&dead[0].delivery_id, 16).unwrap().to_be_bytes();
+    let whole = show(&Reader::open(written.folder.path()), id, &mut |_, _| {}).unwrap().unwrap();
+    assert_eq!(whole.attempts.iter().map(DeliveryRow::leaves).collect::<Vec<_>>(), ["reopened", "reopened"]);
     assert_eq!(written.found(&of(State::Reopened)), pairs(&[("t-4", "reopened")]));
     written.outcome(all[3], 3, OutcomeClass::Ok, true, "a");
     assert_eq!(written.found(&of(State::Reopened)), pairs(&[]));
@@ -242,4 +246,70 @@ fn the_command_prints_what_was_found() {
     let (done, dry) = run(&["replay", "--destination", "a", "--dry-run"]);
     assert!(done && dry.contains("t-2") && dry.contains("1 would be"), "{dry}");
     assert!(!run(&["list", "--state", "undead"]).0);
+}
+
+#[test]
+fn a_delivery_is_shown_with_its_request_as_it_would_be_made_now_and_without_its_secrets() {
+    let (written, _) = written();
+    let catalog = written.folder.path().join("catalog.toml");
+    let run = |text: &str, arguments: &[&str]| {
+        std::fs::write(&catalog, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+        command.arg("deliveries").args(arguments).env("HUSH", "a-secret/that nobody knows");
+        command.arg("--catalog").arg(&catalog).arg("--data").arg(written.folder.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(!said.contains("nobody"), "{said}");
+        said
+    };
+    let delivered = written.list(&of(State::Delivered)).deliveries.remove(0).delivery_id;
+    let show = |text: &str, format: &str| run(text, &["show", &delivered, "--format", format]);
+    let named = r#"
+        [secrets]
+        hush = { env = "HUSH" }
+        [[postback]]
+        id = "a"
+        url = "https://ads.example/conv?c={click_id}&key={secret:hush}"
+        headers = { "X-Key" = "{secret:hush}" }
+        json = '{"t": "{transaction_id}", "key": "{secret:hush}"}'
+        payout_percent = "50%"
+    "#;
+    let text = show(named, "text");
+    // Of a delivery that the dispatcher made, it is the same as the one that was asked for.
+    let id = u128::from_be_bytes(delivery_id([1; 16], 0, "a"));
+    for line in [
+        "request, as it would be made now\n  POST https://ads.example/conv?c=c-1&key=***\n",
+        &format!("  idempotency-key: {id:032x}\n"),
+        "  x-key: ***\n",
+        "  {\"t\": \"t-1\", \"key\": \"***\"}\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    let json = show(named, "json");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["delivery"]["transaction_id"], "t-1");
+    assert_eq!(json["request"]["url"], "https://ads.example/conv?c=c-1&key=***");
+    assert_eq!(json.get("no_request"), None);
+    let other = show("[[postback]]\nid = \"b\"\nurl = \"https://ads.example/{click_id}\"\n", "text");
+    assert!(other.contains("attempt 2") && other.contains("names no destination \"a\""), "{other}");
+    let broken = show("[[postback]]\n", "json");
+    let broken: serde_json::Value = serde_json::from_str(&broken).unwrap();
+    let why = broken["no_request"].as_str().unwrap();
+    assert!(why.contains("the catalog cannot be used") && why.contains("catalog.toml:1"), "{why}");
+    let failing = named
+        .replace("{click_id}", "{gclid}")
+        .replace("payout_percent", "missing = \"fail\"\npayout_percent");
+    let unmade = show(&failing, "text");
+    assert!(unmade.contains("no request can be shown: there is no value for {"), "{unmade}");
+    let dead = ["list", "--state", "dead", "--requests"];
+    let text = run(named, &dead);
+    for part in ["attempt 1 at", ": client 400\n  said\n", "conv?c=c-2&key=***", "names no destination \"b\""]
+    {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&run(named, &[&dead[..], &["--format", "json"]].concat())).unwrap();
+    assert_eq!(json["deliveries"][1]["request"]["method"], "POST");
+    assert_eq!(json["has_more"], false);
 }

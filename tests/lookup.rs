@@ -243,7 +243,10 @@ fn the_json_of_a_life_stays_as_it_is() {
         "  parameter       sub1 = b",
         "duplicate (already_told)",
         "  stands at       reversed, 0 USD",
-        "  attempt         2, the last one",
+        "delivery 09090909090909090909090909090909 to propeller-s2s: delivered",
+        "  attempt 1       2026-11-20T07:01:45.000000Z server 503 in 4 ms",
+        "  attempt 2       2026-11-20T07:01:50.000000Z ok 200 in 4 ms",
+        "  answer          said",
     ] {
         assert!(text.contains(line), "{line} in\n{text}");
     }

@@ -24,7 +24,7 @@ use super::rules::Terms;
 use super::start::Gauges;
 use crate::clock::Clock;
 use crate::event::click::Click;
-use crate::event::codec::{Encoder, TooLong};
+use crate::event::codec::{Encoded, Encoder, TooLong};
 use crate::event::conversion::{Conversion, Standing, Status};
 use crate::event::decision::{Decision, Verdict};
 use crate::event::money::{Micros, Money};
@@ -70,6 +70,17 @@ pub struct Ruling {
     pub payout: Option<Money>,
     /// What this added to the books, in the currency of `payout`.
     pub entry: Micros,
+    /// Of a test or a dry run: the decision that it would have been.
+    pub imagined: Option<Box<Imagined>>,
+}
+
+/// A decision that was not made, as its record would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imagined {
+    /// Which layout.
+    pub schema: u16,
+    /// The archive; to be read it must be aligned.
+    pub payload: Vec<u8>,
 }
 
 /// See the module.
@@ -268,6 +279,8 @@ impl Ledger {
         if draft.submission.effect != Effect::Counts {
             let would = Some((decided.verdict, decided.reason));
             (ruling.verdict, ruling.reason, ruling.would) = (Verdict::Test, Reason::Test, would);
+            ruling.imagined =
+                Some(Box::new(self.imagine(draft, &decided, (ruling.conversion_id, counts))?));
             if draft.submission.effect == Effect::Test {
                 let tested = Decided {
                     verdict: Verdict::Test,
@@ -298,14 +311,33 @@ impl Ledger {
         &mut self,
         draft: &Draft<'_>,
         decided: &Decided,
-        (conversion_id, has_keys): ([u8; 16], bool),
+        of: ([u8; 16], bool),
         journal: &mut LaneWriter,
     ) -> Result<Position, Error> {
+        let encoded = self.encode(draft, decided, of)?;
+        Ok(journal.append(&encoded)?.position())
+    }
+
+    fn imagine(
+        &mut self,
+        draft: &Draft<'_>,
+        decided: &Decided,
+        of: ([u8; 16], bool),
+    ) -> Result<Imagined, Error> {
+        let encoded = self.encode(draft, decided, of)?;
+        Ok(Imagined { schema: encoded.schema, payload: encoded.payload.to_vec() })
+    }
+
+    fn encode(
+        &mut self,
+        draft: &Draft<'_>,
+        decided: &Decided,
+        (conversion_id, has_keys): ([u8; 16], bool),
+    ) -> Result<Encoded<'_>, Error> {
         self.params.clear();
         draft.submission.claim.params.encode_into(&mut self.params);
         let decision = draft.decision(decided, (conversion_id, has_keys), &self.params);
-        let encoded = self.encoder.decision(&decision).map_err(too_long)?;
-        Ok(journal.append(&encoded)?.position())
+        self.encoder.decision(&decision).map_err(too_long)
     }
 
     /// Appends a decision that no postback has brought about just now.
@@ -437,6 +469,7 @@ impl Draft<'_> {
             status: decided.standing.status(),
             payout: decided.payout,
             entry: decided.entry,
+            imagined: None,
         }
     }
 

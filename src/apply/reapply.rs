@@ -131,6 +131,7 @@ impl Ledger {
                 payout: settled.conversion.payout,
                 entry: change.entry,
                 would: None,
+                imagined: None,
             }))
         });
         settled.flatten().unwrap_or_else(|| Ok(not_settled()))
@@ -210,8 +211,8 @@ impl Ledger {
         if counts && !is_dry {
             self.parked.forget(postback);
         }
-        // What changes is both together.
-        Ok(Ruling { entry: ruling.entry.plus(withdrawn), ..ruling })
+        // What changes is both together. Rulings of a replay are many, and nobody asks them for more.
+        Ok(Ruling { entry: ruling.entry.plus(withdrawn), imagined: None, ..ruling })
     }
 
     /// Takes back what a postback has told; what that adds to the books.

@@ -172,11 +172,14 @@ pub fn show(reader: &Reader, delivery_id: [u8; 16], progress: Progress<'_>) -> R
         progress,
         |position, record| {
             standings.take(position, record);
-            if let Some(Event::DeliveryOutcome(outcome)) = event(record)
-                && outcome.delivery_id == delivery_id
-                && attempts.len() < FOLLOWED_MAX
-            {
-                attempts.push(DeliveryRow::of(position, &outcome));
+            match event(record) {
+                Some(Event::DeliveryOutcome(outcome))
+                    if outcome.delivery_id == delivery_id && attempts.len() < FOLLOWED_MAX =>
+                {
+                    attempts.push(DeliveryRow::of(position, &outcome));
+                }
+                Some(Event::Destination(event)) => DeliveryRow::note_reopening(&mut attempts, &event),
+                _ => {}
             }
             ControlFlow::Continue(())
         },

@@ -3,9 +3,11 @@
 //! `list` and `show` read what is on disk, beside a running daemon or without one. The others ask the daemon: what is
 //! tried again, and which destinations are sent to, is for it to say.
 
+mod requests;
+mod show;
+
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,11 +17,11 @@ use serde_json::json;
 
 use super::lookup::{Times, money, open};
 use super::progress::Progress;
-use super::{Failure, Format, client, plain, table};
-use crate::batch::deliveries::{self, Filter, Found, KEPT_MAX, Row, State, Whole};
-use crate::batch::lookup::DeliveryRow;
+use super::{Failure, Format, client, plain, settings, table};
+use crate::batch::deliveries::{self, Filter, Found, KEPT_MAX, Row, State};
 use crate::event::delivery::OutcomeClass;
 use crate::store::reader::Reader;
+use requests::{Made, Requests, With, write_made};
 
 /// Deliveries that the daemon is asked to try again at once.
 const CHUNK_MAX: usize = 1_000;
@@ -31,7 +33,7 @@ pub(super) enum Command {
     /// Print deliveries that were attempted, newest first; the daemon need not run
     List(List),
     /// Print one delivery with all its attempts; the daemon need not run
-    Show(Show),
+    Show(show::Show),
     /// Have dead deliveries tried again; the daemon must run
     Replay(Replay),
     /// Print how each destination is doing; the daemon must run
@@ -63,9 +65,8 @@ struct Wanted {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// The data folder
-    #[arg(long, value_name = "DIR", default_value = "clicklog-data")]
-    data: PathBuf,
+    #[command(flatten)]
+    files: settings::Files,
     #[command(flatten)]
     wanted: Wanted,
     /// Standing there: delivered, dead, retrying, reopened
@@ -74,19 +75,9 @@ pub(super) struct List {
     /// No more than this many
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Show {
-    /// The delivery, as `deliveries list` shows it
-    #[arg(value_parser = delivery_id)]
-    delivery_id: [u8; 16],
-    /// The data folder
-    #[arg(long, value_name = "DIR", default_value = "clicklog-data")]
-    data: PathBuf,
+    /// Print all that is known of each, and its request as it would be made now
+    #[arg(long)]
+    requests: bool,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -168,7 +159,7 @@ impl Wanted {
 pub(super) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     match command {
         Command::List(list) => run_list(list, out),
-        Command::Show(show) => run_show(show, out),
+        Command::Show(show) => show::run(show, out),
         Command::Replay(replay) => run_replay(replay, out),
         Command::Status(status) => run_status(status, out),
         Command::Pause(turn) => run_turn(turn, "pause", out),
@@ -180,7 +171,14 @@ fn run_list(list: &List, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     if list.limit > KEPT_MAX {
         return Err(Failure::new(format!("--limit {}: must be at most {KEPT_MAX}", list.limit)));
     }
-    let found = found(&open(&list.data)?, &list.wanted.filter(list.state), list.limit)?;
+    let settings = list.files.load().map_err(Failure::configuration)?.settings;
+    let reader = open(&settings.store.data)?;
+    let found = found(&reader, &list.wanted.filter(list.state), list.limit)?;
+    if list.requests {
+        let requests = Requests::load(&settings);
+        let made = found.deliveries.iter().map(|row| requests.of(&reader, row));
+        return write_with(out, &found, &made.collect::<Result<Vec<_>, _>>()?, list.format);
+    }
     match list.format {
         Format::Json => {
             serde_json::to_writer_pretty(&mut *out, &found)?;
@@ -188,6 +186,34 @@ fn run_list(list: &List, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         }
         Format::Text => write_found(out, &found)?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All that is known of each, with its request.
+fn write_with(
+    out: &mut dyn Write,
+    found: &Found,
+    made: &[Made],
+    format: Format,
+) -> Result<ExitCode, Failure> {
+    let all = found.deliveries.iter().zip(made);
+    if format == Format::Json {
+        let all: Vec<_> = all.map(|(row, made)| With::new(row, made)).collect();
+        serde_json::to_writer_pretty(&mut *out, &json!({ "deliveries": all, "has_more": found.has_more }))?;
+        writeln!(out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (row, made) in all {
+        show::write_row(out, row)?;
+        let answer = [row.class, &*status(row.http_status)].join(" ");
+        writeln!(out, "attempt {} at {}: {}", row.attempts, row.time, answer.trim_end())?;
+        if !row.detail.is_empty() {
+            writeln!(out, "  {}", plain(&row.detail))?;
+        }
+        write_made(out, made)?;
+        writeln!(out)?;
+    }
+    write_rest(out, found)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -199,10 +225,6 @@ fn found(reader: &Reader, filter: &Filter, limit: usize) -> Result<Found, Failur
 }
 
 fn write_found(out: &mut dyn Write, found: &Found) -> Result<(), Failure> {
-    if found.deliveries.is_empty() {
-        writeln!(out, "there are none")?;
-        return Ok(());
-    }
     let heads = [
         "TIME",
         "DELIVERY",
@@ -216,7 +238,17 @@ fn write_found(out: &mut dyn Write, found: &Found) -> Result<(), Failure> {
         "NEXT",
         "ANSWER",
     ];
-    table::write(out, heads, found.deliveries.iter().map(cells).collect())?;
+    if !found.deliveries.is_empty() {
+        table::write(out, heads, found.deliveries.iter().map(cells).collect())?;
+    }
+    write_rest(out, found)
+}
+
+/// That there are none, or more.
+fn write_rest(out: &mut dyn Write, found: &Found) -> Result<(), Failure> {
+    if found.deliveries.is_empty() {
+        writeln!(out, "there are none")?;
+    }
     if found.has_more {
         writeln!(
             out,
@@ -244,56 +276,6 @@ fn cells(row: &Row) -> [String; 11] {
 
 fn status(status: u16) -> String {
     if status == 0 { String::new() } else { status.to_string() }
-}
-
-fn run_show(show: &Show, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let reader = open(&show.data)?;
-    let mut progress = Progress::new("reading");
-    let whole = deliveries::show(&reader, show.delivery_id, &mut |done, of| progress.tick(done, of, ""));
-    progress.end();
-    let Some(whole) = whole? else {
-        writeln!(out, "there is no attempt at this delivery")?;
-        return Ok(ExitCode::FAILURE);
-    };
-    match show.format {
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, &whole)?;
-            writeln!(out)?;
-        }
-        Format::Text => write_whole(out, &whole)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn write_whole(out: &mut dyn Write, Whole { delivery, attempts }: &Whole) -> Result<(), Failure> {
-    writeln!(out, "delivery {} to {}", delivery.delivery_id, plain(&delivery.destination))?;
-    let replays = if delivery.replays == 0 { String::new() } else { delivery.replays.to_string() };
-    for (name, value) in [
-        ("state", delivery.state),
-        ("next attempt", delivery.next_attempt.as_deref().unwrap_or_default()),
-        ("replays", &replays),
-        ("decision", &delivery.decision),
-        ("conversion", &delivery.conversion_id),
-        ("click", &delivery.click_id),
-        ("transaction", &delivery.transaction_id),
-        ("status", delivery.status),
-        ("payout", &money(delivery.payout.as_ref())),
-    ] {
-        if !value.is_empty() {
-            writeln!(out, "  {name:14}{}", plain(value))?;
-        }
-    }
-    attempts.iter().try_for_each(|attempt| write_attempt(out, attempt))
-}
-
-fn write_attempt(out: &mut dyn Write, attempt: &DeliveryRow) -> Result<(), Failure> {
-    let DeliveryRow { attempt: number, time, result, .. } = attempt;
-    let took = attempt.duration_micros / 1000;
-    writeln!(out, "attempt {number} at {time}: {result} {} in {took} ms", status(attempt.http_status))?;
-    if !attempt.detail.is_empty() {
-        writeln!(out, "  {}", plain(&attempt.detail))?;
-    }
-    Ok(())
 }
 
 fn run_replay(replay: &Replay, out: &mut dyn Write) -> Result<ExitCode, Failure> {

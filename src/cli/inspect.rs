@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::Failure;
 use crate::event::codec::{Event, decode};
+use crate::event::delivery::{DestinationChange, DestinationEvent};
 use crate::store::reader::{Cursor, Reader};
 use crate::store::{Journal, Position};
 
@@ -96,23 +97,36 @@ fn line(
         ),
         Ok(Event::DeliveryOutcome(outcome)) => writeln!(
             out,
-            "{} outcome {} destination={:?} attempt={} http={}",
+            "{} outcome {} destination={:?} decision={} attempt={} http={} {}",
             outcome.time,
             outcome.class.name(),
             outcome.destination,
+            place(outcome.decision),
             outcome.attempt,
-            outcome.http_status
+            outcome.http_status,
+            outcome.next_attempt.map_or("final".to_owned(), |next| format!("next={next}"))
         ),
-        Ok(Event::Destination(event)) => {
-            writeln!(
-                out,
-                "{} destination {:?} {} decision={}",
-                event.time,
-                event.destination,
-                event.change.name(),
-                event.decision
-            )
-        }
+        Ok(Event::Destination(event)) => writeln!(
+            out,
+            "{} destination {:?} {}{}",
+            event.time,
+            event.destination,
+            event.change.name(),
+            of_change(&event)
+        ),
         Err(error) => writeln!(out, "{error}"),
+    }
+}
+
+fn place(position: u64) -> Position {
+    Position::from_u64(position).unwrap_or_default()
+}
+
+/// What belongs to a change. How far a destination has come is a list that says nothing to people.
+fn of_change(event: &DestinationEvent<'_>) -> String {
+    match event.change {
+        DestinationChange::Progress | DestinationChange::Resumed => String::new(),
+        DestinationChange::Paused => format!(" why={:?}", String::from_utf8_lossy(event.detail)),
+        DestinationChange::Reopened => format!(" decision={}", place(event.decision)),
     }
 }

@@ -1,6 +1,6 @@
 //! `clicklog links`: what to paste where, for one campaign.
 //!
-//! Keeps: a secret is never shown; where one belongs stands `SECRET`.
+//! Keeps: a secret is never shown; where one belongs stands `SECRET`, or, in what we send, its name.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,7 +11,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Failure, settings};
 use crate::apply::reading::Role;
-use crate::config;
+use crate::config::catalog::Snapshot;
+use crate::config::{self, Egress};
+use crate::dispatcher::destinations::Destinations;
+use crate::dispatcher::owed::{Destination, Level};
+use crate::event::conversion::Status;
 use crate::event::nearest::nearest;
 use crate::ingest::{Campaign, Catalog, Door, DoorKind, Network, SignaturePlace};
 
@@ -23,6 +27,9 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 const ROLES: [Role; 4] = [Role::ClickId, Role::Payout, Role::TransactionId, Role::Status];
 /// What a pixel may carry. Left as it is, it counts as absent.
 const PIXEL_ROLES: [Role; 2] = [Role::Payout, Role::TransactionId];
+
+/// What a conversion may be.
+const STATUSES: [Status; 4] = [Status::Pending, Status::Approved, Status::Reversed, Status::Unknown];
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -37,12 +44,17 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let settings = arguments.settings.load().map_err(Failure::configuration)?.settings;
-    let catalog = settings.load_catalog(0).map_err(Failure::configuration)?;
+    // Over which connections postbacks leave does not show.
+    let snapshot =
+        config::catalog::load_all(settings.catalog_path(), 0, &config::environment, &Egress::default());
+    let Snapshot { catalog, destinations } = snapshot.map_err(Failure::configuration)?;
     let campaign =
         catalog.campaign(&arguments.campaign).ok_or_else(|| unknown(&arguments.campaign, &catalog))?;
     let listens = settings.edge.listen.first().map(|listen| super::url(listen.address));
     let base = arguments.base.clone().or(listens).unwrap_or_default();
     write(out, base.trim_end_matches('/'), &catalog, campaign)?;
+    write_outgoing(out, &catalog, &destinations, campaign)?;
+    write_warnings(out, &catalog, campaign)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -68,14 +80,76 @@ fn write(out: &mut dyn Write, base: &str, catalog: &Catalog, campaign: &Campaign
     }
     writeln!(out, "\nscript, for a landing page that visitors reach without the click URL")?;
     writeln!(out, "  <script src=\"{base}/t.js\" data-campaign=\"{id}\" async></script>")?;
-    for network in networks(catalog, campaign) {
-        write_network(out, base, catalog, network)?;
-    }
+    networks(catalog, campaign).into_iter().try_for_each(|network| write_network(out, base, catalog, network))
+}
+
+fn write_warnings(out: &mut dyn Write, catalog: &Catalog, campaign: &Campaign) -> Result<(), Failure> {
     let offers = campaign.offers.iter().filter_map(|offer| catalog.offer(*offer));
     for warning in offers.filter_map(config::offer_warning) {
         writeln!(out, "\nwarning: {warning}")?;
     }
     Ok(())
+}
+
+/// A destination that hears of conversions of a campaign, and of which of its offers.
+struct Outgoing<'a> {
+    level: Level,
+    destination: &'a Destination,
+    offers: Vec<&'a str>,
+}
+
+/// Whom conversions of the campaign are told to, as the source, the campaign, its offers and the catalog itself say.
+fn write_outgoing(
+    out: &mut dyn Write,
+    catalog: &Catalog,
+    destinations: &Destinations,
+    campaign: &Campaign,
+) -> Result<(), Failure> {
+    let mut offers: Vec<&str> = Vec::new();
+    for offer in campaign.offers.iter().filter_map(|offer| catalog.offer(*offer)) {
+        if !offers.contains(&&*offer.id) {
+            offers.push(&offer.id);
+        }
+    }
+    let all =
+        outgoing(destinations, catalog.source(campaign).map_or("", |source| &source.id), campaign, &offers);
+    if all.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\npostbacks that leave for conversions of this campaign")?;
+    for Outgoing { level, destination, offers: of } in all {
+        let of = match level {
+            // As many as there are: nobody has one of its own.
+            _ if of.len() == offers.len() => String::new(),
+            _ => format!(", for {}", of.join(", ")),
+        };
+        let Destination { id, condition, outbound, .. } = destination;
+        let told = STATUSES.into_iter().filter(|status| condition.statuses.has(*status));
+        let told: Vec<&str> = told.map(Status::name).collect();
+        let told = if told.is_empty() { "nothing".to_owned() } else { told.join(", ") };
+        writeln!(out, "  {id} ({}{of}), of {told}", level.name())?;
+        writeln!(out, "    {} {}", outbound.method, outbound.url_text)?;
+    }
+    Ok(())
+}
+
+fn outgoing<'a>(
+    destinations: &'a Destinations,
+    source: &str,
+    campaign: &Campaign,
+    offers: &[&'a str],
+) -> Vec<Outgoing<'a>> {
+    let mut all: Vec<Outgoing<'_>> = Vec::new();
+    for offer in offers {
+        for (level, destination) in destinations.levels_of(source, &campaign.id, offer).chosen() {
+            match all.iter_mut().find(|known| std::ptr::eq(known.destination, destination)) {
+                Some(known) => known.offers.push(offer),
+                None => all.push(Outgoing { level, destination, offers: vec![offer] }),
+            }
+        }
+    }
+    all.sort_by_key(|outgoing| outgoing.level);
+    all
 }
 
 /// The networks that the campaign's offers name, each once.
@@ -305,6 +379,69 @@ mod tests {
             let shown = links(&[("n", &lines)]);
             assert!(shown.contains(&url), "{lines}\n{url}\n{shown}");
         }
+    }
+
+    #[test]
+    fn what_leaves_for_a_campaign_is_shown_as_it_is_written_by_whoever_says_it() {
+        let text = r#"
+            [secrets]
+            hush = { env = "HUSH" }
+            [[postback]]
+            id = "all"
+            url = "https://all.example/{click_id}?k={secret:hush}"
+            [[source]]
+            id = "s"
+            [[source.postback]]
+            id = "src"
+            url = "https://src.example/?v={external_id|upper}&v={{payout}}"
+            on = ["approved", "reversed"]
+            [[source.postback]]
+            id = "signed"
+            url = "https://hooks.example/"
+            sign = { env = "KEY" }
+            [[offer]]
+            id = "o"
+            url = "https://o.example/"
+            [[offer]]
+            id = "p"
+            url = "https://p.example/"
+            [[offer.postback]]
+            id = "all"
+            url = "https://p.example/all/{click_id}"
+            on = []
+            [[campaign]]
+            id = "c"
+            source = "s"
+            offers = [{ id = "o" }, { id = "p" }]
+            [[campaign.postback]]
+            id = "camp"
+            url = "https://camp.example/{click_id}"
+            [[campaign]]
+            id = "other"
+            offers = [{ id = "p" }]
+        "#;
+        let environment = |name: &str| {
+            Some(
+                if name == "KEY" { "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" } else { "hush-hush" }.to_owned(),
+            )
+        };
+        let snapshot = config::catalog::parse_all("c.toml", text, 1, &environment, &Egress::default());
+        let Snapshot { catalog, destinations } = snapshot.unwrap_or_else(|problems| panic!("{problems}"));
+        let links = |campaign: &str| {
+            let mut out = Vec::new();
+            write_outgoing(&mut out, &catalog, &destinations, catalog.campaign(campaign).unwrap()).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            links("c"),
+            "\npostbacks that leave for conversions of this campaign\n\
+             \x20 all (offer, for p), of nothing\n    GET https://p.example/all/{click_id}\n\
+             \x20 camp (campaign), of approved\n    GET https://camp.example/{click_id}\n\
+             \x20 src (source), of approved, reversed\n    GET https://src.example/?v={external_id|upper}&v={{payout}}\n\
+             \x20 signed (source), of approved\n    GET https://hooks.example/\n\
+             \x20 all (global, for o), of approved\n    GET https://all.example/{click_id}?k={secret:hush}\n"
+        );
+        assert!(!links("other").contains("src") && links("other").contains("all (offer), of nothing"));
     }
 
     #[test]

@@ -87,7 +87,19 @@ fn write_text(out: &mut dyn Write, life: &Life) -> io::Result<()> {
     life.clicks.iter().try_for_each(|click| write_click(out, click))?;
     life.postbacks.iter().try_for_each(|postback| write_postback(out, postback))?;
     life.decisions.iter().try_for_each(|decision| write_decision(out, decision))?;
-    life.deliveries.iter().try_for_each(|delivery| write_delivery(out, delivery))
+    let mut deliveries: Vec<Vec<&DeliveryRow>> = Vec::new();
+    for row in &life.deliveries {
+        // Not by its id: what was given up without an attempt may have none.
+        let is_its = |attempts: &&mut Vec<&DeliveryRow>| {
+            let known = attempts.first();
+            known.is_some_and(|it| (&it.decision, &it.destination) == (&row.decision, &row.destination))
+        };
+        match deliveries.iter_mut().find(is_its) {
+            Some(attempts) => attempts.push(row),
+            None => deliveries.push(vec![row]),
+        }
+    }
+    deliveries.iter().try_for_each(|attempts| write_delivery(out, attempts))
 }
 
 /// One line for a field, none for an empty one.
@@ -191,25 +203,21 @@ fn write_decision(out: &mut dyn Write, decision: &DecisionRow) -> io::Result<()>
     Ok(())
 }
 
-fn write_delivery(out: &mut dyn Write, delivery: &DeliveryRow) -> io::Result<()> {
-    writeln!(out, "\ndelivery {} to {}", delivery.position, delivery.destination)?;
-    let end = if delivery.is_final { ", the last one" } else { "" };
-    let attempt = format!("{}{end}", delivery.attempt);
-    let took = format!("{} ms", delivery.duration_micros / 1000);
-    let status = if delivery.http_status == 0 { String::new() } else { delivery.http_status.to_string() };
-    for (name, value) in [
-        ("time", &*delivery.time),
-        ("decision", &delivery.decision),
-        ("attempt", &attempt),
-        ("result", delivery.result),
-        ("status", &status),
-        ("took", &took),
-        ("next attempt", delivery.next_attempt.as_deref().unwrap_or_default()),
-        ("answer", &delivery.detail),
-    ] {
-        field(out, name, value)?;
+/// One delivery with its attempts, of which there is at least one.
+fn write_delivery(out: &mut dyn Write, attempts: &[&DeliveryRow]) -> io::Result<()> {
+    let (Some(first), Some(last)) = (attempts.first(), attempts.last()) else { return Ok(()) };
+    writeln!(out, "\ndelivery {} to {}: {}", first.delivery_id, first.destination, last.leaves())?;
+    field(out, "decision", &last.decision)?;
+    for row in attempts {
+        let status = if row.http_status == 0 { String::new() } else { format!(" {}", row.http_status) };
+        let took = row.duration_micros / 1000;
+        let ended = format!("{} {}{status} in {took} ms", row.time, row.result);
+        field(out, &format!("attempt {}", row.attempt), &ended)?;
+        field(out, "answer", &row.detail)?;
+        field(out, "opened again", row.reopened.as_deref().unwrap_or_default())?;
     }
-    Ok(())
+    let next = last.next_attempt.as_deref().filter(|_| last.leaves() == "retrying");
+    field(out, "next attempt", next.unwrap_or_default())
 }
 
 /// An amount and its currency; empty for none.

@@ -28,6 +28,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::dispatcher::request::Shown;
+
 /// Records ad clicks and conversion postbacks.
 #[derive(Debug, Parser)]
 #[command(name = "clicklog", version, about, propagate_version = true)]
@@ -153,6 +155,16 @@ fn fail(failure: &Failure) -> ExitCode {
 /// A text for a cell of a table. What a network sends may hold anything; on a terminal it is to do nothing.
 fn plain(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).collect()
+}
+
+/// A request that was made for people to see.
+fn write_request(out: &mut dyn Write, request: &Shown) -> io::Result<()> {
+    writeln!(out, "  {} {}", request.method, plain(&request.url))?;
+    request
+        .headers
+        .iter()
+        .try_for_each(|(name, value)| writeln!(out, "  {}: {}", plain(name), plain(value)))?;
+    request.body.lines().try_for_each(|line| writeln!(out, "  {}", plain(line)))
 }
 
 /// How this machine reaches it.

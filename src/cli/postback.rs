@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 
-use super::{Failure, Format, client};
+use super::{Failure, Format, client, plain, write_request};
+use crate::dispatcher::request::Shown;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -45,6 +46,20 @@ struct Told {
     is_kept: bool,
     steps: Vec<Step>,
     verdict: Option<String>,
+    #[serde(default)]
+    deliveries: Vec<WouldTell>,
+}
+
+/// A destination, and what it would be sent.
+#[derive(Debug, Deserialize)]
+struct WouldTell {
+    destination: String,
+    level: String,
+    delivery_id: String,
+    why_not: Option<String>,
+    delay_seconds: u64,
+    request: Option<Shown>,
+    no_request: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,6 +92,7 @@ pub(super) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Fa
                 "kept",
                 if told.is_kept { "as a test, which counts nowhere" } else { "nothing" }
             )?;
+            told.deliveries.iter().try_for_each(|of| write_would_tell(out, of))?;
         }
     }
     if test.click.is_none() && told.verdict.is_none() && matches!(test.format, Format::Text) {
@@ -84,4 +100,20 @@ pub(super) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Fa
     }
     // A postback that would be refused is what one tests for.
     Ok(if told.verdict.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn write_would_tell(out: &mut dyn Write, of: &WouldTell) -> Result<(), Failure> {
+    let (destination, level) = (plain(&of.destination), &of.level);
+    let when = match (&of.why_not, of.delay_seconds) {
+        (Some(why_not), _) => format!("would not be told: {why_not}; if it were:"),
+        (None, 0) => "would be told at once".to_owned(),
+        (None, delay) => format!("would be told after {delay} s"),
+    };
+    writeln!(out, "\n{destination} ({level}), delivery {}: {}", of.delivery_id, plain(&when))?;
+    match (&of.request, &of.no_request) {
+        (Some(request), _) => write_request(out, request)?,
+        (None, Some(why)) => writeln!(out, "  no request can be made: {}", plain(why))?,
+        (None, None) => {}
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `clicklog verify`: walks a data folder, also one in use.
+//! `clicklog verify`: walks a data folder, also one in use; and reads the dispatcher's checkpoint, as a start would.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{Failure, Format};
+use crate::dispatcher::checkpoint;
 use crate::store::directory::Directory;
-use crate::store::verify::verify;
+use crate::store::verify::{Finding, Severity, verify};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -28,7 +29,9 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
             let _unseen = write!(io::stderr(), "\r{done} of {total} segments");
         }
     };
-    let verified = verify(&Directory::new(&arguments.data), &mut progress)?;
+    let directory = Directory::new(&arguments.data);
+    let mut verified = verify(&directory, &mut progress)?;
+    verified.findings.extend(checkpoint_finding(&directory));
     if shows_progress {
         let _unseen = writeln!(io::stderr());
     }
@@ -40,4 +43,22 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         }
     }
     Ok(if verified.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is wrong with the dispatcher's checkpoint, if there is one. Nothing is lost with it.
+fn checkpoint_finding(directory: &Directory) -> Option<Finding> {
+    let path = directory.dispatcher_checkpoint();
+    let wrong = match std::fs::read(&path) {
+        Ok(bytes) => checkpoint::decode(&bytes).err()?.to_string(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => format!("it cannot be read: {error}"),
+    };
+    Some(Finding {
+        severity: Severity::Note,
+        file: path.strip_prefix(directory.root()).unwrap_or(&path).display().to_string(),
+        offset: 0,
+        what: format!(
+            "{wrong}: the next start reads the journal of deliveries instead, which only takes longer"
+        ),
+    })
 }

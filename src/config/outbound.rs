@@ -76,6 +76,7 @@ pub(super) fn outbound(
     Some(Outbound {
         method,
         url: template?,
+        url_text: url.get_ref().as_str().into(),
         site: site?,
         headers: headers.into(),
         body,

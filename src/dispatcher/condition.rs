@@ -1,8 +1,10 @@
 //! When a destination wants to hear of a decision.
 //!
-//! In: a decision, and the earlier ones on its conversion where "first only" asks for them. Out: yes or no, the same
+//! In: a decision, and the earlier ones on its conversion where "first only" asks for them. Out: yes, or why not; the same
 //! whenever it is asked.
 //! Not here: which destinations are asked (`owed`).
+
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 
@@ -89,19 +91,80 @@ impl Condition {
     /// Whether the destination called `destination` hears of this. `earlier` are the decisions on the same conversion
     /// before it, in any order; they matter only with `first_only`.
     pub fn holds(&self, decision: &Decision<'_>, earlier: &[Decision<'_>], destination: &str) -> bool {
-        let meets =
-            |decision: &Decision<'_>| is_news(decision) && self.meets_but_first(decision, destination);
-        meets(decision) && !(self.first_only && earlier.iter().any(meets))
+        self.why_not(decision, earlier, destination).is_none()
     }
 
-    fn meets_but_first(&self, decision: &Decision<'_>, destination: &str) -> bool {
-        let conversion = &decision.conversion;
+    /// Why it does not, the first reason that there is; nothing if it does.
+    pub fn why_not(
+        &self,
+        decision: &Decision<'_>,
+        earlier: &[Decision<'_>],
+        destination: &str,
+    ) -> Option<WhyNot> {
+        let but_first =
+            |decision: &Decision<'_>| no_news(decision).or_else(|| self.but_first(decision, destination));
+        but_first(decision).or_else(|| {
+            let was_told = self.first_only && earlier.iter().any(|earlier| but_first(earlier).is_none());
+            was_told.then_some(WhyNot::NotFirst)
+        })
+    }
+
+    fn but_first(&self, decision: &Decision<'_>, destination: &str) -> Option<WhyNot> {
+        let Decision { conversion, conversion_id, .. } = decision;
         let is_of_events =
             self.events.is_empty() || self.events.iter().any(|event| **event == *conversion.event);
-        self.statuses.has(conversion.status)
-            && is_of_events
-            && self.payout.has(decision)
-            && is_of_share(decision.conversion_id, destination, self.share_basis_points)
+        if !self.statuses.has(conversion.status) {
+            Some(WhyNot::Status(conversion.status))
+        } else if !is_of_events {
+            Some(WhyNot::Event)
+        } else if !self.payout.has(decision) {
+            Some(WhyNot::Payout)
+        } else if !is_of_share(*conversion_id, destination, self.share_basis_points) {
+            Some(WhyNot::Share)
+        } else {
+            None
+        }
+    }
+}
+
+/// Why a destination does not hear of a decision. Its text is for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// Nobody hears of what was concluded so.
+    Verdict(Verdict),
+    /// It is taken back only because it is decided anew, and that is what is told.
+    Withdrawal,
+    /// The network's request says so.
+    Disabled,
+    /// The conversion does not stand so any more.
+    Overtaken,
+    /// The destination does not want to hear of this status.
+    Status(Status),
+    /// Nor of this event.
+    Event,
+    /// Nor of this amount.
+    Payout,
+    /// The conversion is not among its share.
+    Share,
+    /// It has heard of an earlier decision on the conversion.
+    NotFirst,
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Verdict(verdict) => return write!(f, "nobody is told of what is {}", verdict.name()),
+            Self::Withdrawal => "it is only taken back to be decided anew",
+            Self::Disabled => "the postback itself says so (disable_postback=1)",
+            Self::Overtaken => "the conversion has another status already",
+            Self::Status(status) => {
+                return write!(f, "it is not told of a status of {} (on)", status.name());
+            }
+            Self::Event => "it is not told of this event (events)",
+            Self::Payout => "the payout is out of its range (payout)",
+            Self::Share => "the conversion is not among its share (percent)",
+            Self::NotFirst => "it was told of an earlier decision on the conversion (first_only)",
+        })
     }
 }
 
@@ -116,10 +179,21 @@ impl Condition {
 /// What is told must still stand: an approval that comes after its reversal, or a "pending" that comes after its
 /// approval, would leave the other side with what is no longer so. Nor is anything told that its own request asks not to.
 pub fn is_news(decision: &Decision<'_>) -> bool {
-    let counts = matches!(decision.verdict, Verdict::Accepted | Verdict::Updated);
-    let is_undoing = decision.reason == Reason::Withdrawn.code();
-    let is_disabled = decision.postback_params.get_ignore_case(DISABLE_PARAM) == Some("1");
-    counts && !is_undoing && !is_disabled && still_stands(decision)
+    no_news(decision).is_none()
+}
+
+fn no_news(decision: &Decision<'_>) -> Option<WhyNot> {
+    if !matches!(decision.verdict, Verdict::Accepted | Verdict::Updated) {
+        Some(WhyNot::Verdict(decision.verdict))
+    } else if decision.reason == Reason::Withdrawn.code() {
+        Some(WhyNot::Withdrawal)
+    } else if decision.postback_params.get_ignore_case(DISABLE_PARAM) == Some("1") {
+        Some(WhyNot::Disabled)
+    } else if !still_stands(decision) {
+        Some(WhyNot::Overtaken)
+    } else {
+        None
+    }
 }
 
 fn still_stands(decision: &Decision<'_>) -> bool {

@@ -51,6 +51,48 @@ fn each_verdict_is_news_or_not() {
 }
 
 #[test]
+fn each_no_is_explained_by_what_stands_in_its_way_first() {
+    let wanting = |change: fn(&mut Condition)| {
+        let mut condition = Condition::default();
+        change(&mut condition);
+        condition
+    };
+    let disabled = Params::parse(b"disable_postback=1", Source::Query);
+    let mut bytes = Vec::new();
+    disabled.encode_into(&mut bytes);
+    let disabled = Decision { postback_params: ParamsRef::check(&bytes).unwrap(), ..approved() };
+    let withdrawn = Decision { verdict: Verdict::Updated, reason: Reason::Withdrawn.code(), ..approved() };
+    let held = Decision { verdict: Verdict::Held, ..approved() };
+    for (condition, decision, why, words) in [
+        (wanting(|_| {}), held, WhyNot::Verdict(Verdict::Held), "nobody is told of what is held"),
+        (wanting(|_| {}), withdrawn, WhyNot::Withdrawal, "decided anew"),
+        (wanting(|_| {}), disabled, WhyNot::Disabled, "disable_postback=1"),
+        (
+            wanting(|condition| condition.statuses = Statuses::of(&[Status::Pending])),
+            approved(),
+            WhyNot::Status(Status::Approved),
+            "a status of approved",
+        ),
+        (wanting(|condition| condition.events = vec!["lead".into()]), approved(), WhyNot::Event, "events"),
+        (
+            wanting(|condition| condition.payout.min = Some(Micros::new(2))),
+            paying(1, "USD"),
+            WhyNot::Payout,
+            "out of its range",
+        ),
+        (wanting(|condition| condition.share_basis_points = 0), approved(), WhyNot::Share, "percent"),
+    ] {
+        assert_eq!(condition.why_not(&decision, &[], "d"), Some(why));
+        assert!(why.to_string().contains(words), "{why}");
+        assert!(!condition.holds(&decision, &[], "d"));
+    }
+    let first = wanting(|condition| condition.first_only = true);
+    assert_eq!(first.why_not(&approved(), &[], "d"), None);
+    assert_eq!(first.why_not(&approved(), &[held], "d"), None, "of that nobody was told");
+    assert_eq!(first.why_not(&approved(), &[approved()], "d"), Some(WhyNot::NotFirst));
+}
+
+#[test]
 fn what_no_longer_stands_is_not_told() {
     let approved_micros = Some(Micros::new(5));
     let reversed = Standing {

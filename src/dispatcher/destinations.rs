@@ -56,11 +56,16 @@ pub struct SiteLimits {
 impl Destinations {
     /// The destinations that a decision's place in the catalog has.
     pub fn levels(&self, decision: &Decision<'_>) -> Levels<'_> {
+        self.levels_of(decision.source, decision.campaign, decision.offer)
+    }
+
+    /// The same, of a place by its names.
+    pub fn levels_of(&self, source: &str, campaign: &str, offer: &str) -> Levels<'_> {
         Levels {
             global: &self.global,
-            source: self.by_source.get(decision.source).map_or(&[], Vec::as_slice),
-            campaign: self.by_campaign.get(decision.campaign).map_or(&[], Vec::as_slice),
-            offer: self.by_offer.get(decision.offer).map_or(&[], Vec::as_slice),
+            source: self.by_source.get(source).map_or(&[], Vec::as_slice),
+            campaign: self.by_campaign.get(campaign).map_or(&[], Vec::as_slice),
+            offer: self.by_offer.get(offer).map_or(&[], Vec::as_slice),
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Outbound {
     pub method: Method,
     /// Where to. Its scheme, host and port are plain text.
     pub url: Template,
+    /// The same as it is written, secrets by their names: for people.
+    pub url_text: Box<str>,
     /// Scheme, host and port, lower case: whatever is called under the same name has one host's limits.
     pub site: Box<str>,
     /// In their order. Those that the client makes itself (Host, Content-Length, Connection, …) are not among them.
@@ -174,14 +176,15 @@ impl Outbound {
         use crate::event::template::{Missing, Names, Target};
         let names = Names::with([], []);
         let template = Template::parse(url, Target::Url, &names, Missing::Empty).ok()?;
-        Some(Self { site: site_of(url)?, ..Self::plain(template) })
+        Some(Self { site: site_of(url)?, url_text: url.into(), ..Self::plain(template) })
     }
 
-    /// A GET of this URL with no settings but the defaults, and no site.
+    /// A GET of this URL with no settings but the defaults, no site and no text.
     pub fn plain(url: Template) -> Self {
         Self {
             method: Method::GET,
             url,
+            url_text: Box::default(),
             site: Box::default(),
             headers: Box::default(),
             body: Body::None,

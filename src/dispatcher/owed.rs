@@ -51,6 +51,31 @@ pub struct Levels<'a> {
     pub offer: &'a [Destination],
 }
 
+/// A place of the catalog that names destinations, the most specific first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The click's offer.
+    Offer,
+    /// Its campaign.
+    Campaign,
+    /// Its source.
+    Source,
+    /// The catalog itself.
+    Global,
+}
+
+impl Level {
+    /// Its name in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Offer => "offer",
+            Self::Campaign => "campaign",
+            Self::Source => "source",
+            Self::Global => "global",
+        }
+    }
+}
+
 /// One delivery that is owed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Owed<'a> {
@@ -65,12 +90,21 @@ pub struct Owed<'a> {
 }
 
 impl<'a> Levels<'a> {
-    /// The destinations that are asked about a decision, the most specific level first.
-    fn chosen(&self) -> Vec<&'a Destination> {
-        let mut chosen: Vec<&Destination> = Vec::new();
-        for destination in [self.offer, self.campaign, self.source, self.global].into_iter().flatten() {
-            if chosen.len() < OWED_MAX && !chosen.iter().any(|earlier| earlier.id == destination.id) {
-                chosen.push(destination);
+    /// The destinations that are asked about a decision, each with the level that won, the most specific level first.
+    pub fn chosen(&self) -> Vec<(Level, &'a Destination)> {
+        let levels = [
+            (Level::Offer, self.offer),
+            (Level::Campaign, self.campaign),
+            (Level::Source, self.source),
+            (Level::Global, self.global),
+        ];
+        let mut chosen: Vec<(Level, &Destination)> = Vec::new();
+        for (level, named) in levels {
+            for destination in named {
+                if chosen.len() < OWED_MAX && !chosen.iter().any(|(_, earlier)| earlier.id == destination.id)
+                {
+                    chosen.push((level, destination));
+                }
             }
         }
         chosen
@@ -80,7 +114,7 @@ impl<'a> Levels<'a> {
     pub fn need_earlier(&self, decision: &Decision<'_>) -> bool {
         decision.previous != 0
             && is_news(decision)
-            && self.chosen().iter().any(|destination| destination.condition.first_only)
+            && self.chosen().iter().any(|(_, destination)| destination.condition.first_only)
     }
 
     /// What this decision calls for. `earlier` are the decisions on its conversion before it, if `need_earlier`.
@@ -88,9 +122,10 @@ impl<'a> Levels<'a> {
         if !is_news(decision) {
             return Vec::new();
         }
+        let all = self.chosen().into_iter().map(|(_, destination)| destination);
         let wants =
             |destination: &&Destination| destination.condition.holds(decision, earlier, &destination.id);
-        self.chosen().into_iter().filter(wants).map(|destination| destination.owes(decision)).collect()
+        all.filter(wants).map(|destination| destination.owes(decision)).collect()
     }
 }
 

@@ -14,7 +14,7 @@
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::destinations::Destinations;
@@ -104,7 +104,7 @@ pub fn make(
 }
 
 /// A request as a person may see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
     /// GET, POST or PUT.
     pub method: String,
@@ -113,7 +113,7 @@ pub struct Shown {
     /// In no particular order.
     pub headers: Vec<(String, String)>,
     /// Empty for none.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body: String,
 }
 

@@ -253,10 +253,15 @@ impl Handle {
         &self.tally
     }
 
+    /// Outcomes that could not be written yet; while there are any, nothing more is sent.
+    pub fn not_kept(&self) -> u64 {
+        self.unwritten.load(Ordering::Relaxed)
+    }
+
     /// Writes its numbers on a page.
     pub fn write_metrics(&self, page: &mut Page) {
         self.tally.write_metrics(page);
-        page.sample(&metrics::DELIVERY_NOT_KEPT, &[], self.unwritten.load(Ordering::Relaxed));
+        page.sample(&metrics::DELIVERY_NOT_KEPT, &[], self.not_kept());
         page.sample(&metrics::DELIVERY_CHECKPOINT_FAILURES, &[], self.keep.failures());
     }
 

@@ -85,6 +85,13 @@ impl Tally {
         }
     }
 
+    /// The numbers as they were shown last.
+    pub fn gauges(&self) -> Gauges {
+        let [ready, waiting, in_flight, behind, paused, breakers_open, oldest_millis, behind_bytes] =
+            self.gauges.each_ref().map(|gauge| gauge.load(Ordering::Relaxed));
+        Gauges { ready, waiting, in_flight, behind, paused, breakers_open, oldest_millis, behind_bytes }
+    }
+
     /// How many deliveries ended: taken, dead, dropped.
     pub fn ended(&self) -> [u64; 3] {
         [&self.delivered, &self.dead, &self.dropped].map(|count| count.load(Ordering::Relaxed))
@@ -116,19 +123,19 @@ impl Tally {
         for (use_of, count) in ["opened", "reused"].iter().zip(&self.connections) {
             page.sample(&metrics::DELIVERY_CONNECTIONS, &[("use", use_of)], load(count));
         }
-        let [ready, waiting, in_flight, behind, paused, breakers, oldest, bytes] =
-            self.gauges.each_ref().map(load);
+        let Gauges { ready, waiting, in_flight, behind, paused, breakers_open, oldest_millis, behind_bytes } =
+            self.gauges();
         for (state, count) in [("ready", ready), ("waiting", waiting), ("in_flight", in_flight)] {
             page.sample(&metrics::DELIVERIES_PENDING, &[("state", state)], count);
         }
         for (metric, value) in [
             (&metrics::DESTINATIONS_BEHIND, behind),
             (&metrics::DESTINATIONS_PAUSED, paused),
-            (&metrics::DELIVERY_BREAKERS_OPEN, breakers),
-            (&metrics::DELIVERIES_BEHIND_BYTES, bytes),
+            (&metrics::DELIVERY_BREAKERS_OPEN, breakers_open),
+            (&metrics::DELIVERIES_BEHIND_BYTES, behind_bytes),
         ] {
             page.sample(metric, &[], value);
         }
-        page.number(&metrics::DELIVERY_OLDEST, &[], Duration::from_millis(oldest).as_secs_f64());
+        page.number(&metrics::DELIVERY_OLDEST, &[], Duration::from_millis(oldest_millis).as_secs_f64());
     }
 }

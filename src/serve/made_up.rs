@@ -1,19 +1,23 @@
 //! A made-up postback: what each step would make of it, for whoever sets a network up.
 //!
-//! In: a network, a click, parameters. Out: the steps, in the order that a real one takes them, and what would be decided.
-//! Keeps: nothing that counts. A dry run keeps nothing at all; otherwise the postback and its decision are in the journal
-//! as tests.
+//! In: a network, a click, parameters. Out: the steps, in the order that a real one takes them, what would be decided, and
+//! what would be sent to whom.
+//! Keeps: nothing that counts, and nothing is sent. A dry run keeps nothing at all; otherwise the postback and its decision
+//! are in the journal as tests.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde::Serialize;
 
+use super::would_tell::{self, WouldTell};
 use crate::admin::PostbackTest;
 use crate::apply::claim::{Effect, Request, Submission};
 use crate::apply::reading::Role;
 use crate::apply::{explain, ledger};
 use crate::clock::Timestamp;
+use crate::dispatcher::destinations::Destinations;
 use crate::event::postback::Postback;
 use crate::ingest::{self, Catalog, Network};
+use crate::store::Store;
 
 /// All but what means nothing but itself anywhere in a URL (RFC 3986, 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -27,6 +31,18 @@ pub(super) struct MadeUp {
     /// What would be concluded; nothing where it would be refused.
     verdict: Option<&'static str>,
     reason: Option<&'static str>,
+    /// Whom it would lead to.
+    deliveries: Vec<WouldTell>,
+}
+
+/// What is asked on the way.
+pub(super) struct Means<'a> {
+    pub(super) catalog: &'a Catalog,
+    /// Nothing where nothing is ever sent.
+    pub(super) destinations: Option<&'a Destinations>,
+    pub(super) edge: &'a ingest::Handle,
+    pub(super) books: &'a ledger::Handle,
+    pub(super) store: &'a Store,
 }
 
 #[derive(Debug, Serialize)]
@@ -43,13 +59,8 @@ fn step(step: &'static str, found: impl Into<String>) -> Step {
 ///
 /// # Errors
 /// No network is called that; or it could not be kept.
-pub(super) fn go(
-    test: &PostbackTest,
-    catalog: &Catalog,
-    edge: &ingest::Handle,
-    books: &ledger::Handle,
-    now: Timestamp,
-) -> Result<MadeUp, String> {
+pub(super) fn go(test: &PostbackTest, means: &Means<'_>, now: Timestamp) -> Result<MadeUp, String> {
+    let Means { catalog, edge, books, .. } = means;
     let network = catalog.network(&test.network).ok_or_else(|| format!("no network \"{}\"", test.network))?;
     let query = query(test, network);
     let mut steps = vec![
@@ -70,7 +81,8 @@ pub(super) fn go(
         Ok(submission) => submission,
         Err(refusal) => {
             steps.push(step("refused", format!("{}: {refusal}", refusal.name())));
-            return Ok(MadeUp { is_kept: false, steps, verdict: None, reason: None });
+            let deliveries = Vec::new();
+            return Ok(MadeUp { is_kept: false, steps, verdict: None, reason: None, deliveries });
         }
     };
     steps.extend(read(&submission));
@@ -81,7 +93,25 @@ pub(super) fn go(
     let (verdict, reason) = ruling.would.unwrap_or((ruling.verdict, ruling.reason));
     steps.push(step("decision", explain::ruling(&ruling)));
     let reason = Some(reason.name()).filter(|reason| !reason.is_empty());
-    Ok(MadeUp { is_kept: ruling.postback.is_some(), steps, verdict: Some(verdict.name()), reason })
+    let deliveries = match (means.destinations, &ruling.imagined) {
+        (Some(destinations), Some(imagined)) => would_tell::all(imagined, destinations, means.store, now),
+        _ => Vec::new(),
+    };
+    steps.push(step("deliveries", told(means, &deliveries)));
+    let is_kept = ruling.postback.is_some();
+    Ok(MadeUp { is_kept, steps, verdict: Some(verdict.name()), reason, deliveries })
+}
+
+/// Who would be told, in short.
+fn told(means: &Means<'_>, deliveries: &[WouldTell]) -> String {
+    let wanted = deliveries.iter().filter(|of| of.is_wanted()).count();
+    match (means.destinations, deliveries.len()) {
+        (None, _) => "none: dispatcher.enabled is false".to_owned(),
+        (Some(_), 0) => "none: no postback is in the catalog for it".to_owned(),
+        (Some(_), count) => {
+            format!("{wanted} of {count} destinations would be told; for a test nothing is sent")
+        }
+    }
 }
 
 /// As the network would send it, by the first name of each of its parameters.

@@ -22,6 +22,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Problems, Served, Settings};
 use crate::dispatcher::destinations::Destinations;
 use crate::dispatcher::start;
+use crate::dispatcher::tally::Gauges;
 use crate::event::hex;
 use crate::event::params::{Params, Source as ParamSource};
 use crate::ingest::{Catalog, Handle, Lists};
@@ -171,7 +172,13 @@ impl State {
     fn waiting(&self, settings: &Settings) -> Vec<String> {
         let (now, then) = (settings.entries(), self.settings.entries());
         let differ = now.iter().zip(&then).filter(|(now, then)| now.value != then.value);
-        let waits = differ.filter(|(now, _)| !matches!(now.section, "catalog" | "labels"));
+        let is_reloaded = |section: &str, key: &str| match section {
+            "catalog" | "labels" => true,
+            // They are part of each destination's route, which the catalog makes.
+            "dispatcher" => matches!(key, "proxy" | "ca"),
+            _ => false,
+        };
+        let waits = differ.filter(|(now, _)| !is_reloaded(now.section, now.key));
         waits.map(|(now, _)| format!("{}.{}", now.section, now.key)).collect()
     }
 }
@@ -240,7 +247,9 @@ impl Operations for State {
                 (Health::Worrying, "the last reload was refused, the catalog before it is in use".to_owned())
             }
         };
-        vec![store, disk, edge, Check { name: "catalog", health, detail }]
+        let catalog = Check { name: "catalog", health, detail };
+        let numbers = self.dispatcher.as_ref().map(|it| (it.not_kept(), it.tally().gauges()));
+        vec![store, disk, edge, catalog, dispatcher_check(numbers)]
     }
 
     fn reload(&self) -> Result<String, String> {
@@ -318,7 +327,15 @@ impl Operations for State {
         if catalog.network(&test.network).is_none() {
             return Err(ApiError::Unknown(format!("no network \"{}\"", test.network)));
         }
-        let made = made_up::go(test, &catalog, &self.edge, &self.books, self.clock.now());
+        let destinations = self.destinations.load();
+        let means = made_up::Means {
+            catalog: &catalog,
+            destinations: self.dispatcher.as_ref().map(|_| &**destinations),
+            edge: &self.edge,
+            books: &self.books,
+            store: &self.store,
+        };
+        let made = made_up::go(test, &means, self.clock.now());
         as_json(&made.map_err(ApiError::Unavailable)?)
     }
 
@@ -365,6 +382,24 @@ impl Operations for State {
     }
 }
 
+/// Never bad: requests are taken, and what they owe waits. `numbers` are outcomes that are not kept, and gauges.
+fn dispatcher_check(numbers: Option<(u64, Gauges)>) -> Check {
+    let (health, detail) = match numbers {
+        None => (Health::Good, "nothing is sent: dispatcher.enabled is false".to_owned()),
+        Some((not_kept @ 1.., _)) => {
+            (Health::Worrying, format!("nothing is sent: {not_kept} outcomes could not be written"))
+        }
+        Some((0, Gauges { paused: paused @ 1.., .. })) => (
+            Health::Worrying,
+            format!("destinations that are paused: {paused}; `clicklog deliveries status` says why"),
+        ),
+        Some((0, Gauges { ready, waiting, in_flight, .. })) => {
+            (Health::Good, format!("{in_flight} deliveries are being sent, {ready} are due, {waiting} wait"))
+        }
+    };
+    Check { name: "dispatcher", health, detail }
+}
+
 impl State {
     fn dispatcher(&self) -> Result<&start::Handle, ApiError> {
         let why = "nothing is sent: dispatcher.enabled is false";
@@ -392,5 +427,25 @@ pub(super) fn log_reload(done: &Result<String, String>) {
     match done {
         Ok(told) => tracing::info!("reloaded: {told}"),
         Err(why) => tracing::error!("reload refused, nothing has changed:\n{why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dispatcher_is_a_worry_at_most() {
+        let paused = Gauges { paused: 2, ..Gauges::default() };
+        for (numbers, health, part) in [
+            (None, Health::Good, "dispatcher.enabled is false"),
+            (Some((0, Gauges::default())), Health::Good, "0 are due"),
+            (Some((0, paused)), Health::Worrying, "paused: 2"),
+            (Some((3, paused)), Health::Worrying, "3 outcomes could not be written"),
+        ] {
+            let check = dispatcher_check(numbers);
+            assert_eq!((check.name, check.health), ("dispatcher", health));
+            assert!(check.detail.contains(part), "{}", check.detail);
+        }
     }
 }

@@ -52,7 +52,7 @@ fn health_and_readiness_are_told_apart() {
     assert_eq!(ask(&server, "GET", "/healthz", "").status, 200);
     assert_eq!(ask(&server, "GET", "/readyz", "").text(), "ready\n");
     let verbose = ask(&server, "GET", "/readyz?verbose", "");
-    for line in ["[+] store: ", "[+] disk: ", "[+] edge: ", "[+] catalog: "] {
+    for line in ["[+] store: ", "[+] disk: ", "[+] edge: ", "[+] catalog: ", "[+] dispatcher: "] {
         assert!(verbose.text().contains(line), "{}", verbose.text());
     }
     assert_eq!(with_token(&server, "/-/drain").status, 200);

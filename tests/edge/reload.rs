@@ -1,6 +1,6 @@
 //! A new catalog, while visitors come.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::client::Connection;
 use crate::server::{CATALOG, Server};
@@ -64,6 +64,23 @@ fn a_broken_file_changes_nothing_and_says_why() {
     server.rewrite_catalog("");
     server.daemon().reload().unwrap();
     assert_eq!(server.get("/c/spring").status, 404);
+    server.stop();
+}
+
+#[test]
+fn a_restart_is_asked_for_only_where_a_reload_does_not_do() {
+    let loads = AtomicU32::new(0);
+    let server = Server::with(&going_to("v0"), move |settings| {
+        let is_first = loads.fetch_add(1, Ordering::Relaxed) == 0;
+        if !is_first {
+            settings.dispatcher.proxy = "http://127.0.0.1:3128".to_owned();
+            settings.dispatcher.attempts_max = 7;
+            settings.edge.idle_timeout = std::time::Duration::from_secs(7);
+        }
+    });
+    let told = server.daemon().reload().unwrap();
+    let (_, waiting) = told.split_once("; a restart is needed for ").unwrap();
+    assert_eq!(waiting, "edge.idle_timeout, dispatcher.attempts_max", "the proxy is in use already");
     server.stop();
 }
 

@@ -1,6 +1,7 @@
 //! The daemon as a process, with real files, signals, sockets and commands.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod deliveries;
 #[path = "../support/disk.rs"]
 mod disk;
 mod dispatch;

@@ -8,6 +8,7 @@
 //! | `/shaky/TEXT` | where the text ends in 7, 500 to the first request for this target; otherwise 200 |
 //! | `/json/TEXT` | 200 and that text (escapes undone) as JSON |
 //! | `/echo` | 200 and the request as JSON |
+//! | `/gone-once` | 410 and the request as JSON; 200 when it is asked again |
 //! | `/retry-after/seconds/N`, `/retry-after/date` | 429 and when to come back: then, or on 2026-11-21T00:00:00Z |
 //! | `/redirect-to-metadata` | 302 to a cloud's metadata service |
 //! | `/slow/MS` | 200 after that many milliseconds |
@@ -409,6 +410,10 @@ async fn answer(peer: &mut impl Peer, seen: &Seen, shared: &Shared) -> Outcome {
         "json" => {
             let text: Vec<u8> = percent_encoding::percent_decode_str(rest).collect();
             whole(peer, 200, "Content-Type: application/json\r\n", &text).await
+        }
+        "gone-once" => {
+            let status = if shared.turn(&seen.target) == 0 { 410 } else { 200 };
+            whole(peer, status, "Content-Type: application/json\r\n", seen.json().as_bytes()).await
         }
         "echo" => whole(peer, 200, "Content-Type: application/json\r\n", seen.json().as_bytes()).await,
         "retry-after" => {

@@ -353,10 +353,14 @@ impl<'a> Search<'a> {
         let window = Window { from: first.time.parse().ok(), to: None };
         let (deliveries, wanted) = (&mut self.deliveries, |summary: &Summary| window.overlaps(summary));
         self.reader.scan((Journal::Deliveries, 0), wanted, self.progress, |position, record| {
-            if let Some(Event::DeliveryOutcome(outcome)) = event(record)
-                && decisions.contains(&outcome.decision)
-            {
-                deliveries.push(DeliveryRow::of(position, &outcome));
+            match event(record) {
+                Some(Event::DeliveryOutcome(outcome)) if decisions.contains(&outcome.decision) => {
+                    deliveries.push(DeliveryRow::of(position, &outcome));
+                }
+                Some(Event::Destination(event)) if decisions.contains(&event.decision) => {
+                    DeliveryRow::note_reopening(deliveries, &event);
+                }
+                _ => {}
             }
             if deliveries.len() > ROWS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })

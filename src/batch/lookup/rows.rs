@@ -10,7 +10,7 @@ use crate::event::click::{Click, ClickKind, KeptAddress, Labels};
 use crate::event::click_id::Place;
 use crate::event::conversion::Standing;
 use crate::event::decision::Decision;
-use crate::event::delivery::DeliveryOutcome;
+use crate::event::delivery::{DeliveryOutcome, DestinationChange, DestinationEvent, OutcomeClass};
 use crate::event::hex;
 use crate::event::money::Money;
 use crate::event::params::ParamsRef;
@@ -227,6 +227,9 @@ pub struct DeliveryRow {
     /// When the next one is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt: Option<String>,
+    /// When an operator had it tried again after this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reopened: Option<String>,
     /// The first bytes of the answer, or what went wrong.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
@@ -350,7 +353,29 @@ impl DeliveryRow {
             http_status: outcome.http_status,
             duration_micros: outcome.duration_micros,
             next_attempt: outcome.next_attempt.map(|time| time.to_string()),
+            reopened: None,
             detail: String::from_utf8_lossy(outcome.detail).into_owned(),
+        }
+    }
+
+    /// Notes with the last attempt of the delivery that was opened again that it was.
+    pub(in crate::batch) fn note_reopening(rows: &mut [Self], event: &DestinationEvent<'_>) {
+        let decision = place_in_journal(event.decision);
+        let is_its = |row: &&mut Self| row.decision == decision && row.destination == event.destination;
+        if event.change == DestinationChange::Reopened
+            && let Some(last) = rows.iter_mut().rev().find(is_its)
+        {
+            last.reopened = Some(event.time.to_string());
+        }
+    }
+
+    /// How its delivery stands if this is the last attempt: `delivered`, `dead`, `retrying`, `reopened`.
+    pub fn leaves(&self) -> &'static str {
+        match (&self.reopened, self.result == OutcomeClass::Ok.name(), self.is_final) {
+            (Some(_), ..) => "reopened",
+            (None, true, _) => "delivered",
+            (None, false, true) => "dead",
+            (None, false, false) => "retrying",
         }
     }
 }

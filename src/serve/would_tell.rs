@@ -72,7 +72,7 @@ pub(super) fn all(
         WouldTell {
             destination: destination.id.to_string(),
             level: level.name(),
-            delivery_id: hex(&destination.owes(&decision).delivery_id),
+            delivery_id: hex(&destination.delivery_id(&decision)),
             is_wanted: why_not.is_none(),
             why_not: why_not.map(|why| why.to_string()),
             delay_seconds: destination.delay.as_secs(),

@@ -122,10 +122,15 @@ impl Desk {
         for owed in owed(decision, all, past) {
             let Some(index) = self.station(&owed.destination.id) else { continue };
             let Some(part) = self.walkers.get(&index).copied() else { continue };
-            let behind = match self.stations.get(index) {
+            let Some(station) = self.stations.get(index) else { continue };
+            // What is before its own part is for others: to begin it here would pass over what lies between.
+            if !station.reads(part, at) {
+                continue;
+            }
+            let behind = match part {
+                Part::Head => in_backlog(&station.line, decision, past),
                 // What is in the backlog itself comes in its order.
-                Some(station) if part == Part::Head => in_backlog(&station.line, decision, past),
-                _ => None,
+                Part::Backlog => None,
             };
             if self.begin(index, at, decision, &owed, behind, now) == Begun::Full {
                 self.walked(index, part, at, now);
@@ -206,6 +211,18 @@ impl Station {
     fn part(&self) -> Part {
         // What waits for the backlog must not take the room that the backlog needs.
         if self.is_in_step || self.line.is_held_back_full() { Part::Backlog } else { Part::Head }
+    }
+
+    /// Whether a place is in what it reads of this part.
+    fn reads(&self, part: Part, at: Position) -> bool {
+        match part {
+            Part::Head => at >= self.line.progress.head(),
+            Part::Backlog => self
+                .line
+                .progress
+                .backlog()
+                .is_some_and(|Behind { from, to }| (from..to.unwrap_or_default()).contains(&at)),
+        }
     }
 
     /// Where it goes on reading in this part.

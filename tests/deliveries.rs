@@ -113,6 +113,11 @@ impl Written {
     }
 }
 
+/// An id from its hexadecimal digits.
+fn id_of(text: &str) -> [u8; 16] {
+    std::array::from_fn(|at| u8::from_str_radix(&text[2 * at..][..2], 16).unwrap())
+}
+
 fn of(state: State) -> Filter {
     Filter { state: Some(state), ..Filter::default() }
 }
@@ -169,7 +174,7 @@ fn what_was_tried_again_stands_as_that_ended() {
     let dead = written.list(&of(State::Dead)).deliveries;
     assert_eq!((dead[0].transaction_id.as_str(), dead[0].replays, dead[0].attempts), ("t-4", 1, 2));
     written.reopen(all[3], "a");
-    let id = u128::from_str_radix(&dead[0].delivery_id, 16).unwrap().to_be_bytes();
+    let id = id_of(&dead[0].delivery_id);
     let whole = show(&Reader::open(written.folder.path()), id, &mut |_, _| {}).unwrap().unwrap();
     assert_eq!(whole.attempts.iter().map(DeliveryRow::leaves).collect::<Vec<_>>(), ["reopened", "reopened"]);
     assert_eq!(written.found(&of(State::Reopened)), pairs(&[("t-4", "reopened")]));
@@ -213,9 +218,7 @@ fn one_delivery_is_shown_with_all_its_attempts_and_its_decision() {
     let (written, all) = written();
     let reader = Reader::open(written.folder.path());
     let listed = written.list(&of(State::Delivered)).deliveries.remove(0);
-    let id: Vec<u8> =
-        (0..16).map(|at| u8::from_str_radix(&listed.delivery_id[2 * at..][..2], 16).unwrap()).collect();
-    let whole = show(&reader, id.try_into().unwrap(), &mut |_, _| {}).unwrap().unwrap();
+    let whole = show(&reader, id_of(&listed.delivery_id), &mut |_, _| {}).unwrap().unwrap();
     assert_eq!(whole.delivery, listed);
     let attempts: Vec<_> = whole.attempts.iter().map(|attempt| (attempt.attempt, attempt.result)).collect();
     assert_eq!(attempts, [(1, "server"), (2, "ok")]);
@@ -277,10 +280,10 @@ fn a_delivery_is_shown_with_its_request_as_it_would_be_made_now_and_without_its_
     "#;
     let text = show(named, "text");
     // Of a delivery that the dispatcher made, it is the same as the one that was asked for.
-    let id = u128::from_be_bytes(delivery_id([1; 16], 0, "a"));
+    let id = delivery_id([1; 16], 0, "a").map(|byte| format!("{byte:02x}")).concat();
     for line in [
         "request, as it would be made now\n  POST https://ads.example/conv?c=c-1&key=***\n",
-        &format!("  idempotency-key: {id:032x}\n"),
+        &format!("  idempotency-key: {id}\n"),
         "  x-key: ***\n",
         "  {\"t\": \"t-1\", \"key\": \"***\"}\n",
     ] {

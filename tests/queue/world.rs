@@ -246,6 +246,13 @@ impl World {
         written.map(|(at, _)| at + 16).max().unwrap_or_default()
     }
 
+    /// Gives up what waits for destinations that are named no more.
+    pub(crate) fn give_up_absent(&mut self) {
+        let decisions = &self.decisions;
+        let past = |at: Position| decisions.get(&at.to_u64()).map(|(_, kept)| kept.clone());
+        self.desk.give_up_absent(&past, at(self.now), &mut self.journal);
+    }
+
     /// How many attempts are under way.
     pub(crate) fn in_flight(&self) -> usize {
         self.jobs.len()

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Desk, Job, JobItem, Log};
+use super::{Desk, Job, JobItem, Log, Past};
 use crate::clock::Timestamp;
 use crate::dispatcher::class::Consequence;
+use crate::dispatcher::kept::Kept;
+use crate::dispatcher::owed::delivery_id;
 use crate::dispatcher::schedule::{self, Next};
 use crate::event::delivery::{DeliveryOutcome, OutcomeClass};
 use crate::store::Position;
@@ -42,7 +44,10 @@ pub enum ItemEnded {
         why: &'static str,
     },
     /// The catalog does not say any more how it is sent.
-    Absent,
+    Absent {
+        /// See `owed::delivery_id`.
+        delivery_id: [u8; 16],
+    },
     /// It was not part of the request after all.
     PutBack,
 }
@@ -134,12 +139,12 @@ impl Desk {
         };
         match ended {
             ItemEnded::PutBack => station.line.put_back(at, item.delivery.next, now),
-            ItemEnded::Absent if now > item.delivery.due.plus(schedule::HORIZON_MAX) => {
-                let outcome = dropped([0; 16], ABSENT);
+            ItemEnded::Absent { delivery_id } if now > item.delivery.due.plus(schedule::HORIZON_MAX) => {
+                let outcome = dropped(delivery_id, ABSENT);
                 log.outcome(&DeliveryOutcome { destination: &station.id, ..outcome });
                 self.finish(index, at, OutcomeClass::Dropped, now, log);
             }
-            ItemEnded::Absent => station.line.put_back(at, now.plus(ABSENT_PAUSE), now),
+            ItemEnded::Absent { .. } => station.line.put_back(at, now.plus(ABSENT_PAUSE), now),
             ItemEnded::Dropped { delivery_id, why } => {
                 log.outcome(&DeliveryOutcome { destination: &station.id, ..dropped(delivery_id, why) });
                 self.finish(index, at, OutcomeClass::Dropped, now, log);
@@ -184,12 +189,18 @@ impl Desk {
     }
 
     /// Gives up what waits for destinations that the catalog has not named for too long.
-    pub fn give_up_absent(&mut self, now: Timestamp, log: &mut dyn Log) {
+    pub fn give_up_absent(&mut self, past: Past<'_>, now: Timestamp, log: &mut dyn Log) {
         let before = now.minus(schedule::HORIZON_MAX);
         for station in self.stations.iter_mut().filter(|station| !station.is_named) {
             for at in station.line.give_up(before, now) {
+                let kept = past(at);
+                let delivery_id = kept
+                    .as_ref()
+                    .and_then(Kept::decision)
+                    .map(|decision| delivery_id(decision.conversion_id, decision.sequence, &station.id));
                 log.outcome(&DeliveryOutcome {
                     time: now,
+                    delivery_id: delivery_id.unwrap_or_default(),
                     decision: at.to_u64(),
                     class: OutcomeClass::Dropped,
                     is_final: true,

@@ -113,7 +113,8 @@ impl Restored {
         let known = self.known(event.destination);
         match event.change {
             DestinationChange::Progress => {
-                if let Ok((progress, _)) = Progress::decode(event.detail) {
+                if let Ok((progress, rest)) = Progress::decode(event.detail) {
+                    known.is_in_step = rest == [1];
                     // A note leaves out what the outcomes before it say.
                     known.progress = progress.with_ahead_of(&known.progress);
                 }
@@ -139,9 +140,13 @@ impl Restored {
     /// Says where the desk goes on, if no checkpoint did.
     pub fn settle(&mut self) {
         if self.head.is_none() {
-            // One reading serves all; who has come further passes by what he knows.
-            self.head = self.destinations.values().map(|known| known.progress.head()).min();
-            self.destinations.values_mut().for_each(|known| known.is_in_step = true);
+            // One reading serves all that are in step; who has come further passes by what he knows, and who is behind reads
+            // by himself.
+            let heads = |is_in_step: bool| {
+                let of = self.destinations.values().filter(move |known| known.is_in_step == is_in_step);
+                of.map(|known| known.progress.head())
+            };
+            self.head = heads(true).min().or_else(|| heads(false).max());
         }
     }
 

@@ -158,3 +158,31 @@ fn a_clock_that_is_set_back_keeps_no_batch_waiting() {
     world.run_until(SECOND * 60);
     assert_eq!(world.taken().len(), 1);
 }
+
+/// From the journal alone all go on where the last of them is; here that is in the midst of the other's backlog.
+#[test]
+fn a_start_that_goes_back_for_one_passes_by_no_backlog_of_another() {
+    let answers = |id: &str, after: Duration, _| match id {
+        "away" if after < SECOND * 60 => answer(OutcomeClass::Safe, 3),
+        "dead" if after > SECOND * 20 && after < SECOND * 2_000 => answer(OutcomeClass::Safe, 3),
+        _ => answer(OutcomeClass::Ok, 1_000),
+    };
+    let mut world = World::new(named(&["away", "dead"]), Box::new(answers));
+    for number in 0..3_000 {
+        world.approve(number, SECOND / 20 * number);
+    }
+    let behind = |world: &mut World, id: &str| world.checkpoint().destinations[id].progress.clone();
+    while behind(&mut world, "away").backlog().is_none() {
+        let next = world.now + SECOND / 10;
+        world.run_until(next);
+    }
+    // Until it has room for more.
+    let next = world.now + SECOND * 10;
+    world.run_until(next);
+    let (backlog, dead) = (behind(&mut world, "away").backlog().unwrap(), behind(&mut world, "dead").head());
+    assert!(backlog.from < dead && dead < backlog.to.unwrap(), "{backlog:?}, {dead}");
+    world.reload(world.all.clone());
+    restart_from_the_journal(&mut world);
+    world.run_until(Duration::from_hours(3));
+    assert_eq!(world.taken().len(), 6_000);
+}

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod alone;
+mod chaos;
 mod days;
 mod deaths;
 mod hunted;

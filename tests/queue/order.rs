@@ -28,6 +28,21 @@ pub(crate) fn is_kept(world: &World) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// No decision is told after a later one of its conversion: also where some are not told at all.
+pub(crate) fn never_goes_back(world: &World) -> Result<(), TestCaseError> {
+    let mut told: HashMap<(&str, [u8; 16]), u32> = HashMap::new();
+    for arrived in &world.arrived {
+        let (_, kept) = &world.decisions[&arrived.at];
+        let decision = kept.decision().unwrap();
+        let last = told.insert((&arrived.destination, decision.conversion_id), decision.sequence);
+        if last.is_some_and(|last| decision.sequence < last) {
+            let why = format!("{} was told number {} after {last:?}", arrived.destination, decision.sequence);
+            return Err(TestCaseError::fail(why));
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn a_later_status_waits_for_the_earlier_one_and_no_other_conversion_does() {
     let answers = |_: &str, _, count: usize| {

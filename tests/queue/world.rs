@@ -258,6 +258,11 @@ impl World {
         self.jobs.len()
     }
 
+    /// How many deliveries are in these.
+    pub(crate) fn in_flight_items(&self) -> usize {
+        self.jobs.values().map(|in_flight| in_flight.job.items.len()).sum()
+    }
+
     /// Runs until then, or until the process dies.
     pub(crate) fn run_until(&mut self, end: Duration) {
         loop {

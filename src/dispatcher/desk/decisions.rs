@@ -30,9 +30,10 @@ impl Desk {
     ) {
         for owed in owed(decision, all, past) {
             let Some(index) = self.station(&owed.destination.id) else { continue };
-            let Some(station) = self.stations.get(index).filter(|station| station.is_in_step) else {
-                continue;
-            };
+            // What is before its head is done with or in its backlog, which is read in its order: a start goes back to where
+            // the last of all destinations is.
+            let is_new = |station: &&Station| station.is_in_step && at >= station.line.progress.head();
+            let Some(station) = self.stations.get(index).filter(is_new) else { continue };
             let behind = in_backlog(&station.line, decision, past);
             if self.begin(index, at, decision, &owed, behind, now) == Begun::Full
                 && let Some(station) = self.stations.get_mut(index)

@@ -97,6 +97,7 @@ impl Desk {
         station.ended_since_note = 0;
         let mut bytes = Vec::new();
         station.line.progress.encode_note_into(&mut bytes);
+        bytes.push(u8::from(station.is_in_step));
         log.event(&DestinationEvent {
             time: now,
             change: DestinationChange::Progress,

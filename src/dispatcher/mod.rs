@@ -1,9 +1,10 @@
 //! The way out: every postback that a decision owes leaves, and nobody waits for the slow one.
 //!
-//! In: decisions. Out: which deliveries they call for, and for each attempt what it came to and what is next.
-//! Keeps: all of it is pure but `client` and `token`, which reach out. Time, chance and what happened come in as values, so
-//! that a test can own them.
-//! Not here yet: following the log, the tasks.
+//! In: decisions on stable storage, the catalog's destinations, what operators ask. Out: requests to destinations, and in the
+//! journal of deliveries what they came to.
+//! Keeps: all of it is pure but `start`, `run`, `keeper`, `journal`, `attempt`, `client` and `token`, which have threads,
+//! files and sockets. Time, chance and what happened come into the rest as values, so that a test can own them.
+//! Read `owed`, `desk` and `run` first.
 
 mod attempt;
 pub mod batch;

@@ -2,6 +2,7 @@
 //! what was in flight comes twice.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Write;
 
 use crate::disk::{Disk, PowerSwitch, skipped};
 use crate::faults::Faults;
@@ -26,7 +27,8 @@ fn catalog_of(faults: &Faults) -> String {
 fn seed() -> u64 {
     let given = std::env::var("CLICKLOG_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("CLICKLOG_SEED={seed}");
+    // Past the harness, which keeps what a passing test prints to itself: a test that hangs is killed without a word.
+    std::io::stderr().write_all(format!("CLICKLOG_SEED={seed}\n").as_bytes()).unwrap();
     seed
 }
 
@@ -95,7 +97,6 @@ fn killed_again_and_again(has_checkpoint: bool) {
     let repeats: usize = taken.values().map(|times| times - 1).sum();
     let lost = faults.requests() - outcomes(&data).len();
     let in_flight_max = KILLS * DESTINATIONS.len() * CONCURRENCY;
-    println!("{} owed, {lost} outcomes were lost, {repeats} came twice", taken.len());
     assert!(repeats <= lost && lost <= in_flight_max, "{repeats} repeats, {lost} lost, {in_flight_max}");
 }
 
@@ -165,6 +166,5 @@ fn cut_off_under_load_nothing_was_sent_that_the_cut_took_back_and_only_what_was_
     lives.windows(2).for_each(|life| is_in_order(&all[life[0]..life[1]]));
     let taken = taken(&all);
     let repeats: usize = taken.values().map(|times| times - 1).sum();
-    println!("{} owed, {may_repeat} outcomes were lost, {repeats} came twice", taken.len());
     assert!(repeats <= may_repeat, "{repeats} repeats, {may_repeat} outcomes lost");
 }

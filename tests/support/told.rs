@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use clicklog::clock::Clock;
 use clicklog::event::codec::{Event, decode};
 use clicklog::event::conversion::Status;
 use clicklog::event::decision::Verdict;
@@ -257,9 +258,9 @@ pub(crate) fn got(seen: &[Seen]) -> Vec<Got> {
 
 /// Waits until it holds.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let started = std::time::Instant::now();
+    let started = Clock::System.monotonic();
     while !holds() {
-        assert!(started.elapsed() < PATIENCE, "{what}");
+        assert!(Clock::System.monotonic() - started < PATIENCE, "{what}");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }

@@ -8,6 +8,10 @@ mod certificates;
 #[expect(dead_code, reason = "other test files use the rest of it")]
 #[path = "support/faults.rs"]
 mod faults;
+#[path = "support/frames.rs"]
+mod frames;
+#[path = "client/unprocessed.rs"]
+mod unprocessed;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

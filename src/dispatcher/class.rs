@@ -31,7 +31,8 @@ pub enum Fault {
     Dns,
     /// Nobody listens there.
     Refused,
-    /// There was no connection for another reason, or none in time.
+    /// There was no connection for another reason, or none in time; or the other side ended it,
+    /// and said that it had not processed the request.
     Connect,
     /// TLS could not be agreed on.
     Tls,

@@ -2,8 +2,8 @@
 //!
 //! In: a request that is made, the route it takes, its time. Out: the answer as far as it is looked at, or how far the
 //! attempt got; and counts.
-//! Keeps: one deadline over everything; nothing is repeated that may have left (hyper-util sends again only what its
-//! connection never began to write); no redirect is followed; no more is read of a head or a body than is looked at; a
+//! Keeps: one deadline over everything; nothing is repeated that may have been processed (hyper-util sends again what its
+//! connection never began to write, this what an HTTP/2 server says that it did not touch); no redirect is followed; no more is read of a head or a body than is looked at; a
 //! route's connections serve no other route, because another may not be allowed to go there.
 //! Refuses: addresses that the route does not allow (`connect`).
 //! Not here: what an answer means (`class`, `success`), when to try again (`schedule`), how many at once (`concurrency`).
@@ -13,6 +13,7 @@ mod connect;
 mod proxy;
 mod resolve;
 mod tls;
+mod unprocessed;
 mod wire;
 
 use std::collections::HashMap;
@@ -60,6 +61,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// How often an HTTP/2 connection is asked whether it is still there, while something is under way on it.
 const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// How often a request is sent again that was not processed, as HTTP/2 tells. A server that goes takes its connection's
+/// streams up to one of them: to meet several such in a row is rare, unless it refuses everything.
+const REPEATS_MAX: usize = 3;
 
 /// How many routes are found by their place in memory. When there are more, they are found by what they say, once.
 const PLACES_MAX: usize = 4_096;
@@ -230,16 +235,27 @@ impl Clients {
         }
         // Which version it is becomes clear with the connection.
         *request.version_mut() = Version::HTTP_11;
-        let capture = capture_connection(&mut request);
         let mut deadline = std::pin::pin!(tokio::time::sleep(timeout));
-        let answer = tokio::select! {
-            biased;
-            answer = client.request(request.map(Full::new)) => answer,
-            () = &mut deadline => return Err(self.late(&capture, timeout)),
-        };
-        match answer {
-            Ok(answer) => Ok(self.read(answer, deadline).await),
-            Err(error) => Err(self.failed(&error, &capture)),
+        // Only HTTP/2 tells of a request that it was not processed: no other is copied.
+        let mut repeats = if route.http2 { REPEATS_MAX } else { 0 };
+        loop {
+            let spare = (repeats > 0).then(|| request.clone());
+            let capture = capture_connection(&mut request);
+            let answer = tokio::select! {
+                biased;
+                answer = client.request(request.map(Full::new)) => answer,
+                () = &mut deadline => return Err(self.late(&capture, timeout)),
+            };
+            let error = match answer {
+                Ok(answer) => return Ok(self.read(answer, deadline).await),
+                Err(error) => error,
+            };
+            let failed = self.failed(&error, &capture);
+            request = match spare {
+                Some(spare) if unprocessed::may_go_at_once(&error) => spare,
+                _ => return Err(failed),
+            };
+            repeats -= 1;
         }
     }
 
@@ -341,6 +357,7 @@ impl Clients {
         }
         let fault = match &wire {
             _ if tls::is_refusal(error) => Fault::Tls,
+            _ if unprocessed::is_so(error) => Fault::Connect,
             Some(wire) if wire.may_have_sent() => Fault::SentNoAnswer,
             // Also one that was closed before the request was given to it, which hyper-util calls sending as well.
             Some(_) | None => Fault::Connect,

@@ -127,7 +127,8 @@ pub struct Route {
     pub certificates: Vec<Vec<u8>>,
     /// The key of the first of them, DER (PKCS #8, PKCS #1 or SEC1).
     pub key: Vec<u8>,
-    /// An HTTP proxy that is asked for connections by CONNECT. Its address must be allowed as well.
+    /// An HTTP proxy that is asked for connections by CONNECT. It may stand at any address, at the metadata service of a cloud
+    /// only if that is allowed.
     pub proxy: Option<Uri>,
 }
 

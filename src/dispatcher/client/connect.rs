@@ -211,10 +211,24 @@ fn said(host: &Host) -> String {
     }
 }
 
+/// Of each family one in turn, each in its order, beginning with that of the first (RFC 8305, 4): a family that leads nowhere
+/// delays the other by one address, and does not use up the tries.
+fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let leads_with_6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (leading, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == leads_with_6);
+    let mut turns = [leading.into_iter(), other.into_iter()];
+    let mut all = Vec::new();
+    while turns.iter().any(|left| left.len() > 0) {
+        all.extend(turns.iter_mut().filter_map(Iterator::next));
+    }
+    all
+}
+
 /// The first of several addresses that takes a connection: each is tried when the one before has failed, or has taken a
 /// while, and goes on beside it.
 async fn first_of(addresses: Vec<SocketAddr>) -> Result<TcpStream, NoConnection> {
-    let mut waiting = addresses.into_iter().take(ADDRESSES_MAX);
+    let mut waiting = interleaved(addresses).into_iter().take(ADDRESSES_MAX);
     // What is still under way is given up with it.
     let mut tries = JoinSet::new();
     let mut last = NoConnection::new(Fault::Dns, "the name has no address");
@@ -256,4 +270,29 @@ async fn one(address: SocketAddr) -> Result<TcpStream, NoConnection> {
 /// The connection was lost before it was used.
 fn lost(error: &io::Error) -> NoConnection {
     NoConnection::new(Fault::Connect, format!("the connection was lost: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_turn(addresses: &[&str]) -> Vec<String> {
+        let addresses =
+            addresses.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 443)).collect();
+        interleaved(addresses).iter().map(|address| address.ip().to_string()).collect()
+    }
+
+    #[test]
+    fn the_families_of_addresses_take_turns() {
+        assert_eq!(
+            in_turn(&["2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1", "192.0.2.2"]),
+            ["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2", "2001:db8::3"]
+        );
+        assert_eq!(
+            in_turn(&["192.0.2.1", "2001:db8::1", "2001:db8::2", "192.0.2.2", "192.0.2.3"]),
+            ["192.0.2.1", "2001:db8::1", "192.0.2.2", "2001:db8::2", "192.0.2.3"]
+        );
+        assert_eq!(in_turn(&["192.0.2.2", "192.0.2.1"]), ["192.0.2.2", "192.0.2.1"]);
+        assert!(in_turn(&[]).is_empty());
+    }
 }

@@ -59,7 +59,14 @@ pub(crate) fn run() {
         command.args(ports.iter().map(ToString::to_string));
         assert!(command.status().unwrap().success());
     }
-    beside_clicks(&ports);
+    let _ended = (sinks.kill(), sinks.wait());
+}
+
+/// The same beside clicks, in one process with their worker, on one processor.
+pub(crate) fn beside() {
+    let mut sinks = sinks();
+    let ports = ports(&mut sinks);
+    (0..ROUNDS).for_each(|_| beside_clicks(&ports));
     let _ended = (sinks.kill(), sinks.wait());
 }
 

@@ -7,7 +7,7 @@
 //! Data lies under `target/bench-data`, on the disk that the checkout is on.
 //!
 //! `cargo bench --bench serve [-- SECTION...]`, sections: keepalive close steady listeners postbacks
-//! deliveries memory catalog labels.
+//! deliveries beside memory catalog labels.
 #![expect(clippy::print_stdout, reason = "a bench prints, people judge")]
 #![expect(clippy::unwrap_used, reason = "a bench that fails ends")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
@@ -33,13 +33,14 @@ fn main() {
         Some(deliveries::WORK) => return deliveries::run_work(&words[1..]),
         _ => {}
     }
-    let sections: [(&str, fn()); 9] = [
+    let sections: [(&str, fn()); 10] = [
         ("keepalive", throughput::keepalive),
         ("close", throughput::close),
         ("steady", steady::run),
         ("listeners", listeners::run),
         ("postbacks", postbacks::run),
         ("deliveries", deliveries::run),
+        ("beside", deliveries::beside),
         ("memory", memory::run),
         ("catalog", catalog::run),
         ("labels", labels::run),

@@ -15,7 +15,7 @@ use super::class::class_of;
 use super::client::Clients;
 use super::desk::{Ended, ItemEnded, JobItem, Tried};
 use super::destinations::Destinations;
-use super::follow::{decision, try_decision};
+use super::follow::{read_decision, try_decision};
 use super::kept::Kept;
 use super::mask::Mask;
 use super::outbound::Outbound;
@@ -26,9 +26,9 @@ use super::verdict::{Answered, Came, Judge, Outcome, Verdict};
 use crate::clock::Clock;
 use crate::event::decision::Decision;
 use crate::event::delivery::OutcomeClass;
-use crate::store::Position;
 use crate::store::lane::Lane;
 use crate::store::sealed::Tried as Looked;
+use crate::store::{Error, Position};
 
 /// Tokens that are in use at once, more or less.
 const TOKEN_MASKS_MAX: usize = 64;
@@ -120,7 +120,13 @@ pub(super) async fn attempt(
 ) -> Ended {
     let mut kept = Vec::with_capacity(items.len());
     for item in items {
-        kept.push(read(tools, item.at).await);
+        match read(tools, item.at).await {
+            Ok(found) => kept.push(found),
+            Err(error) => {
+                tracing::error!("a decision cannot be read, and is tried again later: {error}");
+                return Ended { request: None, items: vec![ItemEnded::Unread; items.len()] };
+            }
+        }
     }
     let decisions: Vec<Option<Decision<'_>>> =
         kept.iter().map(|kept| kept.as_ref().and_then(Kept::decision)).collect();
@@ -166,13 +172,15 @@ pub(super) async fn attempt(
     Ended { request, items: all.into_iter().map(|ended| ended.unwrap_or(ItemEnded::PutBack)).collect() }
 }
 
-async fn read(tools: &Tools, at: Position) -> Option<Kept> {
-    match try_decision(&tools.lane.view(), at) {
-        Looked::Done(kept) => kept,
+/// The decision, or that it cannot be read just now.
+async fn read(tools: &Tools, at: Position) -> Result<Option<Kept>, Error> {
+    match try_decision(&tools.lane.view(), at)? {
+        Looked::Done(kept) => Ok(kept),
         Looked::WouldBlock => {
             let lane = Arc::clone(&tools.lane);
-            let read = tokio::task::spawn_blocking(move || decision(&lane.view(), at));
-            read.await.unwrap_or_default()
+            let read = tokio::task::spawn_blocking(move || read_decision(&lane.view(), at));
+            // It neither panics nor is aborted.
+            read.await.unwrap_or(Ok(None))
         }
     }
 }

@@ -120,21 +120,39 @@ pub fn read_cold(view: &View, from: Position, end: Position) -> Result<Batch, Er
     Ok(Batch { decisions, next })
 }
 
-/// The decision at a place, if it can be read without waiting.
-pub fn try_decision(view: &View, at: Position) -> Tried<Option<Kept>> {
-    if let Some(sealed) = view.sealed(at.segment()) {
-        return match sealed.try_read(at.offset()) {
-            Ok(Tried::Done(copied)) => Tried::Done(Some(Kept::of(&copied.record()))),
-            Ok(Tried::WouldBlock) => Tried::WouldBlock,
-            Err(_) => Tried::Done(None),
-        };
+/// The decision at a place, if it can be read without waiting; nothing where there is none, or only a damaged one.
+///
+/// # Errors
+/// It cannot be read now.
+pub fn try_decision(view: &View, at: Position) -> Result<Tried<Option<Kept>>, Error> {
+    let Some(sealed) = view.sealed(at.segment()) else { return Ok(Tried::Done(decision(view, at))) };
+    match sealed.try_read(at.offset()) {
+        Ok(Tried::Done(copied)) => Ok(Tried::Done(Some(Kept::of(&copied.record())))),
+        Ok(Tried::WouldBlock) => Ok(Tried::WouldBlock),
+        Err(error) => none_if_corrupt(error).map(Tried::Done),
     }
-    Tried::Done(decision(view, at))
 }
 
-/// The decision at a place. May wait for the disk.
+/// As `try_decision`, but may wait for the disk.
+///
+/// # Errors
+/// It cannot be read now.
+pub fn read_decision(view: &View, at: Position) -> Result<Option<Kept>, Error> {
+    match view.sealed(at.segment()).map(|sealed| sealed.read(at.offset())) {
+        Some(Ok(copied)) => Ok(Some(Kept::of(&copied.record()))),
+        Some(Err(error)) => none_if_corrupt(error),
+        None => Ok(decision(view, at)),
+    }
+}
+
+/// As `read_decision`, for whoever can go on without it. May wait for the disk.
 pub fn decision(view: &View, at: Position) -> Option<Kept> {
     view.with_record(at, Kept::of)
+}
+
+/// What is damaged stays so; anything else may pass.
+fn none_if_corrupt(error: Error) -> Result<Option<Kept>, Error> {
+    if matches!(error, Error::Corrupt { .. }) { Ok(None) } else { Err(error) }
 }
 
 fn next_segment(view: &View, segment: u32) -> Option<u32> {

@@ -14,7 +14,7 @@ use super::desk::Log;
 use crate::clock::Timestamp;
 use crate::event::codec::{Encoded, Encoder, Kind};
 use crate::event::delivery::{DeliveryOutcome, DestinationEvent};
-use crate::store::{LaneWriter, Position};
+use crate::store::{Error, LaneWriter, Position};
 
 /// See the module.
 #[derive(Debug)]
@@ -64,8 +64,9 @@ impl Outcomes {
         while let Some(first) = self.unwritten.front() {
             let encoded =
                 Encoded { kind: first.kind, schema: first.schema, time: first.time, payload: &first.payload };
-            if self.writer.append(&encoded).is_err() {
-                break;
+            match self.writer.append(&encoded) {
+                Ok(_) | Err(Error::RecordLength { .. }) => {}
+                Err(_) => break,
             }
             self.unwritten.pop_front();
         }
@@ -89,8 +90,14 @@ impl Outcomes {
 }
 
 fn append(writer: &mut LaneWriter, unwritten: &mut VecDeque<Unwritten>, encoded: &Encoded<'_>) {
-    if unwritten.is_empty() && writer.append(encoded).is_ok() {
-        return;
+    // In their order: what is held comes first.
+    match if unwritten.is_empty() { writer.append(encoded).map(Some) } else { Ok(None) } {
+        Ok(Some(_)) => return,
+        // Segments are too short for it, and will be. Without a note a start reads more; nothing else may depend on one.
+        Err(error @ Error::RecordLength { .. }) => {
+            return tracing::error!("how far a destination has come cannot be written down: {error}");
+        }
+        Ok(None) | Err(_) => {}
     }
     let mut payload = AlignedVec::with_capacity(encoded.payload.len());
     payload.extend_from_slice(encoded.payload);

@@ -86,6 +86,11 @@ impl Restored {
     /// Takes in what an attempt came to.
     pub fn outcome(&mut self, outcome: &DeliveryOutcome<'_>) {
         let Some(at) = Position::from_u64(outcome.decision) else { return };
+        if !self.destinations.contains_key(outcome.destination) {
+            // Where it began was written down first, and is damaged: it is told nothing that is older than what it was told.
+            let known = Known { progress: Progress::starting_at(at), is_in_step: true, ..Known::default() };
+            self.destinations.insert(outcome.destination.into(), known);
+        }
         let known = self.known(outcome.destination);
         let (day, last_day) = (outcome.time.hour() / 24, known.last_attempt.hour() / 24);
         if day > last_day {

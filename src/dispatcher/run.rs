@@ -281,7 +281,9 @@ impl Loop {
         let shut = shut.map_or(AROUND_EVERY, |shut| shut.saturating_sub(monotonic));
         let around = if self.log.is_written() { AROUND_EVERY } else { UNWRITTEN_PAUSE };
         let left = self.tools.clock.nap(due.min(shut).min(around));
-        let (head, is_reading) = (self.desk.head(), self.state.reading.is_some());
+        // What cannot be read now is news all the time.
+        let is_readable = monotonic >= self.state.unreadable_until;
+        let (head, is_reading) = (self.desk.head(), self.state.reading.is_some() || !is_readable);
         let State { attempts, reading, is_poisoned, .. } = &mut self.state;
         let lane: &Lane = &self.tools.lane;
         tokio::select! {

@@ -152,3 +152,36 @@ fn what_waits_for_a_destination_that_is_named_no_more_waits_for_its_horizon() {
     let dropped = |entry: &Entry| matches!(entry, Entry::Outcome { at, class: OutcomeClass::Dropped, is_final: true, to, .. } if *at == place && to == "gone");
     assert_eq!(world.journal.entries.iter().filter(|entry| dropped(entry)).count(), 1);
 }
+
+#[test]
+fn a_destination_that_says_until_when_to_wait_is_left_alone_until_then() {
+    let wait = Duration::from_secs(60);
+    let answers = move |_: &str, after: Duration, _| match after < Duration::from_mins(3) {
+        true => super::world::Answer { retry_after: Some(wait), ..answer(OutcomeClass::Throttle, 1_000) },
+        false => answer(OutcomeClass::Ok, 5),
+    };
+    let mut world = World::new(named(&["busy"]), Box::new(answers));
+    for number in 0..500 {
+        world.approve(number, Duration::from_millis(100) * number);
+    }
+    world.run_until(Duration::from_mins(3));
+    // Those that were under way when it said so the first time, and some each minute since.
+    assert!(world.arrived.len() < 100, "{} attempts", world.arrived.len());
+    world.run_until(DAY);
+    assert_eq!(world.taken().len(), 500);
+}
+
+#[test]
+fn a_start_that_has_lost_where_a_destination_began_tells_it_nothing_older() {
+    let mut world = World::new(named(&["one"]), Box::new(|_, _, _| answer(OutcomeClass::Ok, 5)));
+    for number in 0..50 {
+        world.approve(number, Duration::from_secs(number.into()));
+    }
+    world.run_until(Duration::from_mins(2));
+    world.journal.entries.retain(|entry| matches!(entry, Entry::Outcome { .. }));
+    world.journal.entries.drain(..20);
+    let restored = world.restored(Default::default(), 0);
+    world.restart(restored);
+    world.run_until(DAY);
+    assert!(world.taken().values().all(|count| *count == 1), "nothing is told twice");
+}

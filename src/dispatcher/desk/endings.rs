@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::{Desk, Job, JobItem, Log, Past};
 use crate::clock::Timestamp;
+use crate::dispatcher::breaker;
 use crate::dispatcher::class::Consequence;
 use crate::dispatcher::kept::Kept;
 use crate::dispatcher::owed::delivery_id;
 use crate::dispatcher::schedule::{self, Next};
+use crate::dispatcher::site::Shut;
 use crate::event::delivery::{DeliveryOutcome, OutcomeClass};
 use crate::store::Position;
 
@@ -18,6 +20,9 @@ const NOTE_EVERY: u32 = 16_384;
 
 /// When a delivery is looked at again whose destination the catalog does not name any more.
 const ABSENT_PAUSE: Duration = Duration::from_mins(5);
+
+/// When a decision is read again that could not be.
+const UNREAD_PAUSE: Duration = Duration::from_secs(30);
 
 /// What is said of a delivery whose destination is gone.
 const ABSENT: &str = "the catalog has not named its destination for too long";
@@ -48,6 +53,8 @@ pub enum ItemEnded {
         /// See `owed::delivery_id`.
         delivery_id: [u8; 16],
     },
+    /// Its decision cannot be read just now.
+    Unread,
     /// It was not part of the request after all.
     PutBack,
 }
@@ -93,6 +100,11 @@ impl Desk {
             Some(site) => site.leave(job.site_pass, ended.request, monotonic),
             None => BTreeSet::new(),
         };
+        let ended_as = ended.request;
+        let wait = ended.items.iter().find_map(|item| match item {
+            ItemEnded::Tried(tried) => tried.retry_after,
+            _ => None,
+        });
         for (item, ended) in job.items.iter().zip(ended.items) {
             self.item_ended(index, item, ended, took, now, log);
         }
@@ -111,6 +123,10 @@ impl Desk {
             }
         }
         self.open(index);
+        // Being told to wait is about all of it; but no longer than a breaker waits, in case that was a slip.
+        if let Some(wait) = wait.filter(|_| ended_as == Some(OutcomeClass::Throttle)) {
+            self.shut(index, Shut::For(wait.min(breaker::OPEN_MAX)), monotonic);
+        }
         waiting.into_iter().for_each(|index| self.open(index));
         self.hungry.insert(index);
     }
@@ -138,6 +154,7 @@ impl Desk {
             ..DeliveryOutcome::default()
         };
         match ended {
+            ItemEnded::Unread => station.line.put_back(at, now.plus(UNREAD_PAUSE), now),
             ItemEnded::PutBack => station.line.put_back(at, item.delivery.next, now),
             ItemEnded::Absent { delivery_id } if now > item.delivery.due.plus(schedule::HORIZON_MAX) => {
                 let outcome = dropped(delivery_id, ABSENT);

@@ -100,7 +100,7 @@ impl Desk {
         None
     }
 
-    fn shut(&mut self, index: usize, shut: Shut, monotonic: Duration) {
+    pub(super) fn shut(&mut self, index: usize, shut: Shut, monotonic: Duration) {
         let until = match shut {
             Shut::For(wait) => monotonic.saturating_add(wait),
             Shut::Full => Duration::MAX,

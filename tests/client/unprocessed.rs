@@ -61,22 +61,18 @@ fn what_a_server_that_goes_did_not_take_goes_over_the_next_connection() {
             _ => vec![],
         })
         .await;
-        let server = Arc::new(server);
-        let mut names: Vec<String> = (0..REQUESTS).map(|n| format!("request {n:02}")).collect();
+        let names: Vec<String> = (0..REQUESTS).map(|n| format!("request {n:02}")).collect();
         // The others find this one's connection.
         send_within(&clients, &route, post(&server, &names[0]), PATIENCE).await.unwrap();
         let mut senders = tokio::task::JoinSet::new();
-        for name in names[1..].to_vec() {
-            let (server, clients, route) = (Arc::clone(&server), Arc::clone(&clients), Arc::clone(&route));
+        for name in &names[1..] {
+            let (clients, route, request) = (Arc::clone(&clients), Arc::clone(&route), post(&server, name));
             senders.spawn(async move {
-                send_within(&clients, &route, post(&server, &name), PATIENCE)
-                    .await
-                    .map(|answer| answer.status)
+                send_within(&clients, &route, request, PATIENCE).await.map(|answer| answer.status)
             });
         }
         let statuses = senders.join_all().await;
         assert_eq!(statuses, [const { Ok(200) }; REQUESTS - 1]);
-        names.sort();
         assert_eq!(server.answered(), names, "each was taken once");
         assert!(server.streams() > REQUESTS, "{} came: none was left aside", server.streams());
     });

@@ -87,7 +87,8 @@ fn killed_again_and_again(has_checkpoint: bool) {
     wait_for_all(&data, &to, &faults);
     // What was refused once is taken later.
     crate::told::wait_until("all that is owed was taken", || {
-        owed(&data, &to).iter().all(|told| taken(&got(&faults.seen())).contains_key(told))
+        let taken = taken(&got(&faults.seen()));
+        owed(&data, &to).iter().all(|told| taken.contains_key(told))
     });
     daemon.process.signal(Signal::TERM);
     assert_eq!(daemon.process.end().0, Some(0));

@@ -127,13 +127,14 @@ impl Daemon {
         }
     }
 
-    /// Reports conversions with all statuses, on three connections, until `stop` has ended the process.
+    /// Reports conversions with all statuses, on three connections, until `stop` has ended the process; no more than
+    /// `REPORTED_MAX` on each, so that it is as much on a slow machine as on a quick one.
     pub(crate) fn report_all(&self, prefix: &str, stop: impl FnOnce()) {
         std::thread::scope(|scope| {
             for client in 0..3 {
                 scope.spawn(move || {
                     let mut stream = connect(self.process.visitors);
-                    for number in 0.. {
+                    for number in 0..REPORTED_MAX {
                         let transaction = format!("{prefix}-{client}-{number}");
                         for status in STATUSES {
                             if self.report_on(&mut stream, &transaction, status).is_none() {
@@ -255,6 +256,9 @@ pub(crate) fn got(seen: &[Seen]) -> Vec<Got> {
         })
         .collect()
 }
+
+/// Conversions that `report_all` reports on each connection.
+const REPORTED_MAX: usize = 150;
 
 /// Waits until it holds.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

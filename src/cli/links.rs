@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Failure, settings};
 use crate::apply::reading::Role;
@@ -17,12 +16,11 @@ use crate::dispatcher::destinations::Destinations;
 use crate::dispatcher::owed::{Destination, Level};
 use crate::event::conversion::Status;
 use crate::event::nearest::nearest;
+use crate::event::percent_encoded;
 use crate::ingest::{Campaign, Catalog, Door, DoorKind, Network, SignaturePlace};
 
 /// Where a path has its secret.
 const SECRET_SEGMENT: &str = "{secret}";
-/// What stands in a query as it is.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// What a network is asked to send, if its profile has a name for it.
 const ROLES: [Role; 4] = [Role::ClickId, Role::Payout, Role::TransactionId, Role::Status];
 /// What a pixel may carry. Left as it is, it counts as absent.
@@ -295,7 +293,7 @@ fn pixel_query(network: &Network) -> String {
 }
 
 fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, PLAIN).to_string()
+    percent_encoded(text).to_string()
 }
 
 /// The parameters that the campaign's source can fill.

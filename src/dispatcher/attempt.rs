@@ -13,7 +13,7 @@ use http::HeaderValue;
 use super::batch::Bisect;
 use super::class::class_of;
 use super::client::Clients;
-use super::desk::{Ended, ItemEnded, JobItem, Tried};
+use super::desk::{Ended, ItemEnded, JobItem, Tried, UNREADABLE};
 use super::destinations::Destinations;
 use super::follow::{read_decision, try_decision};
 use super::kept::Kept;
@@ -134,26 +134,22 @@ pub(super) async fn attempt(
     let (mut all, mut members, mut outbound) = (vec![None; items.len()], Vec::new(), None::<&Arc<Outbound>>);
     for (index, (item, decision)) in items.iter().zip(&decisions).enumerate() {
         let Some(decision) = decision else {
-            let why = "its decision cannot be read";
-            all[index] = Some(ItemEnded::Dropped { delivery_id: [0; 16], why });
+            all[index] = Some(ItemEnded::Dropped { delivery_id: [0; 16], why: UNREADABLE });
             continue;
         };
+        let delivery_id = delivery_id(decision.conversion_id, decision.sequence, destination);
         let Some(destination) = snapshot.all.find(decision, destination) else {
-            let delivery_id = delivery_id(decision.conversion_id, decision.sequence, destination);
             all[index] = Some(ItemEnded::Absent { delivery_id });
             continue;
         };
         let owed = destination.owes(decision);
         let ended = if now > item.delivery.until {
-            ItemEnded::Dropped {
-                delivery_id: destination.delivery_id(decision),
-                why: "it is older than its destination takes",
-            }
+            ItemEnded::Dropped { delivery_id, why: "it is older than its destination takes" }
         } else if outbound.is_some_and(|outbound| !Arc::ptr_eq(outbound, &destination.outbound)) {
             ItemEnded::PutBack
         } else {
             outbound = Some(&destination.outbound);
-            let item = Item { decision, delivery_id: destination.delivery_id(decision), payout: owed.payout };
+            let item = Item { decision, delivery_id, payout: owed.payout };
             members.push(Member { index, item });
             continue;
         };

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use endings::UNREADABLE;
 pub use endings::{Ended, ItemEnded, Tried};
 pub use jobs::{Job, JobItem};
 pub use operators::Reopened;
@@ -164,9 +165,7 @@ impl Desk {
         now: Timestamp,
         log: &mut dyn Log,
     ) {
-        for station in &mut self.stations {
-            station.is_named = all.limits.contains_key(&station.id);
-        }
+        self.stations.iter_mut().for_each(|station| station.is_named = false);
         let mut ids: Vec<_> = all.limits.iter().collect();
         // In an order that does not change from one start to the next.
         ids.sort_unstable_by_key(|(id, _)| *id);

@@ -91,13 +91,15 @@ impl Outcomes {
 
 fn append(writer: &mut LaneWriter, unwritten: &mut VecDeque<Unwritten>, encoded: &Encoded<'_>) {
     // In their order: what is held comes first.
-    match if unwritten.is_empty() { writer.append(encoded).map(Some) } else { Ok(None) } {
-        Ok(Some(_)) => return,
-        // Segments are too short for it, and will be. Without a note a start reads more; nothing else may depend on one.
-        Err(error @ Error::RecordLength { .. }) => {
-            return tracing::error!("how far a destination has come cannot be written down: {error}");
+    if unwritten.is_empty() {
+        match writer.append(encoded) {
+            Ok(_) => return,
+            // Segments are too short for it, and will be. Without a note a start reads more; nothing else may depend on one.
+            Err(error @ Error::RecordLength { .. }) => {
+                return tracing::error!("how far a destination has come cannot be written down: {error}");
+            }
+            Err(_) => {}
         }
-        Ok(None) | Err(_) => {}
     }
     let mut payload = AlignedVec::with_capacity(encoded.payload.len());
     payload.extend_from_slice(encoded.payload);

@@ -321,7 +321,7 @@ fn what_would_be_sent_now_is_what_the_catalog_says_now() {
     let destinations = Destinations { global: vec![destination], ..Destinations::default() };
     let decision = decision();
     let shown = show_now(&destinations, &decision, "a", moment()).unwrap().unwrap();
-    let id = sign::id_text(delivery_id(decision.conversion_id, decision.sequence, "a"));
+    let id = crate::event::hex(&delivery_id(decision.conversion_id, decision.sequence, "a"));
     assert_eq!((shown.method, shown.url), ("GET".to_owned(), format!("{SITE}/c?v=2&d={id}")));
     assert_eq!(show_now(&destinations, &decision, "b", moment()), None);
 }

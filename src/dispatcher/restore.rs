@@ -86,12 +86,10 @@ impl Restored {
     /// Takes in what an attempt came to.
     pub fn outcome(&mut self, outcome: &DeliveryOutcome<'_>) {
         let Some(at) = Position::from_u64(outcome.decision) else { return };
-        if !self.destinations.contains_key(outcome.destination) {
-            // Where it began was written down first, and is damaged: it is told nothing that is older than what it was told.
-            let known = Known { progress: Progress::starting_at(at), is_in_step: true, ..Known::default() };
-            self.destinations.insert(outcome.destination.into(), known);
-        }
-        let known = self.known(outcome.destination);
+        // Where one began is written down first. If that is damaged, it is told nothing older than what it was told.
+        let begun_here =
+            || Known { progress: Progress::starting_at(at), is_in_step: true, ..Known::default() };
+        let known = self.destinations.entry(outcome.destination.into()).or_insert_with(begun_here);
         let (day, last_day) = (outcome.time.hour() / 24, known.last_attempt.hour() / 24);
         if day > last_day {
             known.attempts_today = 0;
@@ -115,7 +113,7 @@ impl Restored {
 
     /// Takes in what happened to a destination.
     pub fn event(&mut self, event: &DestinationEvent<'_>) {
-        let known = self.known(event.destination);
+        let known = self.destinations.entry(event.destination.into()).or_default();
         match event.change {
             DestinationChange::Progress => {
                 if let Ok((progress, rest)) = Progress::decode(event.detail) {
@@ -153,9 +151,5 @@ impl Restored {
             };
             self.head = heads(true).min().or_else(|| heads(false).max());
         }
-    }
-
-    fn known(&mut self, id: &str) -> &mut Known {
-        self.destinations.entry(id.into()).or_default()
     }
 }

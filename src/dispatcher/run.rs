@@ -21,7 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::attempt::{Snapshot, Tools, attempt};
 use super::command::{Command, Reopenings};
-use super::desk::{Desk, Ended, ItemEnded, Job, Reopened, Tried};
+use super::desk::{Desk, Ended, ItemEnded, Job, Past, Reopened, Tried};
 use super::destinations::Destinations;
 use super::follow::{Batch, decision, decision_of, is_hot, read_cold, walk, written_end};
 use super::journal::Outcomes;
@@ -30,6 +30,7 @@ use super::kept::Kept;
 use super::owed::delivery_id;
 use super::schedule::Patience;
 use crate::clock::Timestamp;
+use crate::event::decision::Decision;
 use crate::event::delivery::OutcomeClass;
 use crate::store::lane::{Lane, Level, View};
 use crate::store::{Error, Position};
@@ -86,6 +87,35 @@ struct Reading {
 enum For {
     InStep,
     Behind,
+}
+
+impl For {
+    /// Shows them a decision. Says whether any of them can make use of the next one.
+    fn show(
+        self,
+        desk: &mut Desk,
+        at: Position,
+        decision: &Decision<'_>,
+        all: &Destinations,
+        past: Past<'_>,
+        now: Timestamp,
+    ) -> bool {
+        match self {
+            Self::InStep => {
+                desk.take(at, decision, all, past, now);
+                true
+            }
+            Self::Behind => desk.take_behind(at, decision, all, past, now),
+        }
+    }
+
+    /// They have been shown everything before `next`.
+    fn reached(self, desk: &mut Desk, next: Position, now: Timestamp) {
+        match self {
+            Self::InStep => desk.reach(next),
+            Self::Behind => desk.reach_behind(next, now),
+        }
+    }
 }
 
 /// Why the loop woke up.
@@ -145,68 +175,53 @@ impl Loop {
         if head >= end || self.state.reading.is_some() {
             return false;
         }
-        let all = Arc::clone(&self.snapshot.all);
-        if all.is_empty() && self.desk.is_empty() {
+        if self.snapshot.all.is_empty() && self.desk.is_empty() {
             self.desk.reach(end);
             return false;
         }
-        let view = Arc::clone(&self.tools.lane.view());
-        if !is_hot(&view, head) {
-            self.read(For::InStep, head, end);
-            return false;
-        }
-        let (desk, mut left) = (&mut self.desk, DECISIONS_MAX);
-        let past = |at| decision(&view, at);
-        let walked = walk(&view, head, end, |at, record| {
-            if let Some(decision) = decision_of(record) {
-                left -= 1;
-                desk.take(at, &decision, &all, &past, now);
-            }
-            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        match walked {
-            Ok(next) => self.desk.reach(next),
-            Err(error) => self.unreadable(&error),
-        }
-        left == 0
+        self.look(For::InStep, head, end, now)
     }
 
-    /// Looks at what one destination is behind with; says whether there may be more.
+    /// Looks at what destinations are behind with; says whether there may be more.
     fn catch_up(&mut self, now: Timestamp) -> bool {
-        if self.state.reading.is_some() || self.tools.clock.monotonic() < self.state.unreadable_until {
+        if self.state.reading.is_some() || !self.is_readable() {
             return false;
         }
         let Some(behind) = self.desk.behind() else { return false };
-        let end = behind.to.unwrap_or(self.desk.head());
+        self.look(For::Behind, behind.from, behind.to.unwrap_or(self.desk.head()), now)
+    }
+
+    /// Whether it is time to read from the disk again, if that failed.
+    fn is_readable(&self) -> bool {
+        self.tools.clock.monotonic() >= self.state.unreadable_until
+    }
+
+    /// Looks at a part of the log, or has it read from the disk; says whether there may be more to look at at once.
+    fn look(&mut self, reader: For, from: Position, end: Position, now: Timestamp) -> bool {
         let view = Arc::clone(&self.tools.lane.view());
-        if !is_hot(&view, behind.from) {
-            self.read(For::Behind, behind.from, end);
+        if !is_hot(&view, from) {
+            if self.is_readable() {
+                let lane = Arc::clone(&self.tools.lane);
+                let task = tokio::task::spawn_blocking(move || read_cold(&lane.view(), from, end));
+                self.state.reading = Some(Reading { reader, task });
+            }
             return false;
         }
         let all = Arc::clone(&self.snapshot.all);
-        let (desk, mut left, mut has_room) = (&mut self.desk, DECISIONS_MAX, true);
+        let (desk, mut left, mut goes_on) = (&mut self.desk, DECISIONS_MAX, true);
         let past = |at| decision(&view, at);
-        let walked = walk(&view, behind.from, end, |at, record| {
+        let walked = walk(&view, from, end, |at, record| {
             if let Some(decision) = decision_of(record) {
                 left -= 1;
-                has_room = desk.take_behind(at, &decision, &all, &past, now);
+                goes_on = reader.show(desk, at, &decision, &all, &past, now);
             }
-            if left > 0 && has_room { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if left > 0 && goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         match walked {
-            Ok(next) => self.desk.reach_behind(next, now),
+            Ok(next) => reader.reached(desk, next, now),
             Err(error) => self.unreadable(&error),
         }
-        true
-    }
-
-    fn read(&mut self, reader: For, from: Position, end: Position) {
-        if self.tools.clock.monotonic() < self.state.unreadable_until {
-            return;
-        }
-        let lane = Arc::clone(&self.tools.lane);
-        let task = tokio::task::spawn_blocking(move || read_cold(&lane.view(), from, end));
-        self.state.reading = Some(Reading { reader, task });
+        left == 0 || reader == For::Behind
     }
 
     /// Looks at what was read from the disk.
@@ -219,17 +234,13 @@ impl Loop {
         let (view, all) = (Arc::clone(&self.tools.lane.view()), Arc::clone(&self.snapshot.all));
         let past = |at| decision(&view, at);
         for (at, kept) in &batch.decisions {
-            let Some(decision) = kept.decision() else { continue };
-            match reader {
-                For::InStep => self.desk.take(*at, &decision, &all, &past, now),
-                For::Behind if self.desk.take_behind(*at, &decision, &all, &past, now) => {}
-                For::Behind => break,
+            if let Some(decision) = kept.decision()
+                && !reader.show(&mut self.desk, *at, &decision, &all, &past, now)
+            {
+                break;
             }
         }
-        match reader {
-            For::InStep => self.desk.reach(batch.next),
-            For::Behind => self.desk.reach_behind(batch.next, now),
-        }
+        reader.reached(&mut self.desk, batch.next, now);
     }
 
     fn unreadable(&mut self, error: &Error) {
@@ -282,8 +293,7 @@ impl Loop {
         let around = if self.log.is_written() { AROUND_EVERY } else { UNWRITTEN_PAUSE };
         let left = self.tools.clock.nap(due.min(shut).min(around));
         // What cannot be read now is news all the time.
-        let is_readable = monotonic >= self.state.unreadable_until;
-        let (head, is_reading) = (self.desk.head(), self.state.reading.is_some() || !is_readable);
+        let (head, is_reading) = (self.desk.head(), self.state.reading.is_some() || !self.is_readable());
         let State { attempts, reading, is_poisoned, .. } = &mut self.state;
         let lane: &Lane = &self.tools.lane;
         tokio::select! {

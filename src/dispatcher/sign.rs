@@ -15,6 +15,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::clock::Timestamp;
+use crate::event::hex;
 
 /// Names of the headers, lower case as HTTP/2 wants them.
 pub const ID_HEADER: &str = "webhook-id";
@@ -79,19 +80,9 @@ pub struct Signed {
     pub signature: String,
 }
 
-/// A delivery's id as it is written: in `webhook-id`, `Idempotency-Key` and templates.
-pub fn id_text(delivery_id: [u8; 16]) -> String {
-    delivery_id.iter().fold(String::with_capacity(32), |mut text, byte| {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
-        }
-        text
-    })
-}
-
 /// Signs a request. With more than `KEYS_MAX` keys the first ones do.
 pub fn sign(keys: &[Key], delivery_id: [u8; 16], attempted: Timestamp, body: &[u8]) -> Signed {
-    let (id, timestamp) = (id_text(delivery_id), attempted.seconds().to_string());
+    let (id, timestamp) = (hex(&delivery_id), attempted.seconds().to_string());
     let one = |key: &Key| signature(key, &id, &timestamp, body);
     let signature = keys.iter().take(KEYS_MAX).filter_map(one).collect::<Vec<_>>().join(" ");
     Signed { id, timestamp, signature }

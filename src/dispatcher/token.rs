@@ -13,7 +13,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Uri};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -21,6 +20,7 @@ use super::class::{Answer, Fault, Success};
 use super::client::{Clients, Failed, Received};
 use super::outbound::{Route, TokenSource};
 use crate::clock::Clock;
+use crate::event::percent_encoded;
 
 /// The longest token.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
@@ -39,9 +39,6 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// The longest code of an error that is shown.
 const CODE_BYTES_MAX: usize = 64;
-
-/// What RFC 3986 leaves as it is.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -322,9 +319,10 @@ fn bearer(token: &str) -> Option<HeaderValue> {
 }
 
 fn request(url: &Uri, form: &[(String, String)]) -> Result<Request<Bytes>, TokenError> {
-    let escaped = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
-    let pairs: Vec<String> =
-        form.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
+    let pairs: Vec<String> = form
+        .iter()
+        .map(|(name, value)| format!("{}={}", percent_encoded(name), percent_encoded(value)))
+        .collect();
     Request::builder()
         .method(Method::POST)
         .uri(url)

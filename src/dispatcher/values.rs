@@ -14,6 +14,7 @@ use super::outbound::Secrets;
 use super::request::{Item, Moment};
 use crate::event::click::first_language;
 use crate::event::conversion::Status;
+use crate::event::hex_digits;
 use crate::event::money::Micros;
 use crate::event::template::{Known, Name, Value, Values};
 
@@ -26,10 +27,9 @@ pub(super) struct IdText([u8; 32]);
 
 impl IdText {
     pub(super) fn of(id: [u8; 16]) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 32];
         for (pair, byte) in text.chunks_exact_mut(2).zip(id) {
-            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+            pair.copy_from_slice(&hex_digits(byte));
         }
         Self(text)
     }

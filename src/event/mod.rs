@@ -16,6 +16,8 @@ pub mod money;
 #[cfg(feature = "daemon")]
 pub mod nearest;
 pub mod params;
+#[cfg(feature = "daemon")]
+mod percent;
 pub mod postback;
 mod schema_v1;
 mod schema_v2;
@@ -23,4 +25,6 @@ mod schema_v2;
 pub mod template;
 mod text;
 
-pub use hex::hex;
+pub use hex::{hex, hex_digits};
+#[cfg(feature = "daemon")]
+pub use percent::percent_encoded;

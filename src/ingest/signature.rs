@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use hmac::{Hmac, Mac};
 use http::HeaderMap;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
@@ -17,9 +16,7 @@ use super::network::{Signature, SignaturePlace};
 use crate::apply::claim::Refusal;
 use crate::clock::Timestamp;
 use crate::event::params::Params;
-
-/// All but what means nothing but itself anywhere in a URL (RFC 3986, 2.3).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::event::percent_encoded;
 
 /// Checks a request whose query says `query`.
 pub(super) fn check(
@@ -82,8 +79,7 @@ fn canonical(query: &Params, left_out: Option<&str>) -> String {
     let mut text = String::new();
     for (name, value) in pairs {
         let separator = if text.is_empty() { "" } else { "&" };
-        let encode = |text| utf8_percent_encode(text, RESERVED);
-        let _infallible = write!(text, "{separator}{}={}", encode(name), encode(value));
+        let _infallible = write!(text, "{separator}{}={}", percent_encoded(name), percent_encoded(value));
     }
     text
 }

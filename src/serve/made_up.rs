@@ -5,7 +5,6 @@
 //! Keeps: nothing that counts, and nothing is sent. A dry run keeps nothing at all; otherwise the postback and its decision
 //! are in the journal as tests.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde::Serialize;
 
 use super::would_tell::{self, WouldTell};
@@ -15,12 +14,10 @@ use crate::apply::reading::Role;
 use crate::apply::{explain, ledger};
 use crate::clock::Timestamp;
 use crate::dispatcher::destinations::Destinations;
+use crate::event::percent_encoded;
 use crate::event::postback::Postback;
 use crate::ingest::{self, Catalog, Network};
 use crate::store::Store;
-
-/// All but what means nothing but itself anywhere in a URL (RFC 3986, 2.3).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What came of it.
 #[derive(Debug, Serialize)]
@@ -130,9 +127,10 @@ fn query(test: &PostbackTest, network: &Network) -> String {
         pairs.push((name, "test"));
     }
     pairs.extend(test.params.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let encoded = |text: &str| percent_encoding::utf8_percent_encode(text, RESERVED).to_string();
-    let pairs: Vec<String> =
-        pairs.into_iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+    let pairs: Vec<String> = pairs
+        .into_iter()
+        .map(|(name, value)| format!("{}={}", percent_encoded(name), percent_encoded(value)))
+        .collect();
     pairs.join("&")
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use clicklog::dispatcher::condition::Statuses;
 use clicklog::dispatcher::destinations::{Destinations, SiteLimits};
 use clicklog::dispatcher::outbound::Outbound;
-use clicklog::dispatcher::restore::Restored;
 use clicklog::event::conversion::Status;
 use clicklog::event::delivery::OutcomeClass;
 use clicklog::meter::Allowance;
@@ -124,9 +123,7 @@ fn go(world: &mut World, steps: &[Step]) -> (usize, Named) {
             Step::Run(millis) => world.run_until(world.now + Duration::from_millis(millis)),
             Step::Die(has_checkpoint) => {
                 deaths += world.in_flight_items();
-                let restored =
-                    if has_checkpoint { world.checkpoint() } else { world.restored(Restored::default(), 0) };
-                world.restart(restored);
+                world.die(has_checkpoint);
             }
             Step::Pause(index) => {
                 let (station, now) = (world.desk.station(IDS[index]).unwrap(), world.wall());

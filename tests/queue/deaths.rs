@@ -162,16 +162,7 @@ proptest! {
                 }
                 Step::Die(has_checkpoint) => {
                     deaths += world.in_flight();
-                    let from_checkpoint = has_checkpoint.then(|| {
-                        let checkpoint = decode(&world.desk.checkpoint(Position::START)).unwrap();
-                        let (head, destinations) = (Some(checkpoint.head), checkpoint.destinations);
-                        Restored { head, destinations, ..Restored::default() }
-                    });
-                    let restored = match from_checkpoint {
-                        Some(restored) => restored,
-                        None => world.restored(Restored::default(), 0),
-                    };
-                    world.restart(restored);
+                    world.die(has_checkpoint);
                 }
                 Step::Pause(station) => world.desk.pause(station, "asked for", super::world::at(world.now), &mut world.journal),
                 Step::Resume(station) => world.desk.resume(station, super::world::at(world.now), &mut world.journal),

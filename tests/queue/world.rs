@@ -417,6 +417,12 @@ impl World {
         self.desk.set_destinations(&self.all, end.max(head), now, &mut self.journal);
     }
 
+    /// The process dies, and another begins with the journal alone, or with a checkpoint as of just now.
+    pub(crate) fn die(&mut self, has_checkpoint: bool) {
+        let restored = if has_checkpoint { self.checkpoint() } else { self.restored(Restored::default(), 0) };
+        self.restart(restored);
+    }
+
     /// What was taken, by destination and place, with how often.
     pub(crate) fn taken(&self) -> BTreeMap<(String, u64), usize> {
         let mut taken = BTreeMap::new();

@@ -24,6 +24,9 @@ const ABSENT_PAUSE: Duration = Duration::from_mins(5);
 /// When a decision is read again that could not be.
 const UNREAD_PAUSE: Duration = Duration::from_secs(30);
 
+/// What is said of a delivery whose decision is lost or damaged.
+pub(in crate::dispatcher) const UNREADABLE: &str = "its decision cannot be read";
+
 /// What is said of a delivery whose destination is gone.
 const ABSENT: &str = "the catalog has not named its destination for too long";
 
@@ -143,27 +146,20 @@ impl Desk {
         let seed = self.options.seed;
         let Some(station) = self.stations.get_mut(index) else { return };
         let at = item.at;
-        let dropped = |delivery_id, why: &'static str| DeliveryOutcome {
-            time: now,
-            delivery_id,
-            decision: at.to_u64(),
-            attempt: item.delivery.attempts,
-            class: OutcomeClass::Dropped,
-            is_final: true,
-            detail: why.as_bytes(),
-            ..DeliveryOutcome::default()
-        };
+        let attempt = item.delivery.attempts;
         match ended {
             ItemEnded::Unread => station.line.put_back(at, now.plus(UNREAD_PAUSE), now),
             ItemEnded::PutBack => station.line.put_back(at, item.delivery.next, now),
             ItemEnded::Absent { delivery_id } if now > item.delivery.due.plus(schedule::HORIZON_MAX) => {
-                let outcome = dropped(delivery_id, ABSENT);
-                log.outcome(&DeliveryOutcome { destination: &station.id, ..outcome });
+                log.outcome(&DeliveryOutcome {
+                    attempt,
+                    ..dropped(&station.id, at, delivery_id, ABSENT, now)
+                });
                 self.finish(index, at, OutcomeClass::Dropped, now, log);
             }
             ItemEnded::Absent { .. } => station.line.put_back(at, now.plus(ABSENT_PAUSE), now),
             ItemEnded::Dropped { delivery_id, why } => {
-                log.outcome(&DeliveryOutcome { destination: &station.id, ..dropped(delivery_id, why) });
+                log.outcome(&DeliveryOutcome { attempt, ..dropped(&station.id, at, delivery_id, why, now) });
                 self.finish(index, at, OutcomeClass::Dropped, now, log);
             }
             ItemEnded::Tried(tried) => {
@@ -215,16 +211,7 @@ impl Desk {
                     .as_ref()
                     .and_then(Kept::decision)
                     .map(|decision| delivery_id(decision.conversion_id, decision.sequence, &station.id));
-                log.outcome(&DeliveryOutcome {
-                    time: now,
-                    delivery_id: delivery_id.unwrap_or_default(),
-                    decision: at.to_u64(),
-                    class: OutcomeClass::Dropped,
-                    is_final: true,
-                    destination: &station.id,
-                    detail: ABSENT.as_bytes(),
-                    ..DeliveryOutcome::default()
-                });
+                log.outcome(&dropped(&station.id, at, delivery_id.unwrap_or_default(), ABSENT, now));
                 self.tally.finished(OutcomeClass::Dropped);
             }
         }
@@ -239,5 +226,25 @@ impl Desk {
         if station.ended_since_note >= NOTE_EVERY {
             self.note(index, now, log);
         }
+    }
+}
+
+/// The outcome of a delivery that is given up without an attempt. Zeros are the id of one whose decision cannot be read.
+pub(super) fn dropped<'a>(
+    destination: &'a str,
+    at: Position,
+    delivery_id: [u8; 16],
+    why: &'a str,
+    now: Timestamp,
+) -> DeliveryOutcome<'a> {
+    DeliveryOutcome {
+        time: now,
+        delivery_id,
+        decision: at.to_u64(),
+        class: OutcomeClass::Dropped,
+        is_final: true,
+        destination,
+        detail: why.as_bytes(),
+        ..DeliveryOutcome::default()
     }
 }

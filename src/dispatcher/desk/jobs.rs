@@ -56,9 +56,8 @@ impl Desk {
         while let Some((at, index)) = self.shut.first().copied()
             && at <= monotonic
         {
+            self.shut.pop_first();
             self.open(index);
-            debug_assert!(!self.shut.contains(&(at, index)), "it was taken out");
-            self.shut.remove(&(at, index));
         }
     }
 
@@ -123,9 +122,9 @@ impl Desk {
     ) -> Result<(Pass, u32, Pass), Shut> {
         let most = self.options.attempts_per_host_max;
         let Some(station) = self.stations.get_mut(index) else { return Err(Shut::Full) };
-        let front = station.line.front();
-        assert!(front.is_some(), "who has a turn has something ready");
-        let Some((_, front)) = front else { return Err(Shut::Full) };
+        let Some((_, front)) = station.line.front() else {
+            unreachable!("who has a turn has something ready");
+        };
         let site = front.site;
         if let Some((max, wait)) = station.batch
             && station.line.ready_count() < max
@@ -150,7 +149,9 @@ impl Desk {
         match entered {
             Ok(site_pass) => {
                 // Both were asked above, and nobody else takes from them.
-                let _had = station.limits.rate.map(|allowance| station.meter.take(allowance, monotonic));
+                if let Some(allowance) = station.limits.rate {
+                    let _had = station.meter.take(allowance, monotonic);
+                }
                 station.daily.note(now);
                 Ok((pass, site, site_pass))
             }

@@ -1,6 +1,7 @@
 //! What the desk remembers over a restart: notes in the journal, checkpoints, and the way back.
 
 use super::decisions::{batch_of, in_backlog};
+use super::endings::{UNREADABLE, dropped};
 use super::{Desk, Log, Past, Station};
 use crate::clock::Timestamp;
 use crate::dispatcher::checkpoint::{self, Row};
@@ -8,7 +9,7 @@ use crate::dispatcher::destinations::Destinations;
 use crate::dispatcher::limit::Daily;
 use crate::dispatcher::line::{Delivery, Remembered, conversion_number};
 use crate::dispatcher::restore::{Known, Restored};
-use crate::event::delivery::{DeliveryOutcome, DestinationChange, DestinationEvent, OutcomeClass};
+use crate::event::delivery::{DestinationChange, DestinationEvent, OutcomeClass};
 use crate::store::Position;
 
 impl Desk {
@@ -53,15 +54,7 @@ impl Desk {
         let Some(id) = self.stations.get(index).map(|station| station.id.clone()) else { return };
         let kept = past(at);
         let Some(decision) = kept.as_ref().and_then(|kept| kept.decision()) else {
-            log.outcome(&DeliveryOutcome {
-                time: now,
-                decision: at.to_u64(),
-                class: OutcomeClass::Dropped,
-                is_final: true,
-                destination: &id,
-                detail: b"its decision cannot be read",
-                ..DeliveryOutcome::default()
-            });
+            log.outcome(&dropped(&id, at, [0; 16], UNREADABLE, now));
             self.tally.finished(OutcomeClass::Dropped);
             if let Some(station) = self.stations.get_mut(index) {
                 station.line.progress.end(at);

@@ -1,4 +1,4 @@
-//! What operators do to destinations, and how far these have come, for the journal.
+//! What operators do to destinations.
 
 use super::{Desk, Log};
 use crate::clock::Timestamp;

@@ -55,10 +55,35 @@ pub struct Pass {
     turn: u64,
 }
 
-/// Whether an attempt says that the other side, or the way to it, does not work. Being told to wait, or that something is
-/// wrong with the request, comes from a side that does.
-pub const fn is_failure(class: OutcomeClass) -> bool {
-    matches!(class, OutcomeClass::Safe | OutcomeClass::Server | OutcomeClass::Ambiguous)
+/// What the end of an attempt says about the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It works.
+    Works,
+    /// It does not.
+    Fails,
+    /// Nothing: it was not asked.
+    Nothing,
+}
+
+/// What an attempt says about its destination. Being told to wait, or that something is wrong with the request, comes
+/// from one that works.
+pub const fn of_destination(class: OutcomeClass) -> Sign {
+    match class {
+        OutcomeClass::Safe | OutcomeClass::Server | OutcomeClass::Ambiguous => Sign::Fails,
+        OutcomeClass::Config | OutcomeClass::Dropped => Sign::Nothing,
+        _ => Sign::Works,
+    }
+}
+
+/// What an attempt says about its host, which other destinations share: one that was reached works, whatever it made of
+/// the request.
+pub const fn of_host(class: OutcomeClass) -> Sign {
+    match class {
+        OutcomeClass::Safe => Sign::Fails,
+        OutcomeClass::Config | OutcomeClass::Dropped => Sign::Nothing,
+        _ => Sign::Works,
+    }
 }
 
 impl Breaker {
@@ -77,26 +102,25 @@ impl Breaker {
         Ok(Pass { turn: self.turn })
     }
 
-    /// An attempt has ended so.
-    pub fn ended(&mut self, pass: Pass, class: OutcomeClass, now: Duration) {
+    /// An attempt has ended, and says so much.
+    pub fn ended(&mut self, pass: Pass, sign: Sign, now: Duration) {
         if pass.turn != self.turn {
             return;
         }
-        match (self.state, is_failure(class)) {
-            // Our own side: nobody was asked.
-            _ if matches!(class, OutcomeClass::Config | OutcomeClass::Dropped) => self.abandoned(pass, now),
-            (State::Closed, false) => self.failures = 0,
-            (State::HalfOpen, false) => {
+        match (self.state, sign) {
+            (_, Sign::Nothing) => self.abandoned(pass, now),
+            (State::Closed, Sign::Works) => self.failures = 0,
+            (State::HalfOpen, Sign::Works) => {
                 (self.failures, self.openings) = (0, 0);
                 self.turn_to(State::Closed);
             }
-            (State::Closed, true) => {
+            (State::Closed, Sign::Fails) => {
                 self.failures = self.failures.saturating_add(1);
                 if self.failures >= FAILURES_MAX {
                     self.open(now);
                 }
             }
-            (State::HalfOpen, true) => self.open(now),
+            (State::HalfOpen, Sign::Fails) => self.open(now),
             // Every pass of this turn was given before it opened, which began another turn.
             (State::Open(_), _) => {}
         }
@@ -138,11 +162,11 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn try_one(breaker: &mut Breaker, class: OutcomeClass, now: Duration) -> bool {
+    fn try_one(breaker: &mut Breaker, sign: Sign, now: Duration) -> bool {
         let pass = breaker.ask(now);
         let is_let = pass.is_ok();
         if let Ok(pass) = pass {
-            breaker.ended(pass, class, now);
+            breaker.ended(pass, sign, now);
         }
         is_let
     }
@@ -150,9 +174,22 @@ mod tests {
     fn opened(now: Duration) -> Breaker {
         let mut breaker = Breaker::default();
         for _ in 0..FAILURES_MAX {
-            assert!(try_one(&mut breaker, OutcomeClass::Safe, now));
+            assert!(try_one(&mut breaker, Sign::Fails, now));
         }
         breaker
+    }
+
+    #[test]
+    fn a_host_is_there_as_long_as_it_is_reached() {
+        let all = OutcomeClass::ALL.map(|class| (class, of_destination(class), of_host(class)));
+        for (class, destination, host) in all {
+            let is_of_ours = matches!(class, OutcomeClass::Config | OutcomeClass::Dropped);
+            assert_eq!(host == Sign::Nothing, is_of_ours, "{class:?}");
+            assert_eq!(host == Sign::Fails, class == OutcomeClass::Safe, "{class:?}");
+            assert!(host != Sign::Fails || destination == Sign::Fails, "{class:?}");
+        }
+        assert_eq!(of_destination(OutcomeClass::Throttle), Sign::Works);
+        assert_eq!(of_destination(OutcomeClass::Server), Sign::Fails);
     }
 
     #[test]
@@ -160,9 +197,9 @@ mod tests {
         let mut breaker = Breaker::default();
         for _ in 0..5 {
             for _ in 1..FAILURES_MAX {
-                assert!(try_one(&mut breaker, OutcomeClass::Server, at(0)));
+                assert!(try_one(&mut breaker, Sign::Fails, at(0)));
             }
-            assert!(try_one(&mut breaker, OutcomeClass::Client, at(0)), "somebody answers");
+            assert!(try_one(&mut breaker, Sign::Works, at(0)), "somebody answers");
         }
         assert_eq!(breaker.state(), State::Closed);
         assert_eq!(opened(at(9)).ask(at(9)), Err(OPEN_FIRST));
@@ -177,14 +214,14 @@ mod tests {
             let wait = breaker.ask(now).unwrap_err();
             waits.push(wait.as_secs());
             now += wait;
-            assert!(try_one(&mut breaker, OutcomeClass::Ambiguous, now));
+            assert!(try_one(&mut breaker, Sign::Fails, now));
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         now += OPEN_MAX;
-        assert!(try_one(&mut breaker, OutcomeClass::Ok, now));
+        assert!(try_one(&mut breaker, Sign::Works, now));
         assert_eq!(breaker.state(), State::Closed);
         for _ in 0..FAILURES_MAX {
-            assert!(try_one(&mut breaker, OutcomeClass::Safe, now));
+            assert!(try_one(&mut breaker, Sign::Fails, now));
         }
         assert_eq!(breaker.ask(now), Err(OPEN_FIRST), "it begins anew");
     }
@@ -197,7 +234,7 @@ mod tests {
         breaker.abandoned(probe, at(100));
         let probe = breaker.ask(at(100)).unwrap();
         assert!(breaker.ask(at(100)).is_err());
-        breaker.ended(probe, OutcomeClass::Config, at(100));
+        breaker.ended(probe, Sign::Nothing, at(100));
         assert!(breaker.ask(at(100)).is_ok(), "our own mistake says nothing about them");
     }
 
@@ -207,13 +244,13 @@ mod tests {
         let old = breaker.ask(at(0)).unwrap();
         let older = breaker.ask(at(0)).unwrap();
         for _ in 0..FAILURES_MAX {
-            try_one(&mut breaker, OutcomeClass::Safe, at(0));
+            try_one(&mut breaker, Sign::Fails, at(0));
         }
         let open = breaker.clone();
-        breaker.ended(old, OutcomeClass::Ok, at(0));
+        breaker.ended(old, Sign::Works, at(0));
         assert_eq!(breaker, open);
         let _probe = breaker.ask(at(1)).unwrap();
-        breaker.ended(older, OutcomeClass::Safe, at(1));
+        breaker.ended(older, Sign::Fails, at(1));
         assert_eq!(breaker.state(), State::HalfOpen);
     }
 
@@ -238,10 +275,10 @@ mod tests {
                         }
                     }
                     (_, true) => {}
-                    (2, false) => breaker.ended(passes.remove(0), OutcomeClass::Safe, now),
+                    (2, false) => breaker.ended(passes.remove(0), Sign::Fails, now),
                     (_, false) => {
-                        let class = if seconds < 100 { OutcomeClass::Ok } else { OutcomeClass::Server };
-                        breaker.ended(passes.pop().unwrap(), class, now);
+                        let sign = if seconds < 100 { Sign::Works } else { Sign::Fails };
+                        breaker.ended(passes.pop().unwrap(), sign, now);
                     }
                 }
                 if let State::Open(until) = breaker.state() {
@@ -250,7 +287,7 @@ mod tests {
             }
             // Whatever has happened: once all have ended, it can be asked again.
             for pass in passes {
-                breaker.ended(pass, OutcomeClass::Safe, now);
+                breaker.ended(pass, Sign::Fails, now);
             }
             prop_assert!(breaker.ask(now + OPEN_MAX).is_ok());
         }

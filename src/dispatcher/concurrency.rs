@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::breaker::is_failure;
+use super::breaker::{Sign, of_destination};
 use crate::event::delivery::OutcomeClass;
 
 /// The least that a destination is given.
@@ -61,7 +61,7 @@ impl Concurrency {
         if class == OutcomeClass::Ok {
             self.learn(took, in_use);
         }
-        if is_failure(class) || class == OutcomeClass::Throttle || is_slow {
+        if of_destination(class) == Sign::Fails || class == OutcomeClass::Throttle || is_slow {
             if began >= self.since {
                 self.limit = (self.limit * 7 / 10).max(LIMIT_MIN);
                 (self.good, self.since) = (0, now);

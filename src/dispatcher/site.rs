@@ -1,6 +1,6 @@
 //! A site: scheme, host and port. Whatever is called under one name shares what that host takes.
 
-use super::breaker::{Breaker, Pass};
+use super::breaker::{self, Breaker, Pass};
 use super::destinations::SiteLimits;
 use crate::event::delivery::OutcomeClass;
 use crate::meter::Meter;
@@ -59,7 +59,7 @@ impl Site {
     ) -> BTreeSet<usize> {
         self.in_flight -= 1;
         match class {
-            Some(class) => self.breaker.ended(pass, class, now),
+            Some(class) => self.breaker.ended(pass, breaker::of_host(class), now),
             None => self.breaker.abandoned(pass, now),
         }
         std::mem::take(&mut self.waiting)

@@ -1,8 +1,10 @@
 //! Nobody waits for the slow one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use clicklog::dispatcher::outbound::Outbound;
 use clicklog::event::delivery::OutcomeClass;
 
 use super::world::{Answer, World, answer, named};
@@ -61,5 +63,35 @@ fn a_black_hole_a_fault_a_slow_one_and_a_throttling_one_among_twenty_make_nobody
         let after = faulty[&id];
         assert!(before < Duration::from_millis(50), "{id}: {before:?}");
         assert!(after <= before.mul_f64(1.1), "{id}: p99 of first attempts was {before:?}, is {after:?}");
+    }
+}
+
+/// Two of one host, of which the one answers with errors or not at all: how late the other's attempts are at most.
+fn lateness_beside(neighbour: Answer) -> Duration {
+    let mut all = named(&["fine", "neighbour"]);
+    for destination in &mut all.global {
+        let url = format!("https://shared.example/{}", destination.id);
+        destination.outbound = Arc::new(Outbound::get(&url).unwrap());
+    }
+    let answers = move |id: &str, _, _| if id == "fine" { answer(OutcomeClass::Ok, 5) } else { neighbour };
+    let mut world = World::new(all, Box::new(answers));
+    // First the neighbour has enough of them to fail ten times in a row, again and again; then a trickle.
+    let mut due = BTreeMap::new();
+    for number in 0..600 {
+        let after = Duration::from_millis(if number < 100 { 1 } else { 500 }) * number;
+        due.insert(world.approve(number, after), after);
+    }
+    world.run_until(Duration::from_secs(310));
+    let fine = world.arrived.iter().filter(|arrived| arrived.destination == "fine");
+    let late = fine.map(|arrived| arrived.after.saturating_sub(due[&arrived.at])).max();
+    late.unwrap()
+}
+
+#[test]
+fn a_host_that_answers_one_destination_with_errors_or_hangs_on_it_is_there_for_another() {
+    let hangs = answer(OutcomeClass::Ambiguous, 10_000);
+    for neighbour in [answer(OutcomeClass::Server, 5), hangs, answer(OutcomeClass::Client, 5)] {
+        let late = lateness_beside(neighbour);
+        assert!(late < Duration::from_millis(50), "{neighbour:?}: {late:?}");
     }
 }

@@ -5,7 +5,7 @@
 //! | `/ok`, and any that is not below | 200, in one write |
 //! | `/status/NNN` | that status |
 //! | `/sequence/500,503,200` | the n-th request the n-th status, later ones the last |
-//! | `/shaky/TEXT` | where the text ends in 7, 500 to the first request for this target; otherwise 200 |
+//! | `/shaky` | to the first request for one target in ten (`is_refused_once`) 500; otherwise 200 |
 //! | `/json/TEXT` | 200 and that text (escapes undone) as JSON |
 //! | `/echo` | 200 and the request as JSON |
 //! | `/gone-once` | 410 and the request as JSON; 200 when it is asked again |
@@ -30,6 +30,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -404,7 +405,7 @@ async fn answer(peer: &mut impl Peer, seen: &Seen, shared: &Shared) -> Outcome {
             whole(peer, number(statuses[turn]), "", b"").await
         }
         "shaky" => {
-            let is_refused = rest.ends_with('7') && shared.turn(&seen.target) == 0;
+            let is_refused = is_refused_once(&seen.target) && shared.turn(&seen.target) == 0;
             whole(peer, if is_refused { 500 } else { 200 }, "", b"").await
         }
         "json" => {
@@ -497,6 +498,13 @@ async fn hang(peer: &mut impl Peer, shared: &Shared) -> std::io::Result<()> {
         () = shared.released() => Ok(()),
         read = peer.read_u8() => read.map(drop),
     }
+}
+
+/// Whether `/shaky` refuses this target once: one in ten, wherever it lies among the others.
+pub(crate) fn is_refused_once(target: &str) -> bool {
+    let mut hasher = DefaultHasher::new();
+    target.hash(&mut hasher);
+    hasher.finish() % 10 == 7
 }
 
 fn number(text: &str) -> u16 {

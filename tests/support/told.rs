@@ -16,7 +16,7 @@ use clicklog::event::delivery::OutcomeClass;
 use clicklog::store::Journal;
 use clicklog::store::reader::{Cursor, Reader};
 
-use crate::faults::{Faults, Seen};
+use crate::faults::{Faults, Seen, is_refused_once};
 use crate::process::{PATIENCE, Process, ask, ask_whole, connect};
 
 /// What a conversion is told as: to whom, of which transaction, with which status.
@@ -243,6 +243,8 @@ fn read(data: &Path, journal: Journal, mut each: impl FnMut(Event<'_>)) {
 pub(crate) struct Got {
     pub(crate) told: Told,
     pub(crate) id: String,
+    /// Whether the shaky one refuses this the first time.
+    pub(crate) is_refused_once: bool,
 }
 
 /// What of requests is ours.
@@ -252,7 +254,9 @@ pub(crate) fn got(seen: &[Seen]) -> Vec<Got> {
             let query = seen.target.split_once('?').unwrap().1;
             let all: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
             let status = STATUSES.iter().find(|status| **status == all["st"]).unwrap();
-            Got { told: (all["to"].clone(), all["tx"].clone(), *status), id: all["id"].clone() }
+            let is_refused_once = is_refused_once(&seen.target);
+            let told = (all["to"].clone(), all["tx"].clone(), *status);
+            Got { told, id: all["id"].clone(), is_refused_once }
         })
         .collect()
 }
@@ -269,11 +273,21 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until everything that is owed has arrived; all that has.
+/// Waits until everything that is owed has arrived, for as long as more comes; all that has.
 pub(crate) fn wait_for_all(data: &Path, to: &[(&str, &[&str])], faults: &Faults) -> Vec<Got> {
-    wait_until("not all that is owed has arrived", || {
-        let arrived: BTreeSet<Told> = got(&faults.seen()).into_iter().map(|got| got.told).collect();
-        owed(data, to).is_subset(&arrived)
-    });
-    got(&faults.seen())
+    let (mut last, mut count) = (Clock::System.monotonic(), 0);
+    loop {
+        let all = got(&faults.seen());
+        let arrived: BTreeSet<Told> = all.iter().map(|got| got.told.clone()).collect();
+        let missing: Vec<Told> = owed(data, to).difference(&arrived).cloned().collect();
+        if missing.is_empty() {
+            return all;
+        }
+        if std::mem::replace(&mut count, all.len()) < all.len() {
+            last = Clock::System.monotonic();
+        }
+        let is_patient = Clock::System.monotonic() - last < PATIENCE;
+        assert!(is_patient, "{} that are owed have not arrived: {missing:?}", missing.len());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }

@@ -90,7 +90,7 @@ impl Desk {
         let consequence = match ended.request {
             Some(class) => {
                 self.tally.request(class, took);
-                station.breaker.ended(job.pass, class, monotonic);
+                station.breaker.ended(job.pass, breaker::of_destination(class), monotonic);
                 station.concurrency.ended(class, took, in_use, monotonic);
                 station.streak.note(class)
             }

@@ -23,6 +23,9 @@ pub mod ingest;
 #[cfg(feature = "daemon")]
 pub mod dispatcher;
 
+#[cfg(feature = "parquet")]
+pub mod compactor;
+
 #[cfg(feature = "daemon")]
 pub mod load;
 

@@ -4,7 +4,7 @@
 //! Data lies under `target/bench-data`, on the disk that the checkout is on: not in memory.
 //!
 //! `cargo bench --bench store [-- SECTION...]`, sections: append lookup durable recovery peers
-//! transactions.
+//! transactions parquet.
 #![expect(clippy::print_stdout, reason = "a bench prints, people judge")]
 #![expect(clippy::unwrap_used, reason = "a bench that fails ends")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
@@ -12,6 +12,8 @@
 mod append;
 mod durable;
 mod lookup;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod peers;
 mod recovery;
 mod support;
@@ -19,16 +21,18 @@ mod transactions;
 
 fn main() {
     let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    let sections: [(&str, fn()); 6] = [
+    let sections: &[(&str, fn())] = &[
         ("append", append::run),
         ("lookup", lookup::run),
         ("durable", durable::run),
         ("recovery", recovery::run),
         ("peers", peers::run),
         ("transactions", transactions::run),
+        #[cfg(feature = "parquet")]
+        ("parquet", parquet::run),
     ];
     for (name, run) in sections {
-        if chosen.is_empty() || chosen.iter().any(|word| word == name) {
+        if chosen.is_empty() || chosen.iter().any(|word| word == *name) {
             println!("\n== {name}");
             run();
         }

@@ -1,0 +1,25 @@
+//! What lies sealed in the journals, as Parquet files that every reader opens.
+//!
+//! In: a data folder with sealed segments. Out: `export/` (`folder`), one file for each segment and day.
+//! Keeps: a file that can be seen in `export/` is whole and never changes; the same segment gives the same names and
+//! bytes, however often it is published.
+//! Not here: when to publish, merging of small files, rewriting without personal data.
+//!
+//! Read `table` first, which says what a table is, then the three of them, then how a segment is cut into row groups
+//! (`plan`), gone through (`segment`), and published (`publish`).
+
+pub mod clicks;
+pub mod columns;
+pub mod conversions;
+pub mod deliveries;
+mod error;
+pub mod folder;
+mod parquet;
+mod plan;
+pub mod publish;
+mod segment;
+pub mod shared;
+pub mod table;
+
+pub use error::{Error, Result};
+pub use segment::{Origin, Source, write_file};

@@ -83,7 +83,7 @@ def clickhouse(export):
 
     tables = {name: table(name) for name in ("clicks", "conversions", "deliveries")}
     found, more = by_sql(tables, "params['colour']", ask)
-    types = {row[0]: row[1] for row in rows(f"DESCRIBE TABLE {tables['clicks']}")}
+    types = {row[0]: row[1].replace("\\'", "'") for row in rows(f"DESCRIBE TABLE {tables['clicks']}")}
     wanted = {
         "time": "DateTime64(6, 'UTC')", "click_id": "Nullable(String)", "cost": "Nullable(Decimal(18, 6))",
         "is_net": "Bool", "asn": "Nullable(Int64)", "params": "Map(String, String)", "ordinal": "Int32",
@@ -101,16 +101,14 @@ def polars(export):
     column = reader.col
     one = lambda frame: frame.collect().item()
     count = lambda frame: one(frame.select(reader.len()))
-    colour = column("params").list.eval(
-        reader.element().struct.field("value").filter(reader.element().struct.field("key") == "colour")
-    )
+    colour = column("params").map.get("colour")
     found = {
         "clicks": count(clicks),
         "clicks_net": count(clicks.filter("is_net")),
         "clicks_cost": micros(one(clicks.select(column("cost").sum()))),
         "clicks_time": one(clicks.select((column("time").dt.timestamp("us") - BEGIN_MICROS).sum())),
         "clicks_zone_7": count(clicks.filter(column("zone") == "7")),
-        "clicks_colour_blue": count(clicks.filter(colour.list.first() == 'blå "1"')),
+        "clicks_colour_blue": count(clicks.filter(colour == 'blå "1"')),
         "clicks_no_offer": count(clicks.filter(column("offer").is_null())),
         "conversions": count(conversions),
         "conversions_entry": micros(one(conversions.select(column("entry").sum()))),
@@ -131,7 +129,7 @@ def polars(export):
     wanted = {
         "time": "Datetime(time_unit='us', time_zone='UTC')", "click_id": "String",
         "cost": "Decimal(precision=18, scale=6)", "is_net": "Boolean", "asn": "Int64", "dt": "Date",
-        "params": "List(Struct({'key': String, 'value': String}))", "ordinal": "Int32",
+        "params": "Map(String, String)", "ordinal": "Int32",
     }
     return reader.__version__, found, more, types, wanted
 
@@ -172,7 +170,7 @@ def pyarrow(export):
     types = {field.name: str(field.type) for field in clicks.schema}
     wanted = {
         "time": "timestamp[us, tz=UTC]", "click_id": "string", "cost": "decimal128(18, 6)", "is_net": "bool",
-        "asn": "int64", "params": "map<string, string>", "ordinal": "int32",
+        "asn": "int64", "params": "map<string, string ('params')>", "ordinal": "int32",
     }
     return reader.__version__, found, more, types, wanted
 

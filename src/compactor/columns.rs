@@ -63,6 +63,25 @@ impl Texts {
         self.ends.push(self.bytes.len());
     }
 
+    /// Adds a name; one that is among those from `first` on already gets a number: `name#2`. Of a key that a map has twice
+    /// some readers see the first value, and some the last.
+    fn push_apart(&mut self, name: &str, first: usize) {
+        let (start, at) = (self.bytes.len(), self.ends.len());
+        self.push(name);
+        let mut number = 1;
+        while (first..at).any(|earlier| self.text(earlier) == self.text(at)) {
+            number += 1;
+            self.bytes.truncate(start + name.len());
+            self.bytes.extend_from_slice(format!("#{number}").as_bytes());
+            self.ends[at] = self.bytes.len();
+        }
+    }
+
+    fn text(&self, at: usize) -> &[u8] {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[at]]
+    }
+
     /// Keeps a text if it is not empty, and says so.
     fn keep(&mut self, text: &str) -> bool {
         if text.is_empty() {
@@ -141,9 +160,9 @@ impl Column {
             (Get::Text(get), Values::Text(texts)) => texts.keep(get(row)),
             (Get::Known(get, at), Values::Text(texts)) => texts.keep(get(row, *at)),
             (Get::Pairs(get), Values::Pairs(names, values)) => {
-                let mut repeat = 0;
+                let (mut repeat, first) = (0, names.ends.len());
                 for (name, value) in get(row).iter() {
-                    names.push(name);
+                    names.push_apart(name, first);
                     values.push(value);
                     self.present.push(1);
                     self.repeats.push(repeat);

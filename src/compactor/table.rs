@@ -51,7 +51,7 @@ pub enum Get<T: Table> {
     Text(for<'r, 'a> fn(&'r T::Row<'a>) -> &'r str),
     /// The parameter with this number among the well-known ones.
     Known(for<'r, 'a> fn(&'r T::Row<'a>, usize) -> &'r str, usize),
-    /// Names and values, in order; a name may stand there twice.
+    /// Names and values, in order; a name that comes again is numbered: `name#2`.
     Pairs(for<'r, 'a> fn(&'r T::Row<'a>) -> Unnamed<'r>),
 }
 

@@ -84,13 +84,15 @@ fn expected(click: &Click<'_>, id: &str, ordinal: usize) -> Cells {
     for (name, is_so) in bools {
         put(name, Cell::Bool(is_so));
     }
-    let mut rest = Vec::new();
+    let mut rest: Vec<(String, String)> = Vec::new();
     let mut named = BTreeMap::new();
     for (name, value) in click.params.iter() {
         if KNOWN.contains(&name) && !value.is_empty() && !named.contains_key(name) {
             named.insert(name, value);
         } else {
-            rest.push((name.to_owned(), value.to_owned()));
+            // No query here has a name three times in the rest.
+            let is_second = rest.iter().any(|(before, _)| before == name);
+            rest.push((format!("{name}{}", if is_second { "#2" } else { "" }), value.to_owned()));
         }
     }
     for (name, value) in named {

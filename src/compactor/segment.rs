@@ -140,9 +140,9 @@ impl<T: Table> Source<T> {
     /// Puts the rows of a group into `rows`, in their order.
     fn fill(&self, group: &Group, rows: &mut Rows<T>) -> Result<()> {
         if group.is_as_written {
-            self.fill_in_place(group, rows)?
+            self.fill_in_place(group, rows)?;
         } else {
-            self.fill_sorted(group, rows)?
+            self.fill_sorted(group, rows)?;
         }
         if rows.len() == group.rows { Ok(()) } else { Err(self.changed()) }
     }

@@ -38,10 +38,11 @@ impl Lineage {
     }
 }
 
+/// One number of a row.
+type Number<T> = for<'r, 'a> fn(&'r <T as Table>::Row<'a>) -> Option<i32>;
+
 /// The columns that say where a row came from.
-pub fn lineage_fields<T: Table>(
-    get: [for<'r, 'a> fn(&'r T::Row<'a>) -> Option<i32>; 4],
-) -> impl Iterator<Item = Field<T>> {
+pub fn lineage_fields<T: Table>(get: [Number<T>; 4]) -> impl Iterator<Item = Field<T>> {
     let names = ["origin_node", "lane", "segment", "ordinal"];
     names.into_iter().zip(get).map(|(name, get)| Field::new(name, Get::Int32(get)).required())
 }

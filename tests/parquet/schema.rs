@@ -18,16 +18,20 @@ use crate::files::open;
 
 #[test]
 fn the_columns_of_version_1_are_what_they_were() {
-    let root = tempfile::tempdir().unwrap();
-    let (lane, _) = store_clicks(root.path(), &[MadeClick::random(&mut Chance(1), EVENING)]);
-    store_decisions(root.path(), 1, 1);
-    store_outcomes(root.path(), 1);
+    let (clicks, decisions, outcomes) = (folder(), folder(), folder());
+    let (lane, _) = store_clicks(clicks.path(), &[MadeClick::random(&mut Chance(1), EVENING)]);
+    store_decisions(decisions.path(), 1, 1);
+    store_outcomes(outcomes.path(), 1);
     let changed = [
-        changed::<Clicks>(root.path(), lane),
-        changed::<Conversions>(root.path(), 0),
-        changed::<Deliveries>(root.path(), 0),
+        changed::<Clicks>(clicks.path(), lane),
+        changed::<Conversions>(decisions.path(), 0),
+        changed::<Deliveries>(outcomes.path(), 0),
     ];
     assert!(changed.iter().all(String::is_empty), "{}", changed.concat());
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
 }
 
 /// What a table looks like, if that is not what it looked like.

@@ -18,7 +18,7 @@ use clicklog::compactor::publish::publish;
 use clicklog::compactor::table::Table;
 use clicklog::event::click::{Click, KeptAddress, Labels};
 use clicklog::event::codec::{Encoder, Event, decode};
-use clicklog::event::conversion::{Conversion, Status};
+use clicklog::event::conversion::{Conversion, Standing, Status};
 use clicklog::event::decision::{Decision, Verdict};
 use clicklog::event::delivery::{DeliveryOutcome, OutcomeClass};
 use clicklog::event::money::{Currency, Micros, Money};
@@ -170,7 +170,7 @@ impl MadeClick {
         let cost = Money { amount: Micros::new(90_000_000_000_001 + i64::from(n)), currency: Currency::USD };
         Ok(Click {
             time: Timestamp::from_micros(BEGIN_MICROS + i64::from(n) * STEP_MICROS),
-            campaign: "spring",
+            campaign: if n.is_multiple_of(40) { "autumn" } else { "spring" },
             source: "propeller",
             offer: if n.is_multiple_of(10) { "" } else { "diet-42" },
             cost: (!n.is_multiple_of(7)).then_some(cost),
@@ -216,6 +216,10 @@ fn convert(
         entry: payout.amount,
         click: if has_click { place.packed() } else { 0 },
         click_time: has_click.then_some(click.time),
+        standing: Standing { currency: Some(payout.currency), ..Standing::default() },
+        campaign: if has_click { click.campaign } else { "" },
+        offer: if has_click { click.offer } else { "" },
+        source: if has_click { click.source } else { "" },
         click_params: click.params,
         ..Decision::default()
     };

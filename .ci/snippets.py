@@ -1,9 +1,11 @@
-"""Does what `ops/analytics.md` shows work, and do all readers find the same?
+"""Does what `ops/analytics.md` and `ops/format.md` show work, and do all readers find the same?
 
 In: a folder with `export/` and `expected`, as `examples/analysts.rs` makes it. Out: one line a snippet, exit status 1 where one
 fails or differs. A snippet is a code block behind `<!-- run: NAME -->`, run as it stands but for the folder's name.
 """
 
+import contextlib
+import io
 import re
 import sys
 from decimal import Decimal
@@ -43,9 +45,12 @@ def run_chdb(code):
 
 def run_python(code):
     names = {}
-    exec(compile(code, "snippet", "exec"), names)
-    if "answer" not in names:
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        exec(compile(code, "snippet", "exec"), names)
+    if "rows" in names:
         return names["rows"]
+    if "answer" not in names:
+        return [line.split() for line in said.getvalue().splitlines()]
     answer = names["answer"]
     return answer.rows() if hasattr(answer, "rows") else list(answer.itertuples(index=False, name=None))
 
@@ -53,7 +58,8 @@ def run_python(code):
 def main():
     data = Path(sys.argv[1]).resolve()
     expected = dict(line.split(" ", 1) for line in (data / "expected").read_text().splitlines())
-    page = (Path(__file__).parent.parent / "ops" / "analytics.md").read_text()
+    ops = Path(__file__).parent.parent / "ops"
+    page = "".join((ops / name).read_text() for name in ("analytics.md", "format.md"))
     runs = {"duckdb": run_duckdb, "chdb": run_chdb}
     first, is_right = None, True
     found = snippets(page)
@@ -74,7 +80,7 @@ def main():
             first = first or answer
             wrong = answer != first or len(answer) < 2 or any(row[4] == 0 for row in answer)
         is_right &= not wrong
-        print(f"ops/analytics.md, {name}: " + (f"{answer!r} is wrong" if wrong else "works"))
+        print(f"snippet for {name}: " + (f"{answer!r} is wrong" if wrong else "works"))
     sys.exit(0 if is_right else 1)
 
 

@@ -48,7 +48,8 @@ fn address_after(child: &mut Child, what: &str) -> SocketAddr {
     address
 }
 
-fn folder(name: &str) -> PathBuf {
+/// An empty one.
+pub(crate) fn folder(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench-data").join(name);
     let _absent = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).unwrap();
@@ -76,8 +77,13 @@ impl Contender {
     /// With further settings, as environment variables.
     pub(crate) fn clicklog(settings: &[(&str, &str)]) -> Self {
         let folder = folder("serve");
+        Self { folder: Some(folder.clone()), ..Self::clicklog_at(&folder, settings) }
+    }
+
+    /// In a folder that outlives it.
+    pub(crate) fn clicklog_at(folder: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = pinned(env!("CARGO_BIN_EXE_clicklog"));
-        command.current_dir(&folder).args(["serve", "--listen", "127.0.0.1:0"]);
+        command.current_dir(folder).args(["serve", "--listen", "127.0.0.1:0"]);
         command.env("CLICKLOG_ADMIN__LISTEN", "127.0.0.1:0");
         // The visitors of the load say their addresses as a proxy would.
         command.env("CLICKLOG_EDGE__WORKERS", "1").env("CLICKLOG_EDGE__TRUSTED_PROXIES", "127.0.0.0/8");
@@ -85,7 +91,7 @@ impl Contender {
         command.env("CLICKLOG_STORE__RESERVE", "0B").envs(settings.iter().copied());
         let mut child = command.spawn().unwrap();
         let address = address_after(&mut child, "visitors");
-        Self { name: "clicklog, recording", child, address, folder: Some(folder) }
+        Self { name: "clicklog, recording", child, address, folder: None }
     }
 
     /// Nothing if it is not installed.

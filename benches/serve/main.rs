@@ -7,13 +7,14 @@
 //! Data lies under `target/bench-data`, on the disk that the checkout is on.
 //!
 //! `cargo bench --bench serve [-- SECTION...]`, sections: keepalive close steady listeners postbacks
-//! deliveries beside memory catalog labels.
+//! deliveries beside compaction memory catalog labels.
 #![expect(clippy::print_stdout, reason = "a bench prints, people judge")]
 #![expect(clippy::unwrap_used, reason = "a bench that fails ends")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 
 mod bare;
 mod catalog;
+mod compaction;
 mod contender;
 mod deliveries;
 mod labels;
@@ -33,7 +34,7 @@ fn main() {
         Some(deliveries::WORK) => return deliveries::run_work(&words[1..]),
         _ => {}
     }
-    let sections: [(&str, fn()); 10] = [
+    let sections: [(&str, fn()); 11] = [
         ("keepalive", throughput::keepalive),
         ("close", throughput::close),
         ("steady", steady::run),
@@ -41,6 +42,7 @@ fn main() {
         ("postbacks", postbacks::run),
         ("deliveries", deliveries::run),
         ("beside", deliveries::beside),
+        ("compaction", compaction::run),
         ("memory", memory::run),
         ("catalog", catalog::run),
         ("labels", labels::run),

@@ -8,6 +8,7 @@
 //! Read `table` first, which says what a table is, then the three of them, then how a segment is cut into row groups
 //! (`plan`), gone through (`segment`), and published (`publish`).
 
+mod click_ids;
 pub mod clicks;
 pub mod columns;
 pub mod conversions;

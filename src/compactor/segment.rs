@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use rkyv::util::AlignedVec;
 
 use crate::clock::Timestamp;
-use crate::event::click_id::{ClickIdText, Keys, Place};
+use crate::event::click_id::{ClickIdText, Place};
 use crate::event::codec::{Undecodable, decode, time_of};
 use crate::store::Position;
 use crate::store::manifest::Manifest;
@@ -19,6 +19,7 @@ use crate::store::reader::{Cursor, Reader};
 use crate::store::record::Record;
 use crate::store::sealed::read_footer;
 
+use super::click_ids::ClickIds;
 use super::columns::Rows;
 use super::error::{Error, Result};
 use super::parquet::Writer;
@@ -39,13 +40,13 @@ pub struct Origin {
     pub segment: u32,
     /// Which rewrite of it.
     pub generation: u32,
-    keys: Option<Keys>,
+    ids: Option<ClickIds>,
 }
 
 impl Origin {
-    /// The id of the click at a place, as it stands in URLs.
+    /// The id of the click at a place, as it stood in URLs.
     pub(super) fn click_id(&self, place: Option<Place>) -> Option<ClickIdText> {
-        Some(self.keys.as_ref()?.encode(place?).to_text())
+        self.ids.as_ref()?.text(place?)
     }
 }
 
@@ -77,7 +78,7 @@ impl<T: Table> Source<T> {
     /// `NotSealed`, `NoKeys`, `Record`, or what reading says.
     pub fn open(reader: &Reader, lane: u8, segment: u32) -> Result<Self> {
         let origin = identify::<T>(reader, lane, segment)?;
-        if origin.keys.is_none() {
+        if origin.ids.is_none() {
             return Err(Error::NoKeys { path: reader.directory().keys() });
         }
         let mut source = Self { reader: reader.clone(), origin, days: Vec::new(), table: PhantomData };
@@ -236,5 +237,6 @@ pub(super) fn identify<T: Table>(reader: &Reader, lane: u8, segment: u32) -> Res
     let open = std::fs::File::open(&file.path).map_err(Error::io("open", &file.path))?;
     let footer = read_footer(&open).map_err(Error::io("read", &file.path))?.ok_or_else(not_sealed)?;
     let (node, generation) = (footer.identity.node, footer.identity.generation);
-    Ok(Origin { node, lane, segment, generation, keys: reader.click_id_keys()? })
+    let ids = reader.click_id_keys()?.map(|keys| ClickIds::new(reader.clone(), keys, node));
+    Ok(Origin { node, lane, segment, generation, ids })
 }

@@ -4,6 +4,7 @@
 
 mod events;
 mod files;
+mod keys;
 mod publish;
 mod round_trip;
 mod schema;

@@ -101,6 +101,12 @@ metrics! {
     DELIVERY_CONNECTIONS: Counter "clicklog_delivery_connections_total" "Connections to destinations, by whether they were opened or used again.";
     DELIVERY_CHECKPOINT_FAILURES: Gauge "clicklog_delivery_checkpoint_failures" "Checkpoints of the dispatcher that could not be written; without one a start takes longer.";
     DELIVERY_NOT_KEPT: Gauge "clicklog_delivery_outcomes_unwritten" "Outcomes that could not be written yet; nothing more is sent until they are.";
+    COMPACTOR_SEGMENTS: Counter "clicklog_compactor_segments_total" "Sealed segments that were published as Parquet, by table.";
+    COMPACTOR_ROWS: Counter "clicklog_compactor_rows_total" "Rows that were published, by table.";
+    COMPACTOR_BYTES: Counter "clicklog_compactor_bytes_total" "Bytes of Parquet that were published, by table.";
+    COMPACTOR_WAITING: Gauge "clicklog_compactor_waiting_segments" "Sealed segments that are not published yet, by table.";
+    COMPACTOR_FAILURES: Counter "clicklog_compactor_failures_total" "Times that something could not be published, by reason; it is tried again.";
+    COMPACTOR_LAST_SUCCESS: Gauge "clicklog_compactor_last_success_seconds" "When something was published last, in seconds since 1970; 0 if nothing was since the start.";
     PROCESS_START: Gauge "process_start_time_seconds" "When this process started, in seconds since 1970.";
     PROCESS_CPU: Counter "process_cpu_seconds_total" "Processor time, user and system, in seconds.";
     PROCESS_FDS: Gauge "process_open_fds" "File descriptors that are open.";

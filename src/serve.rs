@@ -6,6 +6,7 @@
 //! | books | two threads (`apply::start`) | its queue; the clock | after the edge: what is queued is finished | its waiters get 503 |
 //! | dispatcher | two threads (`dispatcher::start`) | decisions on disk, answers | after the books: it drains, then says what it cut off | outcomes that cannot be written stop it from sending |
 //! | edge | a thread a worker (`ingest::worker`) | connections | first: it drains | the stop says what a worker ended with |
+//! | compactor | one thread (`compactor::run`) | segments that are sealed; the clock | told first, awaited before the store | what is not published waits; a log line, a counter |
 //! | admin | one thread | connections | before the store | requests of operators go unanswered |
 //! | signals | the caller's thread | SIGHUP, SIGTERM, SIGINT | with `run` | |
 //! | poison watch | one thread | the store's poison | with the store | |
@@ -13,6 +14,7 @@
 //! A stop: not ready, announced for `edge.announce_time`; no new connections; those that are there drain; the lanes are
 //! given up, synced and sealed. A second signal ends the process where it stands, which costs a recovery, not a click.
 
+mod compaction;
 mod made_up;
 mod operations;
 mod replay;
@@ -41,6 +43,7 @@ use crate::ingest::{self, Edge};
 use crate::store::Progress;
 use crate::store::recovery::Report;
 use crate::store::{self, Store};
+use compaction::Compaction;
 use operations::State;
 
 /// How the settings are loaded, at the start and at every reload: all flags and files are looked at again.
@@ -78,6 +81,7 @@ pub struct Daemon {
     edge: Edge,
     books: Books,
     dispatcher: Option<Dispatcher>,
+    compaction: Compaction,
     admin: Admin,
     state: Arc<State>,
     token_file: Option<std::path::PathBuf>,
@@ -131,12 +135,15 @@ pub fn start(source: Source, clock: Clock, progress: Progress<'_>) -> Result<Dae
     let served = (Arc::clone(&catalog), Arc::clone(&lists));
     let edge = ingest::start(options, &store, served.0, served.1, books.handle(), clock.clone());
     let edge = edge.map_err(system(format!("listen at {}", shown(&settings))))?;
+    let compaction = Compaction::start(&settings, &store, edge.handle(), clock.clone());
+    let compaction = compaction.map_err(system("start a thread for the compactor"))?;
     let served = operations::Swaps { catalog, lists, destinations };
     let actors = operations::Actors {
         edge: edge.handle(),
         books: books.handle(),
         numbers: books.numbers(),
         dispatcher: dispatcher.as_ref().map(Dispatcher::handle),
+        compaction: compaction.handle(),
     };
     let state = State::new(source, settings.clone(), served, actors, store, clock.clone());
     let state = Arc::new(state);
@@ -144,7 +151,7 @@ pub fn start(source: Source, clock: Clock, progress: Progress<'_>) -> Result<Dae
         admin::Options { address: settings.admin.listen, hosts: settings.admin.hosts.clone(), token };
     let admin = admin::start(options, Arc::clone(&state) as Arc<dyn admin::Operations>);
     let admin = admin.map_err(system(format!("listen at {}", settings.admin.listen)))?;
-    Ok(Daemon { settings, edge, books, dispatcher, admin, state, token_file, clock })
+    Ok(Daemon { settings, edge, books, dispatcher, compaction, admin, state, token_file, clock })
 }
 
 fn shown(settings: &Settings) -> String {
@@ -206,8 +213,9 @@ impl Daemon {
     /// # Errors
     /// What a worker ended with, or the store; or that it was poisoned.
     pub fn stop(self) -> Result<(), ServeError> {
-        let Self { settings, edge, books, dispatcher, admin, state, clock, .. } = self;
+        let Self { settings, edge, books, dispatcher, compaction, admin, state, clock, .. } = self;
         state.announce();
+        compaction.announce();
         if state.store().poison().cause().is_none() {
             wait(&clock, settings.edge.announce_time);
         }
@@ -215,6 +223,7 @@ impl Daemon {
         admin.stop();
         books.stop();
         dispatcher.into_iter().for_each(Dispatcher::stop);
+        compaction.stop();
         let poisoned = state.store().poison().cause().map(str::to_owned);
         // Whoever still answers an operator holds on to the store; then the next start seals what this one cannot.
         let closed = match Arc::into_inner(state).and_then(State::into_store) {

@@ -1,7 +1,7 @@
 //! The table of clicks.
 //!
 //! In: records of the clicks journal. Out: one row for each click, imported ones too.
-//! Keeps: `click_id` is the text that stood in URLs, as long as the key of that time is the current one.
+//! Keeps: `click_id` is the text that stood in URLs, whatever key is current now.
 
 use crate::event::click::{Click, ClickKind, Labels};
 use crate::event::click_id::{ClickIdText, Place};

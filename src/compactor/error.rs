@@ -67,12 +67,40 @@ pub enum Error {
         /// Its words.
         what: String,
     },
+    /// The file could not be written: the disk is full, perhaps.
+    #[error("the file cannot be written")]
+    Write {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file system cannot exchange two folders, so files of a day cannot be replaced at once.
+    #[error(
+        "the file system of {path} cannot exchange two folders: what is there cannot be replaced at once"
+    )]
+    NoExchange {
+        /// The folder of a day.
+        path: PathBuf,
+    },
     /// Whoever asked for it does not want it any more.
     #[error("publishing was stopped")]
     Stopped,
 }
 
 impl Error {
+    /// All that `reason` may say.
+    pub const REASONS: [&str; 5] = ["disk", "exchange", "journal", "record", "stopped"];
+
+    /// A word for it, as an index of `REASONS`.
+    pub fn reason(&self) -> usize {
+        match self {
+            Self::Io { .. } | Self::Write { .. } | Self::Format { .. } => 0,
+            Self::NoExchange { .. } => 1,
+            Self::Store(_) | Self::NotSealed { .. } | Self::Changed { .. } | Self::NoKeys { .. } => 2,
+            Self::Record { .. } => 3,
+            Self::Stopped => 4,
+        }
+    }
+
     /// Makes the `Io` variant; use as `.map_err(Error::io("open", path))`.
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { what, path: path.to_owned(), source }

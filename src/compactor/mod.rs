@@ -8,7 +8,11 @@
 //! Read `table` first, which says what a table is, then the three of them, then how a segment is cut into row groups
 //! (`plan`), gone through (`segment`), and published (`publish`).
 
+#[cfg(feature = "daemon")]
+mod brake;
+mod click_ids;
 pub mod clicks;
+pub mod closed;
 pub mod columns;
 pub mod conversions;
 pub mod deliveries;
@@ -17,8 +21,12 @@ pub mod folder;
 mod parquet;
 mod plan;
 pub mod publish;
+pub mod publisher;
+#[cfg(feature = "daemon")]
+pub mod run;
 mod segment;
 pub mod shared;
+mod swap;
 pub mod table;
 
 pub use error::{Error, Result};

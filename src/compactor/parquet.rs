@@ -7,7 +7,7 @@
 //! What is used of the format is what all four read: data pages of version 1, dictionaries, `DELTA_BINARY_PACKED`
 //! numbers, `DELTA_LENGTH_BYTE_ARRAY` texts, zstd, maps with required keys and values.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use parquet::basic::{Compression, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
@@ -64,7 +64,13 @@ impl<W: Write + Send> Writer<W> {
 }
 
 fn format(error: ParquetError) -> Error {
-    Error::Format { what: error.to_string() }
+    match error {
+        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+            Ok(source) => Error::Write { source: *source },
+            Err(other) => Error::Format { what: other.to_string() },
+        },
+        error => Error::Format { what: error.to_string() },
+    }
 }
 
 fn schema<T: Table>(name: &str, fields: &[Field<T>]) -> parquet::errors::Result<Type> {

@@ -8,10 +8,10 @@
 use super::parquet::GROUP_ROWS_MAX;
 
 /// Bytes of the records of a group at most, but for one that is longer on its own.
-const GROUP_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(super) const GROUP_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Microseconds of a day.
-const DAY_MICROS: i64 = 86_400 * 1_000_000;
+pub(super) const DAY_MICROS: i64 = 86_400 * 1_000_000;
 
 /// A record that is a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +48,8 @@ pub(super) struct Group {
     pub(super) last: (i64, u32),
     /// How many there are.
     pub(super) rows: usize,
+    /// Bytes of their records.
+    pub(super) bytes: u64,
     /// Where the first of their records lies, and its number.
     pub(super) start: (u32, u32),
     /// Where the last of them does.
@@ -89,6 +91,7 @@ fn group(keys: &[Key]) -> Option<Group> {
         first: (first.time, first.number),
         last: (last.time, last.number),
         rows: keys.len(),
+        bytes: keys.iter().map(|key| u64::from(key.bytes)).sum(),
         start: (start.offset, start.number),
         end,
         is_as_written: keys.is_sorted_by(|a, b| a.number + 1 == b.number),

@@ -3,8 +3,11 @@
 //! In: a sealed segment. Out: its files in `export`, and what came of it written down beside that.
 //! Keeps: whatever stops it, and wherever, a day's folder has the whole file or none; whoever publishes the same segment
 //! again gets the same names and bytes, and if all was done, nothing is written. What is written down is written last.
-//! Not here: which segments are to be published.
+//! The files of an earlier generation go at the moment when those of the new one come. Rows that are in the files of a
+//! whole day (`closed`) get no file of their own: the day is merged again.
+//! Not here: which segments are to be published, and when a day is merged (`publisher`).
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter};
 use std::ops::ControlFlow;
@@ -16,13 +19,15 @@ use serde::{Deserialize, Serialize};
 use crate::store::directory::{make_folder, sync_folder, write_whole};
 use crate::store::reader::Reader;
 
+use super::closed::Closed;
 use super::error::{Error, Result};
-use super::folder::Folder;
-use super::segment::{Part, Source, write_file};
+use super::folder::{Day, Folder, is_of_other_generation};
+use super::segment::{Origin, Part, Source, Told, identify, write_file_told};
+use super::swap;
 use super::table::Table;
 
 /// Who else may read a file: its group. What is in it is about people.
-const MODE: u32 = 0o640;
+pub(super) const MODE: u32 = 0o640;
 
 /// How hard zstd tries. Clicks get no smaller with more: `cargo bench --bench store -- parquet`.
 pub const LEVEL: i32 = 2;
@@ -30,13 +35,20 @@ pub const LEVEL: i32 = 2;
 /// What has just been done. Whoever publishes is told, and may stop it there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// So many bytes of journals were read.
+    Read {
+        /// Since the last such step.
+        bytes: u64,
+    },
     /// A file is written aside, and synced.
     Staged,
     /// A file is where readers look.
     Moved,
     /// Its name is durable.
     Named,
-    /// What came of the segment is written down.
+    /// Files of a day have taken the place of others.
+    Swapped,
+    /// What came of the segment, or of the day, is written down.
     Recorded,
 }
 
@@ -82,43 +94,134 @@ pub fn publish<T: Table>(
     mut each_step: impl FnMut(Step) -> ControlFlow<()>,
 ) -> Result<Publication> {
     let mut step = |step| if each_step(step).is_break() { Err(Error::Stopped) } else { Ok(()) };
-    let origin = super::segment::identify::<T>(reader, lane, segment)?;
+    let (origin, _) = identify::<T>(reader, lane, segment)?;
     let record = folder.record::<T>(&origin);
-    if let Some(done) = whole(folder, &record)? {
+    if let Some(done) = whole::<T>(folder, &record, &origin)? {
         return Ok(done);
     }
-    let source = Source::<T>::open(reader, lane, segment)?;
+    let source = Source::<T>::open_told(reader, (lane, segment), &mut |bytes| step(Step::Read { bytes }))?;
     make_folder(&folder.staging())?;
     let mut staged = Vec::new();
     for part in source.parts() {
-        staged.push(stage(folder, &source, part)?);
+        staged.push(stage(folder, &source, part, &mut |bytes| step(Step::Read { bytes }))?);
         step(Step::Staged)?;
     }
     // No sooner than all are written: what cannot be written whole is not begun.
+    let mut outdated = outdated::<T>(folder, &origin)?;
     for (from, published) in &staged {
-        let to = folder.export().join(&published.path);
-        let day = to.parent().unwrap_or(Path::new("."));
-        make_folder(day)?;
-        fs::rename(from, &to).map_err(Error::io("rename to", &to))?;
-        step(Step::Moved)?;
-        sync_folder(day)?;
-        step(Step::Named)?;
+        let outdated = published.day().and_then(|day| outdated.remove(&day)).unwrap_or_default();
+        show::<T>(folder, &origin, (from, published), &outdated, &mut step)?;
     }
-    let (node, generation) = (source.origin().node, source.origin().generation);
+    for (day, outdated) in outdated {
+        hide::<T>(folder, day, &outdated)?;
+        step(Step::Swapped)?;
+    }
+    let (node, generation) = (origin.node, origin.generation);
     let files = staged.into_iter().map(|(_, published)| published).collect();
     let publication = Publication { node, lane, segment, generation, files };
     write_record(&record, &publication)?;
+    forget_earlier::<T>(folder, &origin)?;
     step(Step::Recorded)?;
     Ok(publication)
 }
 
+/// Moves a file to where readers look, in place of those of other generations.
+fn show<T: Table>(
+    folder: &Folder,
+    origin: &Origin,
+    (from, published): (&Path, &Published),
+    outdated: &[String],
+    step: &mut impl FnMut(Step) -> Result<()>,
+) -> Result<()> {
+    let to = folder.export().join(&published.path);
+    let (path, day) = (to.parent().unwrap_or(Path::new(".")), published.day());
+    let closed = day.map(|day| Closed::read::<T>(folder, day)).transpose()?.flatten();
+    if closed.is_some_and(|closed| closed.holds(origin)) {
+        return fs::remove_file(from).map_err(Error::io("remove", from));
+    }
+    make_folder(path)?;
+    let Some(day) = day.filter(|_| !outdated.is_empty()) else {
+        fs::rename(from, &to).map_err(Error::io("rename to", &to))?;
+        step(Step::Moved)?;
+        sync_folder(path)?;
+        return step(Step::Named);
+    };
+    let beside = folder.staged_day::<T>(day);
+    swap::begin(&beside)?;
+    let inside = beside.join(to.file_name().unwrap_or_default());
+    fs::rename(from, &inside).map_err(Error::io("rename to", &inside))?;
+    let is_it = |name: &str| to.file_name().is_some_and(|own| own == name);
+    swap::carry_over(path, &beside, |name| !is_it(name) && outdated.iter().all(|other| other != name))?;
+    swap::exchange(path, &beside)?;
+    step(Step::Swapped)?;
+    swap::put_by(&beside, &folder.old::<T>())
+}
+
+/// Takes files of other generations away from a day of which this one has no row.
+fn hide<T: Table>(folder: &Folder, day: Day, outdated: &[String]) -> Result<()> {
+    let (path, beside) = (folder.day::<T>(day), folder.staged_day::<T>(day));
+    swap::begin(&beside)?;
+    swap::carry_over(&path, &beside, |name| outdated.iter().all(|other| other != name))?;
+    swap::exchange(&path, &beside)?;
+    swap::put_by(&beside, &folder.old::<T>())?;
+    // If it was the last of the day, there is none.
+    let _others = fs::remove_dir(&path);
+    Ok(())
+}
+
+/// The files of other generations of a segment that readers see, by day.
+fn outdated<T: Table>(folder: &Folder, origin: &Origin) -> Result<BTreeMap<Day, Vec<String>>> {
+    let mut found = BTreeMap::new();
+    if origin.generation == 0 {
+        return Ok(found);
+    }
+    for path in swap::days(&folder.table::<T>())? {
+        let mut names = swap::names(&path)?;
+        names.retain(|name| is_of_other_generation(name, origin));
+        if let Some(day) = Day::of_path(&path).filter(|_| !names.is_empty()) {
+            found.insert(day, names);
+        }
+    }
+    Ok(found)
+}
+
+fn forget_earlier<T: Table>(folder: &Folder, origin: &Origin) -> Result<()> {
+    for generation in 0..origin.generation {
+        let record = folder.record::<T>(&origin.at(generation));
+        match fs::remove_file(&record) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &record)(error));
+            }
+            _gone => {}
+        }
+    }
+    Ok(())
+}
+
+impl Published {
+    /// The day of its rows.
+    pub fn day(&self) -> Option<Day> {
+        Day::of_path(&self.path)
+    }
+
+    /// Whether it is where it should be, as long as it was.
+    pub(super) fn is_there(&self, folder: &Folder) -> bool {
+        fs::metadata(folder.export().join(&self.path)).is_ok_and(|found| found.len() == self.bytes)
+    }
+}
+
 /// Writes a part aside.
-fn stage<T: Table>(folder: &Folder, source: &Source<T>, part: Part) -> Result<(PathBuf, Published)> {
+fn stage<T: Table>(
+    folder: &Folder,
+    source: &Source<T>,
+    part: Part,
+    told: Told<'_>,
+) -> Result<(PathBuf, Published)> {
     let path = folder.file::<T>(source.origin(), part.first_time);
     let aside = folder.staging().join(path.file_name().unwrap_or_default());
     let file = OpenOptions::new().create(true).write(true).truncate(true).mode(MODE).open(&aside);
     let out = BufWriter::new(file.map_err(Error::io("create", &aside))?);
-    let out = write_file(source, part, out, LEVEL)?;
+    let out = write_file_told(source, part, out, LEVEL, told)?;
     let file =
         out.into_inner().map_err(io::IntoInnerError::into_error).map_err(Error::io("write", &aside))?;
     file.sync_all().map_err(Error::io("sync", &aside))?;
@@ -127,19 +230,27 @@ fn stage<T: Table>(folder: &Folder, source: &Source<T>, part: Part) -> Result<(P
     Ok((aside, Published { path, rows: part.rows, bytes, first_time, last_time }))
 }
 
-/// What is written down, if all that it names is there.
-fn whole(folder: &Folder, record: &Path) -> Result<Option<Publication>> {
-    let bytes = match fs::read(record) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("read", record)(error)),
-    };
-    // What cannot be read is made again: it follows from the segment.
-    let Ok(publication) = serde_json::from_slice::<Publication>(&bytes) else { return Ok(None) };
-    let is_there = |file: &Published| {
-        fs::metadata(folder.export().join(&file.path)).is_ok_and(|found| found.len() == file.bytes)
-    };
-    Ok(publication.files.iter().all(is_there).then_some(publication))
+/// What is written down, if all that it names is there: as a file of its own, or in one of a whole day.
+fn whole<T: Table>(folder: &Folder, record: &Path, origin: &Origin) -> Result<Option<Publication>> {
+    let Some(publication) = Publication::read(record)? else { return Ok(None) };
+    for file in publication.files.iter().filter(|file| !file.is_there(folder)) {
+        let closed = file.day().map(|day| Closed::read::<T>(folder, day)).transpose()?.flatten();
+        if !closed.is_some_and(|closed| closed.holds(origin)) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(publication))
+}
+
+impl Publication {
+    /// Reads what was written down. What cannot be read is none, and is made again: it follows from the segment.
+    pub(super) fn read(record: &Path) -> Result<Option<Self>> {
+        match fs::read(record) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", record)(error)),
+        }
+    }
 }
 
 fn write_record(record: &Path, publication: &Publication) -> Result<()> {

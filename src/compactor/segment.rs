@@ -11,19 +11,27 @@ use std::ops::ControlFlow;
 use rkyv::util::AlignedVec;
 
 use crate::clock::Timestamp;
-use crate::event::click_id::{ClickIdText, Keys, Place};
+use crate::event::click_id::{ClickIdText, Place};
 use crate::event::codec::{Undecodable, decode, time_of};
 use crate::store::Position;
+use crate::store::layout::Summary;
 use crate::store::manifest::Manifest;
 use crate::store::reader::{Cursor, Reader};
 use crate::store::record::Record;
 use crate::store::sealed::read_footer;
 
+use super::click_ids::ClickIds;
 use super::columns::Rows;
 use super::error::{Error, Result};
 use super::parquet::Writer;
 use super::plan::{self, Group, Key};
 use super::table::Table;
+
+/// How much is read before somebody is told.
+const TOLD_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Told of bytes that were read since it was told last; may end it.
+pub(super) type Told<'a> = &'a mut dyn FnMut(u64) -> Result<()>;
 
 /// Records lie at multiples of this, for which they are read in place.
 const ALIGNMENT: usize = 16;
@@ -39,13 +47,18 @@ pub struct Origin {
     pub segment: u32,
     /// Which rewrite of it.
     pub generation: u32,
-    keys: Option<Keys>,
+    ids: Option<ClickIds>,
 }
 
 impl Origin {
-    /// The id of the click at a place, as it stands in URLs.
+    /// Another generation of it.
+    pub(super) fn at(&self, generation: u32) -> Self {
+        Self { generation, ..self.clone() }
+    }
+
+    /// The id of the click at a place, as it stood in URLs.
     pub(super) fn click_id(&self, place: Option<Place>) -> Option<ClickIdText> {
-        Some(self.keys.as_ref()?.encode(place?).to_text())
+        self.ids.as_ref()?.text(place?)
     }
 }
 
@@ -76,12 +89,17 @@ impl<T: Table> Source<T> {
     /// # Errors
     /// `NotSealed`, `NoKeys`, `Record`, or what reading says.
     pub fn open(reader: &Reader, lane: u8, segment: u32) -> Result<Self> {
-        let origin = identify::<T>(reader, lane, segment)?;
-        if origin.keys.is_none() {
+        Self::open_told(reader, (lane, segment), &mut |_| Ok(()))
+    }
+
+    /// As `open`; `told` of what is read.
+    pub(super) fn open_told(reader: &Reader, (lane, segment): (u8, u32), told: Told<'_>) -> Result<Self> {
+        let (origin, _) = identify::<T>(reader, lane, segment)?;
+        if origin.ids.is_none() {
             return Err(Error::NoKeys { path: reader.directory().keys() });
         }
         let mut source = Self { reader: reader.clone(), origin, days: Vec::new(), table: PhantomData };
-        source.days = plan::days(source.keys()?);
+        source.days = plan::days(source.keys(told)?);
         Ok(source)
     }
 
@@ -101,9 +119,13 @@ impl<T: Table> Source<T> {
     }
 
     /// When each row happened, in the order of the journal.
-    fn keys(&self) -> Result<Vec<Key>> {
-        let mut keys = Vec::new();
+    fn keys(&self, told: Told<'_>) -> Result<Vec<Key>> {
+        let (mut keys, mut read) = (Vec::new(), 0);
         self.each(0, |position, record| {
+            read += record.payload.len() as u64;
+            if read >= TOLD_BYTES {
+                told(std::mem::take(&mut read))?;
+            }
             let time = time_of(record.kind, record.schema, record.payload)
                 .map_err(|source| self.undecodable(position, source))?;
             let number = u32::try_from(keys.len()).unwrap_or(u32::MAX);
@@ -187,21 +209,34 @@ impl<T: Table> Source<T> {
     }
 
     fn push(&self, position: Position, record: &Record<'_>, rows: &mut Rows<T>) -> Result<()> {
-        let event = decode(record.kind, record.schema, record.payload)
-            .map_err(|source| self.undecodable(position, source))?;
-        let row = T::row(&self.origin, record, event)
-            .ok_or_else(|| self.undecodable(position, Undecodable::Unreadable { kind: record.kind }))?;
-        rows.push(&row);
-        Ok(())
+        with_row::<T, _>(&self.origin, position, record, |row| rows.push(row))
     }
 
     fn undecodable(&self, position: Position, source: Undecodable) -> Error {
-        Error::Record { table: T::NAME, position, source }
+        undecodable::<T>(position, source)
     }
 
     fn changed(&self) -> Error {
         Error::Changed { table: T::NAME, lane: self.origin.lane, segment: self.origin.segment }
     }
+}
+
+/// Gives `take` the row of a record.
+pub(super) fn with_row<T: Table, R>(
+    origin: &Origin,
+    position: Position,
+    record: &Record<'_>,
+    take: impl FnOnce(&T::Row<'_>) -> R,
+) -> Result<R> {
+    let event = decode(record.kind, record.schema, record.payload)
+        .map_err(|source| undecodable::<T>(position, source))?;
+    let row = T::row(origin, record, event)
+        .ok_or_else(|| undecodable::<T>(position, Undecodable::Unreadable { kind: record.kind }))?;
+    Ok(take(&row))
+}
+
+pub(super) fn undecodable<T: Table>(position: Position, source: Undecodable) -> Error {
+    Error::Record { table: T::NAME, position, source }
 }
 
 /// Writes one part of a segment as a file to `out`, with zstd at `level`, and gives `out` back.
@@ -214,18 +249,30 @@ pub fn write_file<T: Table, W: Write + Send>(
     out: W,
     level: i32,
 ) -> Result<W> {
+    write_file_told(source, part, out, level, &mut |_| Ok(()))
+}
+
+/// As `write_file`; `told` of what is read, after each row group.
+pub(super) fn write_file_told<T: Table, W: Write + Send>(
+    source: &Source<T>,
+    part: Part,
+    out: W,
+    level: i32,
+    told: Told<'_>,
+) -> Result<W> {
     let mut writer = Writer::new::<T>(out, level)?;
     let mut rows = Rows::<T>::default();
     for group in source.days.get(part.index).map_or(&[][..], |day| &day.groups) {
         rows.clear();
         source.fill(group, &mut rows)?;
         writer.write(&mut rows)?;
+        told(group.bytes)?;
     }
     writer.finish()
 }
 
 /// What is known of a sealed segment before it is gone through.
-pub(super) fn identify<T: Table>(reader: &Reader, lane: u8, segment: u32) -> Result<Origin> {
+pub(super) fn identify<T: Table>(reader: &Reader, lane: u8, segment: u32) -> Result<(Origin, Summary)> {
     let directory = reader.directory();
     let mut files = directory.segments(T::JOURNAL, lane)?;
     if let Some(manifest) = Manifest::peek(directory)? {
@@ -236,5 +283,6 @@ pub(super) fn identify<T: Table>(reader: &Reader, lane: u8, segment: u32) -> Res
     let open = std::fs::File::open(&file.path).map_err(Error::io("open", &file.path))?;
     let footer = read_footer(&open).map_err(Error::io("read", &file.path))?.ok_or_else(not_sealed)?;
     let (node, generation) = (footer.identity.node, footer.identity.generation);
-    Ok(Origin { node, lane, segment, generation, keys: reader.click_id_keys()? })
+    let ids = reader.click_id_keys()?.map(|keys| ClickIds::new(reader.clone(), keys, node));
+    Ok((Origin { node, lane, segment, generation, ids }, footer.summary))
 }

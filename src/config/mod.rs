@@ -29,13 +29,17 @@ pub use load::{ENVIRONMENT_PREFIX, Flag, Loaded, Origin, load};
 pub use problem::{Line, PROBLEMS_MAX, Problem, Problems};
 pub use route::Egress;
 pub use secret::{Environment, Secret, SecretError, SecretRef};
-pub use settings::{Admin, Catalog, Dispatcher, Edge, Entry, Labels, Settings, Store, default_file};
+pub use settings::{
+    Admin, Catalog, Compactor, Dispatcher, Edge, Entry, Labels, Settings, Store, default_file,
+};
 pub use value::{Bytes, Listen, duration};
 pub use warnings::{all as all_warnings, offer as offer_warning, warnings};
 
 use std::path::Path;
 
 use crate::clock::Clock;
+#[cfg(feature = "parquet")]
+use crate::compactor;
 use crate::dispatcher::destinations::Destinations;
 use crate::{dispatcher, ingest, store};
 
@@ -119,6 +123,19 @@ impl Settings {
             attempts_per_host_max: given.attempts_per_host_max,
             drain: given.drain_timeout,
             client,
+        })
+    }
+
+    /// What is published and where; nothing if nothing is.
+    #[cfg(feature = "parquet")]
+    pub fn publisher_options(&self, clock: Clock) -> Option<compactor::publisher::Options> {
+        let given = &self.compactor;
+        let folder = if given.folder.as_os_str().is_empty() { &self.store.data } else { &given.folder };
+        given.enabled.then(|| compactor::publisher::Options {
+            reader: store::reader::Reader::open(&self.store.data),
+            folder: compactor::folder::Folder::new(folder),
+            keep_replaced: given.keep_replaced,
+            clock,
         })
     }
 

@@ -230,6 +230,19 @@ settings! {
         /// A PEM file with certificates of further authorities that are believed, by every destination; "" is none.
         ca: PathBuf = PathBuf::new();
     }
+    /// What is recorded, as Parquet files that analysts open.
+    compactor: Compactor {
+        /// Whether anything is published. What is recorded meanwhile is published once it is.
+        enabled: bool = true;
+        /// The folder of export, export-meta, export-old and export-staging, on one file system; "" is the data folder.
+        folder: PathBuf = PathBuf::new();
+        /// What is read of the journals in a second, 64KiB to 1TiB.
+        bytes_per_second: Bytes = Bytes(64 * MIB), &|n| bytes_within(64 * KIB, TIB, *n);
+        /// How long files that were replaced are kept in export-old, for whoever is reading them, 1s to 24h.
+        keep_replaced: Duration = HOUR, &|time| time_within(SECOND, 24 * HOUR, *time);
+        /// It stands back while more than one in a hundred of the last requests took longer, 1ms to 1h.
+        stand_back: Duration = 25 * MS, &|time| time_within(MS, HOUR, *time);
+    }
     /// Health, metrics and changes, for operators only.
     admin: Admin {
         /// Address to listen at.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::replay::{Order, ReplayError, Tools};
-use super::{Source, made_up};
+use super::{Source, compaction, made_up};
 use crate::admin::{self, ApiError, ApiResult, Check, Health, Operations, Pause, PostbackTest, Replay};
 use crate::apply::claim::Request;
 use crate::apply::ledger;
@@ -50,6 +50,7 @@ pub(super) struct Actors {
     pub(super) numbers: Numbers,
     /// Nobody where nothing is sent.
     pub(super) dispatcher: Option<start::Handle>,
+    pub(super) compaction: compaction::Handle,
 }
 
 /// What the actors share, seen from above.
@@ -64,6 +65,7 @@ pub(super) struct State {
     books: ledger::Handle,
     numbers: Numbers,
     dispatcher: Option<start::Handle>,
+    compaction: compaction::Handle,
     store: Arc<Store>,
     clock: Clock,
     started: Timestamp,
@@ -89,7 +91,7 @@ impl State {
         source: Source,
         settings: Settings,
         Swaps { catalog, lists, destinations }: Swaps,
-        Actors { edge, books, numbers, dispatcher }: Actors,
+        Actors { edge, books, numbers, dispatcher, compaction }: Actors,
         store: Arc<Store>,
         clock: Clock,
     ) -> Self {
@@ -103,6 +105,7 @@ impl State {
             books,
             numbers,
             dispatcher,
+            compaction,
             store,
             started: clock.now(),
             clock,
@@ -217,6 +220,7 @@ impl Operations for State {
         self.store.write_metrics(page);
         self.numbers.write_metrics(page);
         self.dispatcher.iter().for_each(|dispatcher| dispatcher.write_metrics(page));
+        self.compaction.write_metrics(page);
         page.sample(&metrics::PROCESS_START, &[], u64::from(self.started.seconds()));
         process::write(page);
     }
@@ -265,6 +269,7 @@ impl Operations for State {
         self.dispatcher.iter().for_each(start::Handle::roll);
         let mut importer = self.importer.lock().unwrap_or_else(PoisonError::into_inner);
         importer.iter_mut().for_each(Importer::roll);
+        self.compaction.nudge();
         "every lane that holds records begins a new segment".to_owned()
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub(super) poison: Poison,
     pub(super) bells: Bells,
     pub(super) room: AtomicU8,
+    /// The version of the key that click ids are made with until the next start.
+    pub(super) click_key: u8,
     pub(super) counters: Counters,
 }
 
@@ -122,6 +124,7 @@ impl Shared {
             identity: Identity { store, journal, node, lane: number, segment, generation: 0 },
             segment_bytes: self.options.segment_bytes(journal),
             created: self.options.clock.now(),
+            click_key: self.click_key,
         };
         let prepared = prepare(&self.directory, &self.options.disk, &plan)?;
         if let Err(error) = self.make_usable(&prepared) {

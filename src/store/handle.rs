@@ -79,6 +79,7 @@ impl Store {
             })
             .collect();
         let of_clicks = lanes.iter().filter(|lane| lane.journal() == Journal::Clicks);
+        let click_key = keys.current();
         let secret = keys::random(directory.root())?;
         let foreign = ForeignIds::restore(of_clicks.clone().map(|lane| &**lane), &secret)?;
         let clicks = Clicks::new(of_clicks.cloned().collect(), keys, Arc::new(foreign), options.node);
@@ -101,6 +102,7 @@ impl Store {
             poison,
             bells,
             room: (Room::Enough as u8).into(),
+            click_key,
             counters: Counters::default(),
             options,
         });

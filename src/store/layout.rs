@@ -88,6 +88,9 @@ pub struct Header {
     pub segment_bytes: u32,
     /// When it was made.
     pub created: Timestamp,
+    /// Of a segment of clicks: which version of the key their ids were made with. Segments of builds that did not write
+    /// it down say 0, the first.
+    pub click_key: u8,
 }
 
 impl Header {
@@ -97,6 +100,7 @@ impl Header {
         page.put(0, &HEADER_MAGIC);
         self.identity.put(&mut page);
         page.put(40, &self.segment_bytes.to_le_bytes());
+        page.put(44, &[self.click_key]);
         page.put(48, &self.created.micros().to_le_bytes());
         page.sealed()
     }
@@ -113,6 +117,7 @@ impl Header {
             identity: Identity::take(&page)?,
             segment_bytes: page.u32(40),
             created: Timestamp::from_micros(page.i64(48)),
+            click_key: page.0[44],
         };
         valid_segment_bytes(header.segment_bytes).then_some(header)
     }
@@ -346,7 +351,7 @@ mod tests {
 
     fn header() -> Header {
         let created = Timestamp::from_seconds(1_000);
-        Header { identity: identity(), segment_bytes: SEGMENT_BYTES_MIN, created }
+        Header { identity: identity(), segment_bytes: SEGMENT_BYTES_MIN, created, click_key: 11 }
     }
 
     fn footer() -> Footer {

@@ -138,6 +138,7 @@ impl Sealed {
             identity: self.footer.identity,
             segment_bytes: self.footer.segment_bytes,
             created: self.footer.sealed,
+            click_key: 0,
         };
         let end = (self.footer.summary.end as usize).min(map.bytes().len());
         let mark = super::layout::Mark::Synced(self.footer.summary.end);

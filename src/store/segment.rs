@@ -37,6 +37,8 @@ pub struct Plan {
     pub segment_bytes: u32,
     /// The time to note in it.
     pub created: Timestamp,
+    /// The version of the key that ids of its clicks are made with.
+    pub click_key: u8,
 }
 
 /// A segment that is being written, as readers and the sync thread see it.
@@ -116,7 +118,8 @@ pub fn prepare(directory: &Directory, disk: &Disk, plan: &Plan) -> Result<Append
 fn fill(file: &File, path: &Path, disk: &Disk, plan: &Plan) -> Result<()> {
     let bytes = u64::from(plan.segment_bytes);
     disk.allocate(file, bytes).map_err(Error::io("allocate", path))?;
-    let header = Header { identity: plan.identity, segment_bytes: plan.segment_bytes, created: plan.created };
+    let Plan { identity, segment_bytes, created, click_key } = *plan;
+    let header = Header { identity, segment_bytes, created, click_key };
     let page = header.to_bytes();
     file.write_all_at(&page, 0)
         .and_then(|()| file.write_all_at(&page, HEADER_COPY_OFFSET))

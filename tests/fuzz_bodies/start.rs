@@ -25,7 +25,7 @@ pub(crate) fn scan(data: &[u8]) {
     let Some((&[rule, a, b, c, d], rest)) = data.split_first_chunk() else { return };
     let identity =
         Identity { store: [1; 16], journal: Journal::Clicks, node: 0, lane: 0, segment: 0, generation: 0 };
-    let header = Header { identity, segment_bytes: 64 * 1024, created: Timestamp::default() };
+    let header = Header { identity, segment_bytes: 64 * 1024, created: Timestamp::default(), click_key: 0 };
     let seed = identity.seed();
     let tail = if rule & 1 == 0 { Tail::Salvage } else { Tail::Cut };
     let mark = match rule & 6 {

@@ -4,8 +4,10 @@
 
 mod events;
 mod files;
+mod keys;
 mod publish;
 mod round_trip;
+mod rounds;
 mod schema;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../support/mod.rs"]

@@ -22,7 +22,7 @@ fn click(stream: &mut TcpStream) -> Option<ClickId> {
 }
 
 /// Clicks on four connections until `stop` has done its work; every id that was answered.
-fn click_until(process: &Process, stop: impl FnOnce(&Mutex<Vec<ClickId>>)) -> Vec<ClickId> {
+pub(crate) fn click_until(process: &Process, stop: impl FnOnce(&Mutex<Vec<ClickId>>)) -> Vec<ClickId> {
     let answered = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -38,7 +38,7 @@ fn click_until(process: &Process, stop: impl FnOnce(&Mutex<Vec<ClickId>>)) -> Ve
     answered.into_inner().unwrap()
 }
 
-fn wait_for(answered: &Mutex<Vec<ClickId>>, count: usize) {
+pub(crate) fn wait_for(answered: &Mutex<Vec<ClickId>>, count: usize) {
     while answered.lock().unwrap().len() < count {
         std::thread::sleep(Duration::from_millis(1));
     }

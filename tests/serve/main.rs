@@ -1,6 +1,8 @@
 //! The daemon as a process, with real files, signals, sockets and commands.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+#[cfg(feature = "parquet")]
+mod compactor;
 mod deliveries;
 #[path = "../support/disk.rs"]
 mod disk;
@@ -8,6 +10,10 @@ mod dispatch;
 #[expect(dead_code, reason = "other test files use the rest of it")]
 #[path = "../support/faults.rs"]
 mod faults;
+#[cfg(feature = "parquet")]
+#[expect(dead_code, reason = "other test files use the rest of it")]
+#[path = "../parquet/files.rs"]
+mod files;
 mod hostile;
 mod killed;
 mod lifecycle;

@@ -264,7 +264,7 @@ fn rewrite(data: &Path, kept: &[u32]) -> SegmentFile {
     let (journal, node, lane) = (Journal::Clicks, 0, 0);
     let identity = Identity { store, journal, node, lane, segment: 0, generation: 1 };
     let created = click_at(0).time;
-    let plan = Plan { identity, segment_bytes: 128 * 1024, created };
+    let plan = Plan { identity, segment_bytes: 128 * 1024, created, click_key: 0 };
     let (mut appender, mut encoder) =
         (prepare(reader.directory(), &Disk::System, &plan).unwrap(), Encoder::default());
     for n in kept {

@@ -68,6 +68,12 @@ impl Keys {
         ClickId::from_bytes(key.encipher(to_big_endian(place.to_bits(key.version))))
     }
 
+    /// The name that the click at `place` had while this version was current; `None` if its key is gone.
+    pub fn encode_as(&self, version: u8, place: Place) -> Option<ClickId> {
+        let key = self.live.iter().find(|key| key.version == version)?;
+        Some(ClickId::from_bytes(key.encipher(to_big_endian(place.to_bits(version)))))
+    }
+
     /// Where the click stands, or `None` if no live key made this ID.
     pub fn decode(&self, id: &ClickId) -> Option<Place> {
         self.live.iter().find_map(|key| {

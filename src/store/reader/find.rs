@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::{Reader, read_segment};
@@ -17,7 +18,7 @@ use crate::store::files::OpenFiles;
 use crate::store::index_file::{IndexMap, Slot};
 use crate::store::keys;
 use crate::store::lane::Lookup;
-use crate::store::layout::{Footer, Summary};
+use crate::store::layout::{Footer, Header, Summary};
 use crate::store::manifest::{Manifest, State};
 use crate::store::position::Position;
 use crate::store::record::{BODY_OFFSET, Record};
@@ -35,6 +36,30 @@ impl Reader {
     /// `Key` if a file does not hold one.
     pub fn click_id_keys(&self) -> Result<Option<Keys>> {
         keys::read_click_id_keys(&self.directory)
+    }
+
+    /// What the header of a sealed segment says, or of one that is still written: that of the current generation. Nothing
+    /// if there is no such segment, or both copies are damaged.
+    ///
+    /// # Errors
+    /// What reading says.
+    pub fn header(&self, journal: Journal, lane: u8, segment: u32) -> Result<Option<Header>> {
+        let is_it = |file: &SegmentFile| file.segment == segment;
+        let Some(file) = self.files(journal, lane)?.into_iter().find(is_it) else { return Ok(None) };
+        let mut front = [0; BODY_OFFSET as usize];
+        match File::open(&file.path).and_then(|open| open.read_exact_at(&mut front, 0)) {
+            Ok(()) => Ok(Header::from_front(&front)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &file.path)(error)),
+        }
+    }
+
+    /// The numbers of a lane's segments, in order.
+    ///
+    /// # Errors
+    /// What reading the folder says.
+    pub fn segments(&self, journal: Journal, lane: u8) -> Result<Vec<u32>> {
+        Ok(self.files(journal, lane)?.into_iter().map(|file| file.segment).collect())
     }
 
     /// The number of the node that the store belongs to; nothing if there is no store.

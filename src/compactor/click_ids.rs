@@ -1,0 +1,57 @@
+//! The ids of clicks as they stood in URLs, whatever key is current now.
+//!
+//! In: where a click lies. Out: its id, made with the key of its time, which the header of its segment names.
+//! Keeps: each header is read once. Versions only grow along a lane, so of a segment that is gone, or whose header is
+//! damaged, its neighbour tells: the next one that is there, or else the last.
+//! Not here: keys (`store::keys`), what an id consists of (`event::click_id`).
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::event::click_id::{ClickIdText, Keys, Place};
+use crate::store::Journal;
+use crate::store::reader::Reader;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct ClickIds {
+    reader: Reader,
+    keys: Keys,
+    node: u16,
+    /// Of lane and segment. At most as many as conversions of one segment have clicks in different ones.
+    versions: RefCell<BTreeMap<(u8, u32), u8>>,
+}
+
+impl ClickIds {
+    pub(super) fn new(reader: Reader, keys: Keys, node: u16) -> Self {
+        Self { reader, keys, node, versions: RefCell::default() }
+    }
+
+    /// Nothing if the key of its time is gone.
+    pub(super) fn text(&self, place: Place) -> Option<ClickIdText> {
+        // Of another node's clicks nothing is known here.
+        if place.node() != self.node {
+            return Some(self.keys.encode(place).to_text());
+        }
+        let at = (place.lane(), place.segment());
+        let known = self.versions.borrow().get(&at).copied();
+        let version = known.unwrap_or_else(|| {
+            let found = self.find(at).unwrap_or_else(|| self.keys.current());
+            self.versions.borrow_mut().insert(at, found);
+            found
+        });
+        Some(self.keys.encode_as(version, place)?.to_text())
+    }
+
+    /// What the header says, or that of the nearest that can be read.
+    fn find(&self, (lane, segment): (u8, u32)) -> Option<u8> {
+        let read = |segment| self.reader.header(Journal::Clicks, lane, segment).ok().flatten();
+        if let Some(header) = read(segment) {
+            return Some(header.click_key);
+        }
+        let segments = self.reader.segments(Journal::Clicks, lane).ok()?;
+        let (before, from) = segments.split_at(segments.partition_point(|other| *other < segment));
+        let header = from.iter().chain(before.iter().rev()).find_map(|other| read(*other))?;
+        Some(header.click_key)
+    }
+}

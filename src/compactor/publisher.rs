@@ -1,0 +1,241 @@
+//! What of the journals is to be published, and that it is: round by round.
+//!
+//! In: a data folder that somebody else may be writing. Out: every sealed segment's files, those of the newest day last.
+//! Keeps: what cannot be published stops nothing else, and is tried again later, less and less often. What was published
+//! is known from what is written down beside it; it is read once, at the start.
+//! Not here: how fast, and by whom (`run`).
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use crate::clock::{Clock, Timestamp};
+use crate::store::directory::make_folder;
+use crate::store::manifest::{Manifest, State};
+use crate::store::reader::Reader;
+
+use super::clicks::Clicks;
+use super::closed::Closed;
+use super::conversions::Conversions;
+use super::deliveries::Deliveries;
+use super::error::{Error, Result};
+use super::folder::Folder;
+use super::publish::{Publication, Step, publish};
+use super::segment::identify;
+use super::swap;
+use super::table::Table;
+
+/// What could not be published is tried again after so long, each time twice as long, up to the longest.
+const RETRY_FIRST: Duration = Duration::from_secs(30);
+const RETRY_MAX: Duration = Duration::from_secs(3600);
+
+/// What a publisher is told at its start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The journals.
+    pub reader: Reader,
+    /// Where files go.
+    pub folder: Folder,
+    /// How long what was replaced is kept for those who are reading it.
+    pub keep_replaced: Duration,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+/// Whoever looks on, and may end it at each step.
+pub trait Watcher {
+    /// Something was done.
+    fn step(&mut self, step: Step) -> ControlFlow<()>;
+    /// Something came of it.
+    fn told(&mut self, news: &News<'_>);
+}
+
+/// What came of a round.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// A segment was published.
+    Published {
+        /// Of which table.
+        table: &'static str,
+        /// What came of it.
+        publication: &'a Publication,
+    },
+    /// Something could not be done, and will be tried again.
+    Failed {
+        /// Of which table.
+        table: &'static str,
+        /// What it was: a segment or a day.
+        what: String,
+        /// Why.
+        error: &'a Error,
+        /// Whether it failed before.
+        is_again: bool,
+    },
+    /// So many sealed segments of a table are left that are not published.
+    Waiting {
+        /// Of which table.
+        table: &'static str,
+        /// How many.
+        segments: usize,
+    },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Publisher {
+    options: Options,
+    clicks: Shelf<Clicks>,
+    conversions: Shelf<Conversions>,
+    deliveries: Shelf<Deliveries>,
+}
+
+impl Publisher {
+    /// Looks at what was published before, finishes what a crash has left half done, and removes what it has left over.
+    ///
+    /// # Errors
+    /// What the system says of the folder.
+    pub fn open(options: Options) -> Result<Self> {
+        swap::remove(&options.folder.staging())?;
+        make_folder(&options.folder.staging())?;
+        Ok(Self {
+            clicks: Shelf::open(&options.folder)?,
+            conversions: Shelf::open(&options.folder)?,
+            deliveries: Shelf::open(&options.folder)?,
+            options,
+        })
+    }
+
+    /// Does all that can be done now.
+    ///
+    /// # Errors
+    /// `Stopped`, or why the manifest cannot be read. What concerns one segment only is told and passed over.
+    pub fn round(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
+        let Some(manifest) = Manifest::peek(self.options.reader.directory())? else { return Ok(()) };
+        self.clicks.round(&self.options, &manifest, watcher)?;
+        self.conversions.round(&self.options, &manifest, watcher)?;
+        self.deliveries.round(&self.options, &manifest, watcher)
+    }
+}
+
+/// What is known of the files of one table.
+#[derive(Debug)]
+struct Shelf<T> {
+    /// Which generation of each segment is published, by lane and number.
+    published: BTreeMap<(u8, u32), Publication>,
+    failing: BTreeMap<(u8, u32), Failing>,
+    /// What was replaced, and when that was seen.
+    replaced: BTreeMap<String, Duration>,
+    table: PhantomData<T>,
+}
+
+/// Something that is tried again.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    not_before: Duration,
+    pause: Duration,
+}
+
+impl Failing {
+    /// After one more failure.
+    fn again(before: Option<&Self>, now: Duration) -> Self {
+        let pause = before.map_or(RETRY_FIRST, |before| (before.pause * 2).min(RETRY_MAX));
+        Self { not_before: now + pause, pause }
+    }
+}
+
+/// A sealed segment that is not published.
+struct Pending {
+    lane: u8,
+    segment: u32,
+    first_time: Timestamp,
+}
+
+impl<T: Table> Shelf<T> {
+    fn open(folder: &Folder) -> Result<Self> {
+        let closed: BTreeMap<_, _> = Closed::all::<T>(folder)?.into_iter().collect();
+        let mut published: BTreeMap<(u8, u32), Publication> = BTreeMap::new();
+        let meta = folder.meta::<T>();
+        for name in swap::names(&meta)?.iter().filter(|name| name.starts_with('n')) {
+            let Some(found) = Publication::read(&meta.join(name))? else { continue };
+            let is_whole = found.files.iter().all(|file| {
+                let closed = file.day().and_then(|day| closed.get(&day));
+                file.is_there(folder) || closed.is_some_and(|closed| closed.has(&found))
+            });
+            let key = (found.lane, found.segment);
+            let is_newest = published.get(&key).is_none_or(|other| other.generation < found.generation);
+            if is_whole && is_newest {
+                published.insert(key, found);
+            }
+        }
+        let (failing, replaced) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { published, failing, replaced, table: PhantomData })
+    }
+
+    fn round(&mut self, options: &Options, manifest: &Manifest, watcher: &mut dyn Watcher) -> Result<()> {
+        let pending = self.pending(options, manifest);
+        let (mut left, now) = (pending.len(), options.clock.monotonic());
+        watcher.told(&News::Waiting { table: T::NAME, segments: left });
+        for Pending { lane, segment, .. } in pending {
+            let key = (lane, segment);
+            if self.failing.get(&key).is_some_and(|failing| failing.not_before > now) {
+                continue;
+            }
+            match publish::<T>(&options.folder, &options.reader, key, |step| watcher.step(step)) {
+                Ok(publication) => {
+                    watcher.told(&News::Published { table: T::NAME, publication: &publication });
+                    self.failing.remove(&key);
+                    self.published.insert(key, publication);
+                    left -= 1;
+                    watcher.told(&News::Waiting { table: T::NAME, segments: left });
+                }
+                Err(Error::Stopped) => return Err(Error::Stopped),
+                Err(error) => self.failed(key, &error, now, watcher),
+            }
+        }
+        self.clear(options, now)
+    }
+
+    /// Removes what was replaced long enough ago.
+    fn clear(&mut self, options: &Options, now: Duration) -> Result<()> {
+        let old = options.folder.old::<T>();
+        let names = swap::names(&old)?;
+        self.replaced.retain(|name, _| names.contains(name));
+        for name in names {
+            let since = *self.replaced.entry(name.clone()).or_insert(now);
+            if now.saturating_sub(since) >= options.keep_replaced {
+                swap::remove(&old.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, key: (u8, u32), error: &Error, now: Duration, watcher: &mut dyn Watcher) {
+        let before = self.failing.get(&key);
+        let (what, is_again) = (format!("segment {} of lane {}", key.1, key.0), before.is_some());
+        watcher.told(&News::Failed { table: T::NAME, what, error, is_again });
+        self.failing.insert(key, Failing::again(before, now));
+    }
+
+    /// The oldest first.
+    fn pending(&self, options: &Options, manifest: &Manifest) -> Vec<Pending> {
+        let mut pending = Vec::new();
+        for ((_, lane), entry) in manifest.lanes.iter().filter(|((journal, _), _)| *journal == T::JOURNAL) {
+            for (&segment, entry) in &entry.segments {
+                let is_published = self
+                    .published
+                    .get(&(*lane, segment))
+                    .is_some_and(|published| published.generation == entry.generation);
+                if entry.state == State::Sealed && !is_published {
+                    let found = identify::<T>(&options.reader, *lane, segment);
+                    // What cannot be read now comes first, and says so.
+                    let first_time =
+                        found.map_or(Timestamp::from_micros(i64::MIN), |(_, summary)| summary.first_time);
+                    pending.push(Pending { lane: *lane, segment, first_time });
+                }
+            }
+        }
+        pending.sort_by_key(|pending| (pending.first_time, pending.lane, pending.segment));
+        pending
+    }
+}

@@ -1,0 +1,268 @@
+//! The thread that publishes beside the daemon.
+//!
+//! In: the journals' manifest, looked at every few seconds. Out: what `publisher` makes of it; a line in the log for what
+//! was done and for what could not be; numbers.
+//! Keeps: it goes behind all others on the processor, no faster than it may, and not at all on a disk that is full. A stop
+//! ends it within the time that a row group takes.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::setpriority_process;
+
+use super::brake::Brake;
+pub use super::brake::IsPressed;
+use super::error::Error;
+use super::publish::Step;
+use super::publisher::{self, News, Publisher, Watcher};
+use crate::clock::Clock;
+use crate::metrics::{self, Page};
+use crate::shutdown::{Shutdown, Woken};
+use crate::store::RoomWatch;
+use crate::store::space::Room;
+
+/// The names of the tables, as metrics have them.
+const TABLES: [&str; 3] = ["clicks", "conversions", "deliveries"];
+
+/// What it is told at its start.
+pub struct Options {
+    /// What is published, and where.
+    pub publisher: publisher::Options,
+    /// Bytes of journals that are read in a second.
+    pub bytes_per_second: u64,
+    /// How often it looks whether there is something to do.
+    pub poll: Duration,
+    /// Whether there is room on the disk.
+    pub room: RoomWatch,
+    /// Whether others are in a hurry.
+    pub is_pressed: IsPressed,
+}
+
+/// It, running.
+#[derive(Debug)]
+pub struct Compactor {
+    thread: JoinHandle<()>,
+    handle: Handle,
+}
+
+/// What can be asked of it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    bell: Shutdown,
+    numbers: Arc<Numbers>,
+}
+
+/// What it has done since it was started.
+#[derive(Debug, Default)]
+struct Numbers {
+    tables: [OfTable; TABLES.len()],
+    failures: [AtomicU64; Error::REASONS.len()],
+    /// Microseconds since 1970; 0 before the first.
+    last_success: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct OfTable {
+    segments: AtomicU64,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    waiting: AtomicU64,
+}
+
+/// Starts it.
+///
+/// # Errors
+/// There is no thread for it.
+pub fn start(options: Options) -> io::Result<Compactor> {
+    let handle = Handle { bell: Shutdown::default(), numbers: Arc::default() };
+    let own = handle.clone();
+    let thread = std::thread::Builder::new().name("compactor".to_owned()).spawn(move || run(options, own))?;
+    Ok(Compactor { thread, handle })
+}
+
+impl Compactor {
+    /// For whoever wants to know.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Tells it to stop, and does not wait for it.
+    pub fn announce(&self) {
+        self.handle.bell.trip();
+    }
+
+    /// Stops it.
+    pub fn stop(self) {
+        self.announce();
+        if let Err(panic) = self.thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl Handle {
+    /// There is something to do.
+    pub fn nudge(&self) {
+        self.bell.nudge();
+    }
+
+    /// Adds its metrics to a page.
+    pub fn write_metrics(&self, page: &mut Page) {
+        let numbers = &*self.numbers;
+        let mut of_tables = |metric, number: fn(&OfTable) -> &AtomicU64| {
+            for (name, table) in TABLES.iter().zip(&numbers.tables) {
+                page.sample(metric, &[("table", name)], number(table).load(Ordering::Relaxed));
+            }
+        };
+        of_tables(&metrics::COMPACTOR_SEGMENTS, |table| &table.segments);
+        of_tables(&metrics::COMPACTOR_ROWS, |table| &table.rows);
+        of_tables(&metrics::COMPACTOR_BYTES, |table| &table.bytes);
+        of_tables(&metrics::COMPACTOR_WAITING, |table| &table.waiting);
+        for (reason, count) in Error::REASONS.iter().zip(&numbers.failures) {
+            page.sample(&metrics::COMPACTOR_FAILURES, &[("reason", reason)], count.load(Ordering::Relaxed));
+        }
+        let micros = numbers.last_success.load(Ordering::Relaxed);
+        page.number(&metrics::COMPACTOR_LAST_SUCCESS, &[], Duration::from_micros(micros).as_secs_f64());
+    }
+}
+
+fn run(options: Options, handle: Handle) {
+    // Where the system does not allow it, requests are slower now and then.
+    let _as_before = setpriority_process(None, 19);
+    let clock = options.publisher.clock.clone();
+    let brake = Brake {
+        bytes_per_second: options.bytes_per_second,
+        is_pressed: options.is_pressed,
+        clock: clock.clone(),
+        bell: handle.bell.clone(),
+        due: Duration::ZERO,
+    };
+    let mut on_duty = OnDuty { brake, numbers: handle.numbers, clock: clock.clone(), done: Done::default() };
+    let mut publisher = None;
+    let mut not_before = Duration::ZERO;
+    loop {
+        if clock.monotonic() >= not_before && options.room.room() != Room::Critical {
+            let done = go_round(&mut publisher, &options.publisher, &mut on_duty);
+            if let Err(error) = &done {
+                if matches!(error, Error::Stopped) {
+                    return;
+                }
+                on_duty.count(error);
+                tracing::warn!("nothing is published: {}", described(error));
+                not_before = clock.monotonic() + options.poll * 10;
+            }
+            on_duty.say();
+        }
+        if handle.bell.pause(clock.nap(options.poll)) == Woken::Stopped {
+            return;
+        }
+    }
+}
+
+/// One round, after what there was before has been looked at.
+fn go_round(
+    publisher: &mut Option<Publisher>,
+    options: &publisher::Options,
+    watcher: &mut dyn Watcher,
+) -> Result<(), Error> {
+    let publisher = match publisher {
+        Some(publisher) => publisher,
+        None => publisher.insert(Publisher::open(options.clone())?),
+    };
+    publisher.round(watcher)
+}
+
+/// Looks on while something is published.
+struct OnDuty {
+    brake: Brake,
+    numbers: Arc<Numbers>,
+    clock: Clock,
+    done: Done,
+}
+
+/// What a line in the log is about.
+#[derive(Debug, Default)]
+struct Done {
+    segments: u64,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Watcher for OnDuty {
+    fn step(&mut self, step: Step) -> ControlFlow<()> {
+        match step {
+            Step::Read { bytes } => self.brake.spend(bytes),
+            _ => self.brake.go_on(),
+        }
+    }
+
+    fn told(&mut self, news: &News<'_>) {
+        match news {
+            News::Published { table, publication } => {
+                let rows = publication.files.iter().map(|file| file.rows).sum();
+                let bytes = publication.files.iter().map(|file| file.bytes).sum();
+                self.done = Done {
+                    segments: self.done.segments + 1,
+                    rows: self.done.rows + rows,
+                    bytes: self.done.bytes + bytes,
+                };
+                let Some(numbers) = self.of(table) else { return };
+                numbers.segments.fetch_add(1, Ordering::Relaxed);
+                numbers.rows.fetch_add(rows, Ordering::Relaxed);
+                numbers.bytes.fetch_add(bytes, Ordering::Relaxed);
+                let now = u64::try_from(self.clock.now().micros()).unwrap_or(0);
+                self.numbers.last_success.store(now, Ordering::Relaxed);
+            }
+            News::Failed { table, what, error, is_again } => {
+                self.count(error);
+                if !is_again {
+                    tracing::warn!(
+                        "{what} of {table} is not published, and tried again later: {}",
+                        described(error)
+                    );
+                }
+            }
+            News::Waiting { table, segments } => {
+                if let Some(numbers) = self.of(table) {
+                    numbers.waiting.store(*segments as u64, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+impl OnDuty {
+    fn of(&self, table: &str) -> Option<&OfTable> {
+        let at = TABLES.iter().position(|name| *name == table)?;
+        self.numbers.tables.get(at)
+    }
+
+    fn count(&self, error: &Error) {
+        if let Some(count) = self.numbers.failures.get(error.reason()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A line about what was done since the last.
+    fn say(&mut self) {
+        let Done { segments, rows, bytes } = std::mem::take(&mut self.done);
+        if segments > 0 {
+            tracing::info!("published {segments} segments, {rows} rows in {bytes} bytes of Parquet");
+        }
+    }
+}
+
+/// An error and its causes on one line.
+fn described(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

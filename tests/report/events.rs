@@ -91,6 +91,10 @@ impl Written {
         }
     }
 
+    pub(crate) fn click(&mut self, click: &Click<'_>) {
+        append(|| self.clicks[0].append(click));
+    }
+
     pub(crate) fn decide(&mut self, decision: &Decision<'_>) {
         append(|| self.postbacks.append(&self.encoder.decision(decision).unwrap()));
     }

@@ -4,6 +4,7 @@
 
 mod events;
 mod rollups;
+mod sums;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;

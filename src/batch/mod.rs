@@ -8,3 +8,5 @@ pub mod deliveries;
 pub mod held;
 pub mod import;
 pub mod lookup;
+#[cfg(feature = "parquet")]
+pub mod report;

@@ -16,6 +16,8 @@ mod lookup;
 mod postback;
 mod progress;
 mod replay;
+#[cfg(feature = "parquet")]
+mod report;
 mod serve;
 mod settings;
 mod table;
@@ -54,6 +56,9 @@ enum Command {
     /// Bring over what another tracker knows
     #[command(subcommand)]
     Import(import::Command),
+    /// What came of clicks: counts, cost, revenue and ratios, by campaign or whatever else
+    #[cfg(feature = "parquet")]
+    Report(report::Arguments),
     /// Payouts that wait for a person
     #[command(subcommand)]
     Held(held::Command),
@@ -127,6 +132,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Links(arguments) => links::run(&arguments, &mut out),
         Command::Lookup(arguments) => lookup::run(&arguments, &mut out),
         Command::Import(command) => import::run(&command, &mut out),
+        #[cfg(feature = "parquet")]
+        Command::Report(arguments) => report::run(&arguments, &mut out),
         Command::Held(command) => held::run(&command, &mut out),
         Command::Deliveries(command) => deliveries::run(&command, &mut out),
         Command::Postback(command) => postback::run(&command, &mut out),

@@ -20,3 +20,28 @@ pub(super) fn write<const N: usize>(
     }
     Ok(())
 }
+
+/// Writes a line of heads and rows of as many cells; from the column `numbers` on they stand to the right.
+#[cfg(feature = "parquet")]
+pub(super) fn write_numbers(
+    out: &mut dyn Write,
+    heads: Vec<String>,
+    rows: Vec<Vec<String>>,
+    numbers: usize,
+) -> io::Result<()> {
+    let lines: Vec<Vec<String>> = std::iter::once(heads).chain(rows).collect();
+    let mut widths: Vec<usize> = Vec::new();
+    for line in &lines {
+        widths.resize(widths.len().max(line.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for line in lines {
+        let padded = line.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if column < numbers { format!("{cell:width$}") } else { format!("{cell:>width$}") }
+        });
+        writeln!(out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}

@@ -81,6 +81,14 @@ pub enum Error {
         /// The folder of a day.
         path: PathBuf,
     },
+    /// A file of ours that says something else than it should, or a segment that is not there to be read.
+    #[error("{path} cannot be read: {what}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// Whoever asked for it does not want it any more.
     #[error("publishing was stopped")]
     Stopped,
@@ -104,5 +112,10 @@ impl Error {
     /// Makes the `Io` variant; use as `.map_err(Error::io("open", path))`.
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { what, path: path.to_owned(), source }
+    }
+
+    /// Makes the `Unreadable` variant.
+    pub(super) fn unreadable(path: &Path) -> impl FnOnce(&'static str) -> Self {
+        move |what| Self::Unreadable { path: path.to_owned(), what }
     }
 }

@@ -22,6 +22,10 @@ mod parquet;
 mod plan;
 pub mod publish;
 pub mod publisher;
+pub mod rollup;
+mod rollup_file;
+mod rollup_folder;
+mod rollup_sums;
 #[cfg(feature = "daemon")]
 pub mod run;
 mod segment;

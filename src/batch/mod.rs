@@ -5,6 +5,8 @@
 //! Not here: the command line and how results are shown (`cli`), who may ask over HTTP (`admin`).
 
 pub mod deliveries;
+#[cfg(feature = "parquet")]
+pub mod export;
 pub mod held;
 pub mod import;
 pub mod lookup;

@@ -7,6 +7,8 @@ mod check_config;
 mod client;
 mod config;
 mod deliveries;
+#[cfg(feature = "parquet")]
+mod export;
 mod held;
 mod import;
 mod inspect;
@@ -54,6 +56,9 @@ enum Command {
     /// Bring over what another tracker knows
     #[command(subcommand)]
     Import(import::Command),
+    /// Write clicks, conversions or deliveries to a file, a folder or standard output, as Parquet, CSV or JSON lines
+    #[cfg(feature = "parquet")]
+    Export(export::Arguments),
     /// Payouts that wait for a person
     #[command(subcommand)]
     Held(held::Command),
@@ -127,6 +132,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Links(arguments) => links::run(&arguments, &mut out),
         Command::Lookup(arguments) => lookup::run(&arguments, &mut out),
         Command::Import(command) => import::run(&command, &mut out),
+        #[cfg(feature = "parquet")]
+        Command::Export(arguments) => export::run(&arguments, &mut out),
         Command::Held(command) => held::run(&command, &mut out),
         Command::Deliveries(command) => deliveries::run(&command, &mut out),
         Command::Postback(command) => postback::run(&command, &mut out),

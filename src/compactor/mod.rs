@@ -14,12 +14,15 @@ pub mod conversions;
 pub mod deliveries;
 mod error;
 pub mod folder;
+pub mod listed;
 mod parquet;
 mod plan;
 pub mod publish;
+pub mod row_file;
 mod segment;
 pub mod shared;
 pub mod table;
 
 pub use error::{Error, Result};
-pub use segment::{Origin, Source, write_file};
+pub use plan::Limits;
+pub use segment::{Origin, Part, Source, write_file};

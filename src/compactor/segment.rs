@@ -21,8 +21,9 @@ use crate::store::sealed::read_footer;
 
 use super::columns::Rows;
 use super::error::{Error, Result};
+use super::listed::Listed;
 use super::parquet::Writer;
-use super::plan::{self, Group, Key};
+use super::plan::{self, Group, Key, Limits};
 use super::table::Table;
 
 /// Records lie at multiples of this, for which they are read in place.
@@ -39,7 +40,7 @@ pub struct Origin {
     pub segment: u32,
     /// Which rewrite of it.
     pub generation: u32,
-    keys: Option<Keys>,
+    pub(super) keys: Option<Keys>,
 }
 
 impl Origin {
@@ -55,7 +56,7 @@ pub struct Source<T> {
     reader: Reader,
     origin: Origin,
     days: Vec<plan::Day>,
-    table: PhantomData<T>,
+    table: PhantomData<fn() -> T>,
 }
 
 /// Which of a source's days: each is a file.
@@ -76,12 +77,23 @@ impl<T: Table> Source<T> {
     /// # Errors
     /// `NotSealed`, `NoKeys`, `Record`, or what reading says.
     pub fn open(reader: &Reader, lane: u8, segment: u32) -> Result<Self> {
-        let origin = identify::<T>(reader, lane, segment)?;
+        Self::look_through(reader, identify::<T>(reader, lane, segment)?, Limits::default())
+    }
+
+    /// Looks through a segment that need not be sealed: its rows are those that are there now.
+    ///
+    /// # Errors
+    /// `NoKeys`, `Record`, or what reading says.
+    pub fn open_listed(reader: &Reader, listed: &Listed, limits: Limits) -> Result<Self> {
+        Self::look_through(reader, listed.origin.clone(), limits)
+    }
+
+    fn look_through(reader: &Reader, origin: Origin, limits: Limits) -> Result<Self> {
         if origin.keys.is_none() {
             return Err(Error::NoKeys { path: reader.directory().keys() });
         }
         let mut source = Self { reader: reader.clone(), origin, days: Vec::new(), table: PhantomData };
-        source.days = plan::days(source.keys()?);
+        source.days = plan::days(source.keys()?, limits);
         Ok(source)
     }
 
@@ -98,6 +110,20 @@ impl<T: Table> Source<T> {
             last_time: Timestamp::from_micros(day.last_time),
             rows: day.rows,
         })
+    }
+
+    /// How many groups a part has.
+    pub fn groups(&self, part: Part) -> usize {
+        self.days.get(part.index).map_or(0, |day| day.groups.len())
+    }
+
+    /// Gives `each` the rows of one group of a part, in order of time.
+    ///
+    /// # Errors
+    /// `Changed`, `Record`, or what reading says.
+    pub fn each_row(&self, part: Part, group: usize, mut each: impl FnMut(&T::Row<'_>)) -> Result<()> {
+        let found = self.days.get(part.index).and_then(|day| day.groups.get(group));
+        found.map_or(Ok(()), |group| self.visit(group, &mut each))
     }
 
     /// When each row happened, in the order of the journal.
@@ -137,28 +163,31 @@ impl<T: Table> Source<T> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Puts the rows of a group into `rows`, in their order.
-    fn fill(&self, group: &Group, rows: &mut Rows<T>) -> Result<()> {
-        if group.is_as_written {
-            self.fill_in_place(group, rows)?;
+    /// Gives `each` the rows of a group, in their order.
+    fn visit(&self, group: &Group, each: &mut impl FnMut(&T::Row<'_>)) -> Result<()> {
+        let rows = if group.is_as_written {
+            self.visit_in_place(group, each)?
         } else {
-            self.fill_sorted(group, rows)?;
-        }
-        if rows.len() == group.rows { Ok(()) } else { Err(self.changed()) }
+            self.visit_sorted(group, each)?
+        };
+        if rows == group.rows { Ok(()) } else { Err(self.changed()) }
     }
 
-    fn fill_in_place(&self, group: &Group, rows: &mut Rows<T>) -> Result<()> {
+    fn visit_in_place(&self, group: &Group, each: &mut impl FnMut(&T::Row<'_>)) -> Result<usize> {
+        let mut rows = 0;
         self.each(group.start.0, |position, record| {
             if record.offset > group.end {
                 return Ok(ControlFlow::Break(()));
             }
-            self.push(position, record, rows)?;
+            self.give(position, record, each)?;
+            rows += 1;
             Ok(ControlFlow::Continue(()))
-        })
+        })?;
+        Ok(rows)
     }
 
     /// Copies the group's records, and sorts those.
-    fn fill_sorted(&self, group: &Group, rows: &mut Rows<T>) -> Result<()> {
+    fn visit_sorted(&self, group: &Group, each: &mut impl FnMut(&T::Row<'_>)) -> Result<usize> {
         let mut copies = AlignedVec::<ALIGNMENT>::new();
         let mut copied: Vec<((i64, u32), usize, Record<'static>, usize)> = Vec::with_capacity(group.rows);
         let mut number = group.start.1;
@@ -179,19 +208,24 @@ impl<T: Table> Source<T> {
             Ok(ControlFlow::Continue(()))
         })?;
         copied.sort_unstable_by_key(|(key, ..)| *key);
-        for (_, start, record, len) in copied {
-            let record = Record { payload: &copies[start..start + len], ..record };
-            self.push(Position::new(self.origin.segment, record.offset), &record, rows)?;
+        for (_, start, record, len) in &copied {
+            let record = Record { payload: &copies[*start..start + len], ..*record };
+            self.give(Position::new(self.origin.segment, record.offset), &record, each)?;
         }
-        Ok(())
+        Ok(copied.len())
     }
 
-    fn push(&self, position: Position, record: &Record<'_>, rows: &mut Rows<T>) -> Result<()> {
+    fn give(
+        &self,
+        position: Position,
+        record: &Record<'_>,
+        each: &mut impl FnMut(&T::Row<'_>),
+    ) -> Result<()> {
         let event = decode(record.kind, record.schema, record.payload)
             .map_err(|source| self.undecodable(position, source))?;
         let row = T::row(&self.origin, record, event)
             .ok_or_else(|| self.undecodable(position, Undecodable::Unreadable { kind: record.kind }))?;
-        rows.push(&row);
+        each(&row);
         Ok(())
     }
 
@@ -218,7 +252,7 @@ pub fn write_file<T: Table, W: Write + Send>(
     let mut rows = Rows::<T>::default();
     for group in source.days.get(part.index).map_or(&[][..], |day| &day.groups) {
         rows.clear();
-        source.fill(group, &mut rows)?;
+        source.visit(group, &mut |row| rows.push(row))?;
         writer.write(&mut rows)?;
     }
     writer.finish()

@@ -10,3 +10,5 @@ pub mod export;
 pub mod held;
 pub mod import;
 pub mod lookup;
+#[cfg(feature = "parquet")]
+pub mod tail;

@@ -21,6 +21,8 @@ mod replay;
 mod serve;
 mod settings;
 mod table;
+#[cfg(feature = "parquet")]
+mod tail;
 mod verify;
 
 use std::fmt::Display;
@@ -70,6 +72,9 @@ enum Command {
     Postback(postback::Command),
     /// Decide on raw postbacks once more, by the catalog in use; the daemon must run
     Replay(replay::Arguments),
+    /// Print records as they are appended
+    #[cfg(feature = "parquet")]
+    Tail(tail::Arguments),
     /// Check every record of a data folder; exit 1 if something is damaged
     Verify(verify::Arguments),
     /// Print the records of a data folder, one a line
@@ -138,6 +143,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Deliveries(command) => deliveries::run(&command, &mut out),
         Command::Postback(command) => postback::run(&command, &mut out),
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
+        #[cfg(feature = "parquet")]
+        Command::Tail(arguments) => tail::run(&arguments, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
         Command::Load(arguments) => load::run(&arguments, &mut out),

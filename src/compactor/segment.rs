@@ -44,6 +44,15 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// That of a segment, sealed or not; as its first file, whichever is the current one.
+    ///
+    /// # Errors
+    /// What reading the folder says.
+    pub fn of(reader: &Reader, lane: u8, segment: u32) -> Result<Self> {
+        let (keys, node) = (reader.click_id_keys()?, reader.node()?.unwrap_or_default());
+        Ok(Self { node, lane, segment, generation: 0, keys })
+    }
+
     /// The id of the click at a place, as it stands in URLs.
     pub(super) fn click_id(&self, place: Option<Place>) -> Option<ClickIdText> {
         Some(self.keys.as_ref()?.encode(place?).to_text())

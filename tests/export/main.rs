@@ -13,3 +13,4 @@ mod formats;
 mod read_back;
 #[path = "../support/mod.rs"]
 mod support;
+mod tail;

@@ -93,13 +93,16 @@ pub(super) fn write<T: Table, F: Format<T>>(
 /// A group of a part of a segment, and how many segments were begun with it.
 type Group<T> = (Arc<Source<T>>, Part, usize, u64);
 
+/// A segment, and what is left of it.
+type Begun<T> = (Arc<Source<T>>, VecDeque<(Part, usize)>);
+
 /// All groups of all segments, in order.
 struct Groups<'a, T: Table, F> {
     job: &'a Job<'a, T, F>,
     segments: VecDeque<Listed>,
     begun: u64,
-    /// The segment at hand, and what is left of it.
-    now: Option<(Arc<Source<T>>, VecDeque<(Part, usize)>)>,
+    /// The segment at hand.
+    now: Option<Begun<T>>,
 }
 
 impl<T: Table, F: Format<T>> Groups<'_, T, F> {

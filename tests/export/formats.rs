@@ -32,7 +32,7 @@ const HOSTILE: [&str; 16] = [
 ];
 
 /// Clicks whose texts are made of those.
-fn hostile(seed: u64, count: usize) -> Vec<MadeClick> {
+pub(crate) fn hostile(seed: u64, count: usize) -> Vec<MadeClick> {
     let mut chance = Chance(seed);
     let text = |chance: &mut Chance| {
         let pieces = (0..chance.below(5)).map(|_| HOSTILE[chance.below(16) as usize]);

@@ -2,6 +2,7 @@
 #![cfg(all(feature = "daemon", feature = "parquet"))]
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod again;
 mod command;
 #[path = "../parquet/events.rs"]
 mod events;

@@ -5,8 +5,11 @@
 //! Not here: the command line and how results are shown (`cli`), who may ask over HTTP (`admin`).
 
 pub mod deliveries;
+#[cfg(feature = "parquet")]
+pub mod export;
 pub mod held;
 pub mod import;
 pub mod lookup;
 #[cfg(feature = "parquet")]
 pub mod report;
+pub mod tail;

@@ -7,6 +7,8 @@ mod check_config;
 mod client;
 mod config;
 mod deliveries;
+#[cfg(feature = "parquet")]
+mod export;
 mod held;
 mod import;
 mod inspect;
@@ -21,6 +23,8 @@ mod report;
 mod serve;
 mod settings;
 mod table;
+#[cfg(feature = "parquet")]
+mod tail;
 mod verify;
 
 use std::fmt::Display;
@@ -59,6 +63,9 @@ enum Command {
     /// What came of clicks: counts, cost, revenue and ratios, by campaign or whatever else
     #[cfg(feature = "parquet")]
     Report(report::Arguments),
+    /// Write clicks, conversions or deliveries to a file, a folder or standard output, as Parquet, CSV or JSON lines
+    #[cfg(feature = "parquet")]
+    Export(export::Arguments),
     /// Payouts that wait for a person
     #[command(subcommand)]
     Held(held::Command),
@@ -70,6 +77,9 @@ enum Command {
     Postback(postback::Command),
     /// Decide on raw postbacks once more, by the catalog in use; the daemon must run
     Replay(replay::Arguments),
+    /// Print records as they are appended
+    #[cfg(feature = "parquet")]
+    Tail(tail::Arguments),
     /// Check every record of a data folder; exit 1 if something is damaged
     Verify(verify::Arguments),
     /// Print the records of a data folder, one a line
@@ -134,10 +144,13 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Import(command) => import::run(&command, &mut out),
         #[cfg(feature = "parquet")]
         Command::Report(arguments) => report::run(&arguments, &mut out),
+        Command::Export(arguments) => export::run(&arguments, &mut out),
         Command::Held(command) => held::run(&command, &mut out),
         Command::Deliveries(command) => deliveries::run(&command, &mut out),
         Command::Postback(command) => postback::run(&command, &mut out),
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
+        #[cfg(feature = "parquet")]
+        Command::Tail(arguments) => tail::run(&arguments, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
         Command::Load(arguments) => load::run(&arguments, &mut out),

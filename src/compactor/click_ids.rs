@@ -5,12 +5,14 @@
 //! damaged, its neighbour tells: the next one that is there, or else the last.
 //! Not here: keys (`store::keys`), what an id consists of (`event::click_id`).
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::click_id::{ClickIdText, Keys, Place};
 use crate::store::Journal;
 use crate::store::reader::Reader;
+
+use super::error::Result;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -19,12 +21,14 @@ pub(super) struct ClickIds {
     keys: Keys,
     node: u16,
     /// Of lane and segment. At most as many as conversions of one segment have clicks in different ones.
-    versions: RefCell<BTreeMap<(u8, u32), u8>>,
+    versions: Arc<Mutex<BTreeMap<(u8, u32), u8>>>,
 }
 
 impl ClickIds {
-    pub(super) fn new(reader: Reader, keys: Keys, node: u16) -> Self {
-        Self { reader, keys, node, versions: RefCell::default() }
+    /// Nothing if there are no keys.
+    pub(super) fn open(reader: &Reader, node: u16) -> Result<Option<Self>> {
+        let keys = reader.click_id_keys()?;
+        Ok(keys.map(|keys| Self { reader: reader.clone(), keys, node, versions: Arc::default() }))
     }
 
     /// Nothing if the key of its time is gone.
@@ -34,13 +38,17 @@ impl ClickIds {
             return Some(self.keys.encode(place).to_text());
         }
         let at = (place.lane(), place.segment());
-        let known = self.versions.borrow().get(&at).copied();
+        let known = self.versions().get(&at).copied();
         let version = known.unwrap_or_else(|| {
             let found = self.find(at).unwrap_or_else(|| self.keys.current());
-            self.versions.borrow_mut().insert(at, found);
+            self.versions().insert(at, found);
             found
         });
         Some(self.keys.encode_as(version, place)?.to_text())
+    }
+
+    fn versions(&self) -> MutexGuard<'_, BTreeMap<(u8, u32), u8>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the header says, or that of the nearest that can be read.

@@ -5,6 +5,7 @@
 //! Not here: files (`parquet`).
 
 use super::table::{Field, Get, Table};
+use crate::event::money::Micros;
 
 /// Amounts are decimals of 18 digits: the first that has more.
 const MONEY_END: u64 = 1_000_000_000_000_000_000;
@@ -65,7 +66,7 @@ impl Texts {
 
     /// Adds a name; one that is among those from `first` on already gets a number: `name#2`. Of a key that a map has twice
     /// some readers see the first value, and some the last.
-    fn push_apart(&mut self, name: &str, first: usize) {
+    pub fn push_apart(&mut self, name: &str, first: usize) {
         let (start, at) = (self.bytes.len(), self.ends.len());
         self.push(name);
         let mut number = 1;
@@ -77,7 +78,14 @@ impl Texts {
         }
     }
 
-    fn text(&self, at: usize) -> &[u8] {
+    fn append(&mut self, others: &Self) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&others.bytes);
+        self.ends.extend(others.ends.iter().map(|end| start + end));
+    }
+
+    /// One of them.
+    pub fn text(&self, at: usize) -> &[u8] {
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..self.ends[at]]
     }
@@ -91,7 +99,8 @@ impl Texts {
         true
     }
 
-    fn clear(&mut self) {
+    /// Forgets them, and keeps their memory.
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
     }
@@ -99,7 +108,13 @@ impl Texts {
 
 impl<T: Table> Default for Rows<T> {
     fn default() -> Self {
-        let fields = T::fields();
+        Self::of(T::fields())
+    }
+}
+
+impl<T: Table> Rows<T> {
+    /// None, of these columns only.
+    pub fn of(fields: Vec<Field<T>>) -> Self {
         let values = |get: &Get<T>| match get {
             Get::Bool(_) => Values::Bool(Vec::new()),
             Get::Int32(_) => Values::Int32(Vec::new()),
@@ -110,9 +125,7 @@ impl<T: Table> Default for Rows<T> {
         let column = |field: &Field<T>| Column { values: values(&field.get), ..Column::default() };
         Self { columns: fields.iter().map(column).collect(), fields, len: 0 }
     }
-}
 
-impl<T: Table> Rows<T> {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.len
@@ -121,6 +134,11 @@ impl<T: Table> Rows<T> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Bytes of all of their texts.
+    pub fn text_bytes(&self) -> usize {
+        self.columns.iter().map(Column::text_bytes).sum()
     }
 
     /// Its columns: what is known of each, and what is in it, to be taken out.
@@ -134,6 +152,14 @@ impl<T: Table> Rows<T> {
             column.push::<T>(row, &field.get);
         }
         self.len += 1;
+    }
+
+    /// Adds those of `others`, which have the same columns, behind them.
+    pub fn append(&mut self, others: &Self) {
+        for (column, other) in self.columns.iter_mut().zip(&others.columns) {
+            column.append(other);
+        }
+        self.len += others.len;
     }
 
     /// Forgets them, and keeps their memory.
@@ -153,9 +179,7 @@ impl Column {
             (Get::Int64(get), Values::Int64(values)) => keep(get(row), values),
             (Get::Time(get), Values::Int64(values)) => keep(get(row).map(|time| time.micros()), values),
             (Get::Money(get), Values::Int64(values)) => {
-                // More than a decimal of 18 digits holds, a million million, is no amount that anybody can count on.
-                let amount = get(row).map(|amount| amount.get());
-                keep(amount.filter(|amount| amount.unsigned_abs() < MONEY_END), values)
+                keep(get(row).and_then(countable).map(Micros::get), values)
             }
             (Get::Text(get), Values::Text(texts)) => texts.keep(get(row)),
             (Get::Known(get, at), Values::Text(texts)) => texts.keep(get(row, *at)),
@@ -179,6 +203,30 @@ impl Column {
         self.present.push(is_present.into());
     }
 
+    fn text_bytes(&self) -> usize {
+        match &self.values {
+            Values::Bool(_) | Values::Int32(_) | Values::Int64(_) => 0,
+            Values::Text(texts) => texts.bytes.len(),
+            Values::Pairs(names, values) => names.bytes.len() + values.bytes.len(),
+        }
+    }
+
+    fn append(&mut self, other: &Self) {
+        self.present.extend_from_slice(&other.present);
+        self.repeats.extend_from_slice(&other.repeats);
+        match (&mut self.values, &other.values) {
+            (Values::Bool(values), Values::Bool(others)) => values.extend_from_slice(others),
+            (Values::Int32(values), Values::Int32(others)) => values.extend_from_slice(others),
+            (Values::Int64(values), Values::Int64(others)) => values.extend_from_slice(others),
+            (Values::Text(texts), Values::Text(others)) => texts.append(others),
+            (Values::Pairs(names, values), Values::Pairs(other_names, others)) => {
+                names.append(other_names);
+                values.append(others);
+            }
+            _ => unreachable!("they have the same columns"),
+        }
+    }
+
     fn clear(&mut self) {
         self.present.clear();
         self.repeats.clear();
@@ -193,6 +241,12 @@ impl Column {
             }
         }
     }
+}
+
+/// An amount, unless it is beyond a million million: no decimal of 18 digits holds that, and nobody can count on it. It is
+/// none in files of any format, so that their sums are the same.
+pub fn countable(amount: Micros) -> Option<Micros> {
+    (amount.get().unsigned_abs() < MONEY_END).then_some(amount)
 }
 
 /// Keeps a value if there is one, and says so.

@@ -103,7 +103,11 @@ impl Error {
         match self {
             Self::Io { .. } | Self::Write { .. } | Self::Format { .. } => 0,
             Self::NoExchange { .. } => 1,
-            Self::Store(_) | Self::NotSealed { .. } | Self::Changed { .. } | Self::NoKeys { .. } => 2,
+            Self::Store(_)
+            | Self::NotSealed { .. }
+            | Self::Changed { .. }
+            | Self::NoKeys { .. }
+            | Self::Unreadable { .. } => 2,
             Self::Record { .. } => 3,
             Self::Stopped => 4,
         }

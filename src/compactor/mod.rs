@@ -18,6 +18,7 @@ pub mod conversions;
 pub mod deliveries;
 mod error;
 pub mod folder;
+pub mod listed;
 mod parquet;
 mod plan;
 pub mod publish;
@@ -26,6 +27,7 @@ pub mod rollup;
 mod rollup_file;
 mod rollup_folder;
 mod rollup_sums;
+pub mod row_file;
 #[cfg(feature = "daemon")]
 pub mod run;
 mod segment;
@@ -34,4 +36,5 @@ mod swap;
 pub mod table;
 
 pub use error::{Error, Result};
-pub use segment::{Origin, Source, write_file};
+pub use plan::Limits;
+pub use segment::{Origin, Part, Source, write_file};

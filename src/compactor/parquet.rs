@@ -40,9 +40,13 @@ pub(super) struct Writer<W: Write + Send> {
 impl<W: Write + Send> Writer<W> {
     /// Begins a file of table `T`. `level` is zstd's.
     pub(super) fn new<T: Table>(out: W, level: i32) -> Result<Self> {
-        let fields = T::fields();
-        let schema = schema(T::NAME, &fields).map_err(format)?;
-        let properties = properties(&fields, level).map_err(format)?;
+        Self::of::<T>(out, &T::fields(), level, true)
+    }
+
+    /// Begins a file that has only these columns, and whose row groups are in order of time or are not.
+    pub(super) fn of<T: Table>(out: W, fields: &[Field<T>], level: i32, is_sorted: bool) -> Result<Self> {
+        let schema = schema(T::NAME, fields).map_err(format)?;
+        let properties = properties(fields, level, is_sorted).map_err(format)?;
         let inner = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties)).map_err(format)?;
         Ok(Self { inner })
     }
@@ -118,9 +122,16 @@ fn map_type(name: &str) -> parquet::errors::Result<Type> {
         .build()
 }
 
-fn properties<T: Table>(fields: &[Field<T>], level: i32) -> parquet::errors::Result<WriterProperties> {
-    // Rows are in the order of `time`, the first column.
-    let sorted = SortingColumn { column_idx: 0, descending: false, nulls_first: false };
+fn properties<T: Table>(
+    fields: &[Field<T>],
+    level: i32,
+    is_sorted: bool,
+) -> parquet::errors::Result<WriterProperties> {
+    // Rows are in the order of the first column that is a time.
+    let time = fields.iter().position(|field| matches!(field.get, Get::Time(_)) && field.is_required);
+    let time = time.filter(|_| is_sorted).and_then(|at| leaf(fields, at));
+    let sorted =
+        time.map(|column_idx| vec![SortingColumn { column_idx, descending: false, nulls_first: false }]);
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(level)?))
         .set_created_by(concat!("clicklog version ", env!("CARGO_PKG_VERSION")).to_owned())
@@ -128,7 +139,7 @@ fn properties<T: Table>(fields: &[Field<T>], level: i32) -> parquet::errors::Res
         .set_data_page_row_count_limit(GROUP_ROWS_MAX)
         .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_sorting_columns(Some(vec![sorted]));
+        .set_sorting_columns(sorted);
     for field in fields {
         let path = ColumnPath::from(field.name);
         if field.coding == Coding::Varied {
@@ -149,6 +160,12 @@ fn properties<T: Table>(fields: &[Field<T>], level: i32) -> parquet::errors::Res
         }
     }
     Ok(builder.build())
+}
+
+/// The number of a column's leaf: a map has two.
+fn leaf<T: Table>(fields: &[Field<T>], at: usize) -> Option<i32> {
+    let maps = fields.get(..at)?.iter().filter(|field| matches!(field.get, Get::Pairs(_))).count();
+    i32::try_from(at + maps).ok()
 }
 
 fn varied<T: Table>(get: &Get<T>) -> Encoding {

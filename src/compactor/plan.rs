@@ -10,6 +10,22 @@ use super::parquet::GROUP_ROWS_MAX;
 /// Bytes of the records of a group at most, but for one that is longer on its own.
 pub(super) const GROUP_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// How large a group may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes of their records, but for one that is longer on its own.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    /// Those of a row group in a file.
+    fn default() -> Self {
+        Self { rows: GROUP_ROWS_MAX, bytes: GROUP_BYTES_MAX }
+    }
+}
+
 /// Microseconds of a day.
 pub(super) const DAY_MICROS: i64 = 86_400 * 1_000_000;
 
@@ -59,21 +75,21 @@ pub(super) struct Group {
 }
 
 /// Cuts; `keys` is in the order of the journal.
-pub(super) fn days(mut keys: Vec<Key>) -> Vec<Day> {
+pub(super) fn days(mut keys: Vec<Key>, limits: Limits) -> Vec<Day> {
     // Usually they are in order but for a few neighbours.
     keys.sort();
     let of_day = |a: &Key, b: &Key| a.time.div_euclid(DAY_MICROS) == b.time.div_euclid(DAY_MICROS);
-    keys.chunk_by(of_day).map(day).collect()
+    keys.chunk_by(of_day).map(|keys| day(keys, limits)).collect()
 }
 
-fn day(keys: &[Key]) -> Day {
+fn day(keys: &[Key], limits: Limits) -> Day {
     let mut groups = Vec::new();
     let mut rest = keys;
     while !rest.is_empty() {
         let mut bytes = 0;
-        let fits = rest.iter().take(GROUP_ROWS_MAX).take_while(|key| {
+        let fits = rest.iter().take(limits.rows).take_while(|key| {
             bytes += u64::from(key.bytes);
-            bytes <= GROUP_BYTES_MAX
+            bytes <= limits.bytes
         });
         let (now, later) = rest.split_at(fits.count().max(1));
         groups.extend(group(now));
@@ -109,7 +125,8 @@ mod tests {
     #[test]
     fn midnight_begins_another_file() {
         let times = [DAY_MICROS - 2, DAY_MICROS - 1, DAY_MICROS, DAY_MICROS + 5, -1];
-        let days = days((0..).zip(times).map(|(number, time)| key(number, time)).collect());
+        let days =
+            days((0..).zip(times).map(|(number, time)| key(number, time)).collect(), Limits::default());
         let found: Vec<_> = days.iter().map(|day| (day.first_time, day.last_time, day.rows)).collect();
         let expected = [(-1, -1, 1), (DAY_MICROS - 2, DAY_MICROS - 1, 2), (DAY_MICROS, DAY_MICROS + 5, 2)];
         assert_eq!(found, expected);
@@ -118,7 +135,10 @@ mod tests {
 
     #[test]
     fn what_is_out_of_order_is_known_to_be() {
-        let days = days((0..).zip([10, 30, 20, 40]).map(|(number, time)| key(number, time)).collect());
+        let days = days(
+            (0..).zip([10, 30, 20, 40]).map(|(number, time)| key(number, time)).collect(),
+            Limits::default(),
+        );
         let [day] = &days[..] else { panic!("it is one day") };
         let [group] = &day.groups[..] else { panic!("it is one group") };
         assert!(!group.is_as_written);
@@ -131,11 +151,11 @@ mod tests {
     #[test]
     fn a_group_ends_at_its_most_rows_and_at_its_most_bytes() {
         let rows = u32::try_from(GROUP_ROWS_MAX).unwrap() + 1;
-        let many = days((0..rows).map(|number| key(number, 0)).collect());
+        let many = days((0..rows).map(|number| key(number, 0)).collect(), Limits::default());
         let counts: Vec<_> = many[0].groups.iter().map(|group| group.rows).collect();
         assert_eq!(counts, [GROUP_ROWS_MAX, 1]);
         let bytes = u32::try_from(GROUP_BYTES_MAX / 2).unwrap();
-        let long = days((0..5).map(|number| Key { bytes, ..key(number, 0) }).collect());
+        let long = days((0..5).map(|number| Key { bytes, ..key(number, 0) }).collect(), Limits::default());
         let counts: Vec<_> = long[0].groups.iter().map(|group| group.rows).collect();
         assert_eq!(counts, [2, 2, 1]);
     }

@@ -23,8 +23,9 @@ use crate::store::sealed::read_footer;
 use super::click_ids::ClickIds;
 use super::columns::Rows;
 use super::error::{Error, Result};
+use super::listed::Listed;
 use super::parquet::Writer;
-use super::plan::{self, Group, Key};
+use super::plan::{self, Group, Key, Limits};
 use super::table::Table;
 
 /// How much is read before somebody is told.
@@ -47,10 +48,19 @@ pub struct Origin {
     pub segment: u32,
     /// Which rewrite of it.
     pub generation: u32,
-    ids: Option<ClickIds>,
+    pub(super) ids: Option<ClickIds>,
 }
 
 impl Origin {
+    /// That of a segment, sealed or not; as its first file, whichever is the current one.
+    ///
+    /// # Errors
+    /// What reading the folder says.
+    pub fn of(reader: &Reader, lane: u8, segment: u32) -> Result<Self> {
+        let node = reader.node()?.unwrap_or_default();
+        Ok(Self { node, lane, segment, generation: 0, ids: ClickIds::open(reader, node)? })
+    }
+
     /// Another generation of it.
     pub(super) fn at(&self, generation: u32) -> Self {
         Self { generation, ..self.clone() }
@@ -68,7 +78,7 @@ pub struct Source<T> {
     reader: Reader,
     origin: Origin,
     days: Vec<plan::Day>,
-    table: PhantomData<T>,
+    table: PhantomData<fn() -> T>,
 }
 
 /// Which of a source's days: each is a file.
@@ -95,11 +105,23 @@ impl<T: Table> Source<T> {
     /// As `open`; `told` of what is read.
     pub(super) fn open_told(reader: &Reader, (lane, segment): (u8, u32), told: Told<'_>) -> Result<Self> {
         let (origin, _) = identify::<T>(reader, lane, segment)?;
+        Self::look_through(reader, origin, Limits::default(), told)
+    }
+
+    /// Looks through a segment that need not be sealed: its rows are those that are there now.
+    ///
+    /// # Errors
+    /// `NoKeys`, `Record`, or what reading says.
+    pub fn open_listed(reader: &Reader, listed: &Listed, limits: Limits) -> Result<Self> {
+        Self::look_through(reader, listed.origin.clone(), limits, &mut |_| Ok(()))
+    }
+
+    fn look_through(reader: &Reader, origin: Origin, limits: Limits, told: Told<'_>) -> Result<Self> {
         if origin.ids.is_none() {
             return Err(Error::NoKeys { path: reader.directory().keys() });
         }
         let mut source = Self { reader: reader.clone(), origin, days: Vec::new(), table: PhantomData };
-        source.days = plan::days(source.keys(told)?);
+        source.days = plan::days(source.keys(told)?, limits);
         Ok(source)
     }
 
@@ -116,6 +138,20 @@ impl<T: Table> Source<T> {
             last_time: Timestamp::from_micros(day.last_time),
             rows: day.rows,
         })
+    }
+
+    /// How many groups a part has.
+    pub fn groups(&self, part: Part) -> usize {
+        self.days.get(part.index).map_or(0, |day| day.groups.len())
+    }
+
+    /// Gives `each` the rows of one group of a part, in order of time.
+    ///
+    /// # Errors
+    /// `Changed`, `Record`, or what reading says.
+    pub fn each_row(&self, part: Part, group: usize, mut each: impl FnMut(&T::Row<'_>)) -> Result<()> {
+        let found = self.days.get(part.index).and_then(|day| day.groups.get(group));
+        found.map_or(Ok(()), |group| self.visit(group, &mut each))
     }
 
     /// When each row happened, in the order of the journal.
@@ -159,28 +195,31 @@ impl<T: Table> Source<T> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Puts the rows of a group into `rows`, in their order.
-    fn fill(&self, group: &Group, rows: &mut Rows<T>) -> Result<()> {
-        if group.is_as_written {
-            self.fill_in_place(group, rows)?;
+    /// Gives `each` the rows of a group, in their order.
+    fn visit(&self, group: &Group, each: &mut impl FnMut(&T::Row<'_>)) -> Result<()> {
+        let rows = if group.is_as_written {
+            self.visit_in_place(group, each)?
         } else {
-            self.fill_sorted(group, rows)?;
-        }
-        if rows.len() == group.rows { Ok(()) } else { Err(self.changed()) }
+            self.visit_sorted(group, each)?
+        };
+        if rows == group.rows { Ok(()) } else { Err(self.changed()) }
     }
 
-    fn fill_in_place(&self, group: &Group, rows: &mut Rows<T>) -> Result<()> {
+    fn visit_in_place(&self, group: &Group, each: &mut impl FnMut(&T::Row<'_>)) -> Result<usize> {
+        let mut rows = 0;
         self.each(group.start.0, |position, record| {
             if record.offset > group.end {
                 return Ok(ControlFlow::Break(()));
             }
-            self.push(position, record, rows)?;
+            self.give(position, record, each)?;
+            rows += 1;
             Ok(ControlFlow::Continue(()))
-        })
+        })?;
+        Ok(rows)
     }
 
     /// Copies the group's records, and sorts those.
-    fn fill_sorted(&self, group: &Group, rows: &mut Rows<T>) -> Result<()> {
+    fn visit_sorted(&self, group: &Group, each: &mut impl FnMut(&T::Row<'_>)) -> Result<usize> {
         let mut copies = AlignedVec::<ALIGNMENT>::new();
         let mut copied: Vec<((i64, u32), usize, Record<'static>, usize)> = Vec::with_capacity(group.rows);
         let mut number = group.start.1;
@@ -201,15 +240,20 @@ impl<T: Table> Source<T> {
             Ok(ControlFlow::Continue(()))
         })?;
         copied.sort_unstable_by_key(|(key, ..)| *key);
-        for (_, start, record, len) in copied {
-            let record = Record { payload: &copies[start..start + len], ..record };
-            self.push(Position::new(self.origin.segment, record.offset), &record, rows)?;
+        for (_, start, record, len) in &copied {
+            let record = Record { payload: &copies[*start..start + len], ..*record };
+            self.give(Position::new(self.origin.segment, record.offset), &record, each)?;
         }
-        Ok(())
+        Ok(copied.len())
     }
 
-    fn push(&self, position: Position, record: &Record<'_>, rows: &mut Rows<T>) -> Result<()> {
-        with_row::<T, _>(&self.origin, position, record, |row| rows.push(row))
+    fn give(
+        &self,
+        position: Position,
+        record: &Record<'_>,
+        each: &mut impl FnMut(&T::Row<'_>),
+    ) -> Result<()> {
+        with_row::<T, _>(&self.origin, position, record, |row| each(row))
     }
 
     fn undecodable(&self, position: Position, source: Undecodable) -> Error {
@@ -264,7 +308,7 @@ pub(super) fn write_file_told<T: Table, W: Write + Send>(
     let mut rows = Rows::<T>::default();
     for group in source.days.get(part.index).map_or(&[][..], |day| &day.groups) {
         rows.clear();
-        source.fill(group, &mut rows)?;
+        source.visit(group, &mut |row| rows.push(row))?;
         writer.write(&mut rows)?;
         told(group.bytes)?;
     }
@@ -283,6 +327,6 @@ pub(super) fn identify<T: Table>(reader: &Reader, lane: u8, segment: u32) -> Res
     let open = std::fs::File::open(&file.path).map_err(Error::io("open", &file.path))?;
     let footer = read_footer(&open).map_err(Error::io("read", &file.path))?.ok_or_else(not_sealed)?;
     let (node, generation) = (footer.identity.node, footer.identity.generation);
-    let ids = reader.click_id_keys()?.map(|keys| ClickIds::new(reader.clone(), keys, node));
+    let ids = ClickIds::open(reader, node)?;
     Ok((Origin { node, lane, segment, generation, ids }, footer.summary))
 }

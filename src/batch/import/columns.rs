@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::ImportError;
+use super::own::{self, Own};
 
 /// What a column can hold, beside parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,8 @@ impl FromStr for Rename {
 pub(super) enum Use {
     Field(Field),
     Param(String),
+    /// Of one of our own exports.
+    Own(Own),
     Skipped,
 }
 
@@ -89,7 +92,8 @@ impl Use {
                 known.map_or_else(String::new, |(_, name, _)| (*name).to_owned())
             }
             Self::Param(name) => format!("parameter {name}"),
-            Self::Skipped => "left out".to_owned(),
+            Self::Own(Own::Left) | Self::Skipped => "left out".to_owned(),
+            Self::Own(_) => "as in our exports".to_owned(),
         }
     }
 }
@@ -114,6 +118,11 @@ pub(super) fn assign(
     for column in skipped {
         let at = find(head, column).ok_or_else(|| no_column(head, column))?;
         uses[at] = Some(Use::Skipped);
+    }
+    // Its own id is that of the click; the first one is beside it.
+    let is_own = own::is_ours(head);
+    for (name, used) in head.iter().zip(&mut uses).filter(|(name, _)| is_own && *name != "click_id") {
+        *used = used.take().or_else(|| own::column(name).map(Use::Own));
     }
     for (field, _, aliases) in FIELDS {
         if uses.contains(&Some(Use::Field(field))) {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
 
 use super::columns::{Field, Use, assign};
+use super::own;
 use super::row::Row;
 use super::state::Place;
 use super::time::parse;
@@ -46,6 +47,8 @@ pub(super) struct Lines {
     delimiter: u8,
     offset: Offset,
     currency: Currency,
+    /// Whether it is one of our own exports.
+    is_own: bool,
 }
 
 impl Lines {
@@ -66,8 +69,8 @@ impl Lines {
         let names: Vec<String> = head.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let own = [LINE_COLUMN, REASON_COLUMN];
         let uses = assign(&names, &options.renames, &options.skipped, &own)?;
-        let (offset, currency) = (options.offset, options.currency);
-        Ok(Self { path: path.clone(), reader, head, uses, front, bytes, delimiter, offset, currency })
+        let (offset, currency, is_own) = (options.offset, options.currency, own::is_ours(&names));
+        Ok(Self { path: path.clone(), reader, head, uses, front, bytes, delimiter, offset, currency, is_own })
     }
 
     /// Goes on behind what an earlier run has done.
@@ -104,10 +107,14 @@ impl Lines {
         }
         let mut row = Row::default();
         for (value, used) in fields.iter().zip(&self.uses) {
-            let text = str::from_utf8(value).map_err(|_| "it is not UTF-8".to_owned())?.trim();
+            let text = str::from_utf8(value).map_err(|_| "it is not UTF-8".to_owned())?;
+            let text = if self.is_own { text } else { text.trim() };
             if !text.is_empty() {
                 self.put(&mut row, used, text)?;
             }
+        }
+        if !row.more.first_id.is_empty() {
+            row.id = std::mem::take(&mut row.more.first_id);
         }
         if row.id.is_empty() {
             return Err("it has no id".to_owned());
@@ -128,6 +135,7 @@ impl Lines {
                 row.params.push((name.clone(), text.to_owned()));
                 return Ok(());
             }
+            Use::Own(own) => return row.more.put(*own, text, &mut row.params),
             Use::Field(field) => field,
         };
         let place = match field {

@@ -9,6 +9,7 @@
 
 mod columns;
 mod file;
+mod own;
 mod row;
 mod state;
 mod take;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use columns::Rename;
+pub use own::More;
 pub use row::Row;
 pub use take::Importer;
 pub use time::{Offset, OffsetError};

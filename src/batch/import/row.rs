@@ -4,8 +4,9 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use super::own::More;
 use crate::clock::Timestamp;
-use crate::event::click::{Click, ClickKind};
+use crate::event::click::{Click, ClickKind, Labels};
 use crate::event::money::{Currency, Micros, Money};
 use crate::event::params::{Params, ParamsRef};
 
@@ -47,6 +48,9 @@ pub struct Row {
     /// ISO 3166-1 alpha-2.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub country: String,
+    /// What a click of another store of ours has besides.
+    #[serde(skip_serializing_if = "More::is_none")]
+    pub more: More,
     /// Everything else that is known of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<(String, String)>,
@@ -98,7 +102,15 @@ impl Row {
             referrer: &self.referrer,
             user_agent: &self.user_agent,
             params,
-            ..Click::default()
+            parent: 0,
+            address: self.more.kept_address()?,
+            asn: self.more.asn,
+            labels: Labels::from_bits(self.more.labels),
+            global_privacy_control: self.more.global_privacy_control,
+            lander: &self.more.lander,
+            host: &self.more.host,
+            language: &self.more.language,
+            client_hints: &self.more.client_hints,
         }))
     }
 

@@ -22,6 +22,7 @@ use super::layout::Identity;
 use super::manifest::{ManifestFile, State};
 use super::options::Options;
 use super::poison::Poison;
+use super::rewrite::Replaced;
 use super::segment::{Appender, Plan, Retired, prepare};
 use super::space::{FULL_PAUSE, Reserve, Room};
 use crate::shutdown::Woken;
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub(super) bells: Bells,
     pub(super) room: AtomicU8,
     pub(super) counters: Counters,
+    /// Files that were replaced or dropped, and may still be read. Held for as long as a rewrite takes.
+    pub(super) replaced: Mutex<Replaced>,
 }
 
 /// What happened in the background since the start.

@@ -19,6 +19,7 @@ use super::open::{Opened, Progress, open};
 use super::options::Options;
 use super::poison::Poison;
 use super::recovery::Report;
+use super::rewrite::Rewriter;
 use super::space::{Reserve, Room};
 use crate::metrics::{self, Metric, Page};
 
@@ -102,6 +103,7 @@ impl Store {
             bells,
             room: (Room::Enough as u8).into(),
             counters: Counters::default(),
+            replaced: Mutex::default(),
             options,
         });
         shared.watch_room();
@@ -194,6 +196,11 @@ impl Store {
         RoomWatch(Arc::clone(&self.shared))
     }
 
+    /// Makes sealed segments anew. It is to be let go of before the store is closed.
+    pub fn rewriter(&self) -> Rewriter {
+        Rewriter::new(Arc::clone(&self.shared))
+    }
+
     /// The switch that a failed sync throws.
     pub fn poison(&self) -> &Poison {
         &self.shared.poison
@@ -279,6 +286,7 @@ impl Store {
             Ok(())
         })?;
         Reserve::new(&shared.directory, 0).give_up();
+        shared.replaced.lock().unwrap_or_else(PoisonError::into_inner).sweep()?;
         Ok(())
     }
 }

@@ -25,6 +25,7 @@ pub mod published;
 pub mod reader;
 pub mod record;
 pub mod recovery;
+pub mod rewrite;
 pub mod scan;
 pub mod sealed;
 pub mod segment;

@@ -2,7 +2,7 @@
 //!
 //! In: an event, and how much of it goes. Out: the same event without that.
 //!
-//! | | `Personal`, once it is old | `Erased`, because somebody asked |
+//! | | `personal`, once it is old | `erased`, because somebody asked |
 //! |---|---|---|
 //! | address, user agent, referrer, language, client hints | go | go |
 //! | parameters | those that are named go | all go |
@@ -34,25 +34,6 @@ use super::postback::Postback;
 /// Objects within objects that a body is looked through.
 const DEPTH_MAX: usize = 32;
 
-/// How much of an event goes.
-#[derive(Clone, Copy)]
-pub enum Extent<'r> {
-    /// What tells who the visitor is, and parameters of these names, in any case of their letters.
-    Personal(&'r [String]),
-    /// All that came with the visitor. Says of a click id whether it is one of ours, which stays: it leads to a click that
-    /// says nothing any more.
-    Erased(&'r dyn Fn(&str) -> bool),
-}
-
-impl std::fmt::Debug for Extent<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Personal(names) => f.debug_tuple("Personal").field(names).finish(),
-            Self::Erased(_) => f.write_str("Erased"),
-        }
-    }
-}
-
 /// Where texts are put that are not a part of what they were before. It is kept, so that nothing is allocated twice.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
@@ -60,90 +41,93 @@ pub struct Scratch {
     second: Vec<u8>,
 }
 
-/// The event without what goes.
-pub fn strip<'a>(event: &Event<'a>, extent: Extent<'_>, scratch: &'a mut Scratch) -> Event<'a> {
+/// The event without what tells who the visitor is, and without parameters of these names, in any case of their letters.
+pub fn personal<'a>(event: &Event<'a>, names: &[String], scratch: &'a mut Scratch) -> Event<'a> {
+    let Scratch { first, second } = scratch;
     match event {
-        Event::Click(click) => Event::Click(strip_click(click, extent, scratch)),
-        Event::Postback(postback) => Event::Postback(strip_postback(postback, extent, scratch)),
-        Event::Decision(decision) => Event::Decision(strip_decision(decision, extent, scratch)),
-        Event::DeliveryOutcome(outcome) => {
-            Event::DeliveryOutcome(DeliveryOutcome { detail: &[], ..*outcome })
+        Event::Click(click) => {
+            let params = without(click.params, names, first);
+            Event::Click(Click { params, ..nobodys_click(click) })
         }
+        Event::Postback(postback) => Event::Postback(Postback {
+            query: query_without(postback.query, names, first),
+            body: body_without(postback.content_type, postback.body, names, second),
+            ..nobodys_postback(postback)
+        }),
+        Event::Decision(decision) => Event::Decision(Decision {
+            click_params: without(decision.click_params, names, first),
+            postback_params: without(decision.postback_params, names, second),
+            ..nobodys_decision(decision)
+        }),
+        Event::DeliveryOutcome(outcome) => Event::DeliveryOutcome(unanswered(outcome)),
         // Of a destination, and of nobody.
         Event::Destination(_) => *event,
     }
 }
 
-/// As `strip`, of a click.
-pub fn strip_click<'a>(click: &Click<'a>, extent: Extent<'_>, scratch: &'a mut Scratch) -> Click<'a> {
-    let click =
-        Click { address: None, user_agent: "", referrer: "", language: "", client_hints: "", ..*click };
-    match extent {
-        Extent::Personal(names) => {
-            Click { params: without(click.params, names, &mut scratch.first), ..click }
-        }
-        Extent::Erased(_) => Click {
-            country: [0; 2],
-            asn: 0,
-            external_id: "",
-            foreign_id: "",
-            host: "",
-            params: ParamsRef::default(),
-            ..click
-        },
+/// The event without all that came with the visitor. `is_ours` says of a click id whether it is one of ours, which stays:
+/// it leads to a click that says nothing any more.
+pub fn erased<'a>(event: &Event<'a>, is_ours: &dyn Fn(&str) -> bool) -> Event<'a> {
+    match event {
+        Event::Click(click) => Event::Click(erased_click(click)),
+        Event::Postback(postback) => Event::Postback(erased_postback(postback)),
+        Event::Decision(decision) => Event::Decision(erased_decision(decision, is_ours)),
+        Event::DeliveryOutcome(outcome) => Event::DeliveryOutcome(unanswered(outcome)),
+        Event::Destination(_) => *event,
     }
 }
 
-/// As `strip`, of a decision.
-pub fn strip_decision<'a>(
-    decision: &Decision<'a>,
-    extent: Extent<'_>,
-    scratch: &'a mut Scratch,
-) -> Decision<'a> {
-    let mut stripped = Decision { address: None, user_agent: "", referrer: "", language: "", ..*decision };
-    match extent {
-        Extent::Personal(names) => {
-            stripped.click_params = without(decision.click_params, names, &mut scratch.first);
-            stripped.postback_params = without(decision.postback_params, names, &mut scratch.second);
-        }
-        Extent::Erased(is_ours) => {
-            stripped.country = [0; 2];
-            stripped.external_id = "";
-            stripped.click_params = ParamsRef::default();
-            stripped.postback_params = ParamsRef::default();
-            let click_id = decision.conversion.click_id;
-            if !click_id.is_empty() && !is_ours(click_id) {
-                stripped.conversion.click_id = "";
-                let without_it = |key: &'a [u8]| if has(key, click_id.as_bytes()) { &[][..] } else { key };
-                stripped.dedupe_key = without_it(decision.dedupe_key);
-                stripped.part_key = without_it(decision.part_key);
-            }
-        }
+/// As `erased`, of a click.
+pub fn erased_click<'a>(click: &Click<'a>) -> Click<'a> {
+    Click {
+        country: [0; 2],
+        asn: 0,
+        external_id: "",
+        foreign_id: "",
+        host: "",
+        params: ParamsRef::default(),
+        ..nobodys_click(click)
     }
-    stripped
 }
 
-/// As `strip`, of a raw request.
-pub fn strip_postback<'a>(
-    postback: &Postback<'a>,
-    extent: Extent<'_>,
-    scratch: &'a mut Scratch,
-) -> Postback<'a> {
-    let postback = Postback { address: None, headers: "", ..*postback };
-    match extent {
-        Extent::Personal(names) => {
-            let Scratch { first, second } = scratch;
-            let query = query_without(postback.query, names, first);
-            Postback {
-                query,
-                body: body_without(postback.content_type, postback.body, names, second),
-                ..postback
-            }
-        }
-        Extent::Erased(_) => {
-            Postback { method: "", host: "", path: "", query: "", content_type: "", body: &[], ..postback }
-        }
+fn erased_decision<'a>(decision: &Decision<'a>, is_ours: &dyn Fn(&str) -> bool) -> Decision<'a> {
+    let mut left = Decision {
+        country: [0; 2],
+        external_id: "",
+        click_params: ParamsRef::default(),
+        postback_params: ParamsRef::default(),
+        ..nobodys_decision(decision)
+    };
+    let click_id = decision.conversion.click_id;
+    if !click_id.is_empty() && !is_ours(click_id) {
+        left.conversion.click_id = "";
+        let without_it = |key: &'a [u8]| if has(key, click_id.as_bytes()) { &[][..] } else { key };
+        left.dedupe_key = without_it(decision.dedupe_key);
+        left.part_key = without_it(decision.part_key);
     }
+    left
+}
+
+/// Nothing but that there was a request, when, and of which network. A replay leaves it alone (`Postback::is_erased`).
+fn erased_postback<'a>(postback: &Postback<'a>) -> Postback<'a> {
+    let postback = nobodys_postback(postback);
+    Postback { method: "", host: "", path: "", query: "", content_type: "", body: &[], ..postback }
+}
+
+fn nobodys_click<'a>(click: &Click<'a>) -> Click<'a> {
+    Click { address: None, user_agent: "", referrer: "", language: "", client_hints: "", ..*click }
+}
+
+fn nobodys_decision<'a>(decision: &Decision<'a>) -> Decision<'a> {
+    Decision { address: None, user_agent: "", referrer: "", language: "", ..*decision }
+}
+
+fn nobodys_postback<'a>(postback: &Postback<'a>) -> Postback<'a> {
+    Postback { address: None, headers: "", ..*postback }
+}
+
+fn unanswered<'a>(outcome: &DeliveryOutcome<'a>) -> DeliveryOutcome<'a> {
+    DeliveryOutcome { detail: &[], ..*outcome }
 }
 
 fn has(bytes: &[u8], part: &[u8]) -> bool {
@@ -382,7 +366,7 @@ mod tests {
         };
         let names = names();
         let mut scratch = Scratch::default();
-        let stripped = strip_click(&click, Extent::Personal(&names), &mut scratch);
+        let stripped = personal(&Event::Click(click), &names, &mut scratch);
         let expected = Click {
             address: None,
             referrer: "",
@@ -392,11 +376,9 @@ mod tests {
             params: ParamsRef::check(&kept).unwrap(),
             ..click
         };
-        assert_eq!(stripped, expected);
-        let mut scratch = Scratch::default();
-        let erased = strip_click(&click, Extent::Erased(&ours), &mut scratch);
+        assert_eq!(stripped, Event::Click(expected));
         let only = Click { time: click.time, campaign: "spring", ..Click::default() };
-        assert_eq!(erased, only);
+        assert_eq!(erased_click(&click), only);
     }
 
     #[test]
@@ -411,18 +393,17 @@ mod tests {
             country: *b"DE",
             ..Decision::default()
         };
-        let of = |click_id, scratch| {
+        let of = |click_id| {
             let mut decision = decision;
             decision.conversion.click_id = click_id;
             decision.conversion.transaction_id = "tx1";
-            strip_decision(&decision, Extent::Erased(&ours), scratch)
+            erased_decision(&decision, &ours)
         };
-        let (mut scratch, mut second) = (Scratch::default(), Scratch::default());
-        let foreign = of(PERSONAL, &mut scratch);
+        let foreign = of(PERSONAL);
         assert!(is_clean(&Event::Decision(foreign)));
         assert_eq!((foreign.dedupe_key, foreign.part_key), (&b""[..], &b"net\x03tx1"[..]));
         assert_eq!(foreign.conversion.transaction_id, "tx1");
-        let own = of("ours", &mut second);
+        let own = of("ours");
         assert_eq!((own.conversion.click_id, own.dedupe_key), ("ours", decision.dedupe_key));
     }
 

@@ -16,6 +16,7 @@ use rustix::process::setpriority_process;
 
 use super::Journal;
 use super::directory::Directory;
+use super::erasures::Hidden;
 use super::error::Result;
 use super::lane::{Bells, Lane, describe};
 use super::layout::Identity;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     /// Files that were replaced or dropped, and may still be read. Held for as long as a rewrite takes.
     pub(super) replaced: Mutex<Replaced>,
+    /// What was asked to be forgotten.
+    pub(super) hidden: Arc<Hidden>,
 }
 
 /// What happened in the background since the start.
@@ -216,6 +219,9 @@ pub(super) fn run_prepare(shared: &Shared) {
     let clock = &shared.options.clock;
     let mut not_before = Duration::ZERO;
     loop {
+        // Somebody may have asked for more to be forgotten. What cannot be read is looked at again; the file that is there
+        // was read at the start.
+        let _as_before = shared.hidden.refresh();
         let now = clock.monotonic();
         if now >= not_before {
             shared.watch_room();

@@ -11,6 +11,7 @@ use super::background::{Counters, Shared, run_prepare, run_seal, run_sync};
 use super::clicks::{ClickWriter, Clicks};
 use super::dedupe::DedupeKey;
 use super::directory::{Directory, Lock};
+use super::erasures::Hidden;
 use super::error::{Error, Result};
 use super::foreign::ForeignIds;
 use super::keys;
@@ -82,7 +83,14 @@ impl Store {
         let of_clicks = lanes.iter().filter(|lane| lane.journal() == Journal::Clicks);
         let secret = keys::random(directory.root())?;
         let foreign = ForeignIds::restore(of_clicks.clone().map(|lane| &**lane), &secret)?;
-        let clicks = Clicks::new(of_clicks.cloned().collect(), keys, Arc::new(foreign), options.node);
+        let hidden = Hidden::load(&directory)?;
+        let clicks = Clicks::new(
+            of_clicks.cloned().collect(),
+            keys,
+            Arc::new(foreign),
+            options.node,
+            Arc::clone(&hidden),
+        );
         let of_imports = |lane: &Lane| Some((lane.journal(), lane.number())) == import_lane;
         let written = |lane: &&Arc<Lane>| {
             lane.journal() != Journal::Clicks || lane.number() < options.lanes || of_imports(lane)
@@ -104,6 +112,7 @@ impl Store {
             room: (Room::Enough as u8).into(),
             counters: Counters::default(),
             replaced: Mutex::default(),
+            hidden,
             options,
         });
         shared.watch_room();

@@ -36,7 +36,7 @@ use super::lane::{Lane, describe};
 use super::layout::Footer;
 use super::manifest::{Manifest, ManifestFile};
 use super::position::Position;
-use super::record::Record;
+use super::record::{BODY_OFFSET, Record};
 use super::sealed::Sealed;
 use crate::event::codec::Encoded;
 use image::{Made, Original};
@@ -147,6 +147,21 @@ impl Rewriter {
             footers.extend(lane.view().sealed.iter().map(|sealed| *sealed.footer()));
         }
         footers
+    }
+
+    /// The segments of all lanes that hold records and are not sealed yet.
+    pub fn written(&self) -> Vec<SegmentAt> {
+        let mut written = Vec::new();
+        for lane in &self.0.all_lanes {
+            let view = lane.view();
+            let open = view.open.iter().filter(|open| open.extent().end > BODY_OFFSET);
+            written.extend(open.map(|open| SegmentAt {
+                journal: lane.journal(),
+                lane: lane.number(),
+                segment: open.number(),
+            }));
+        }
+        written
     }
 
     /// Makes a segment anew, if any of its records is to change.

@@ -41,6 +41,17 @@ fn what_this_build_writes_is_what_shipped() {
     }
 }
 
+/// What is rewritten stays in its layout: there is no room for another.
+#[test]
+fn what_was_read_is_written_again_as_it_shipped() {
+    for Golden { name, kind, schema, event } in golden() {
+        let mut encoder = Encoder::default();
+        let again = encoder.again(&event, schema).unwrap();
+        assert_eq!((again.kind, again.schema, again.time), (kind, schema, event.time()), "{name}");
+        assert!(again.payload == &shipped(name)[..], "{name}");
+    }
+}
+
 #[test]
 fn what_shipped_is_read_as_what_it_meant() {
     for Golden { name, kind, schema, event } in golden() {

@@ -77,7 +77,9 @@ impl Contender {
     /// With further settings, as environment variables.
     pub(crate) fn clicklog(settings: &[(&str, &str)]) -> Self {
         let folder = folder("serve");
-        Self { folder: Some(folder.clone()), ..Self::clicklog_at(&folder, settings) }
+        let mut contender = Self::clicklog_at(&folder, settings);
+        contender.folder = Some(folder);
+        contender
     }
 
     /// In a folder that outlives it.

@@ -3,7 +3,7 @@
 //! In: a data folder with sealed segments. Out: `export/` (`folder`), one file for each segment and day.
 //! Keeps: a file that can be seen in `export/` is whole and never changes; the same segment gives the same names and
 //! bytes, however often it is published.
-//! Not here: when to publish, merging of small files, rewriting without personal data.
+//! Not here: when to publish, merging of small files.
 //!
 //! Read `table` first, which says what a table is, then the three of them, then how a segment is cut into row groups
 //! (`plan`), gone through (`segment`), and published (`publish`).
@@ -23,6 +23,7 @@ mod parquet;
 mod plan;
 pub mod publish;
 pub mod publisher;
+pub mod rewrite;
 pub mod rollup;
 mod rollup_file;
 mod rollup_folder;

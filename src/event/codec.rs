@@ -18,7 +18,7 @@ use super::params::ParamsRef;
 use super::postback::Postback;
 use super::schema_v1::{
     ArchivedClickV1, ArchivedDecisionV1, ArchivedDestinationV1, ArchivedOutcomeV1, ArchivedPostbackV1,
-    ClickV1, DestinationV1, OutcomeV1, PostbackV1,
+    ClickV1, DecisionV1, DestinationV1, OutcomeV1, PostbackV1,
 };
 use super::schema_v2::{ArchivedDecisionV2, ArchivedStandingV2, DecisionV2, StandingV2};
 use super::text::{Joined, ends, split};
@@ -291,6 +291,66 @@ impl Encoder {
             text: Joined(&fields),
         };
         Ok(archived!(self, row, Kind::Decision, decision.time))
+    }
+
+    /// Any event as bytes, in the layout that it had: it is never longer than it was, if its texts are not.
+    ///
+    /// # Errors
+    /// As of its kind.
+    pub fn again(&mut self, event: &Event<'_>, schema: u16) -> Result<Encoded<'_>, TooLong> {
+        match event {
+            Event::Click(click) => self.click(click),
+            Event::Postback(postback) => self.postback(postback),
+            Event::Decision(decision) if schema == 1 => self.decision_v1(decision),
+            Event::Decision(decision) => self.decision(decision),
+            Event::DeliveryOutcome(outcome) => self.outcome(outcome),
+            Event::Destination(event) => self.destination(event),
+        }
+    }
+
+    /// A decision as it was written first; what came later is left out.
+    fn decision_v1(&mut self, decision: &Decision<'_>) -> Result<Encoded<'_>, TooLong> {
+        let conversion = &decision.conversion;
+        let fields = [
+            conversion.network.as_bytes(),
+            conversion.click_id.as_bytes(),
+            conversion.transaction_id.as_bytes(),
+            conversion.event.as_bytes(),
+            conversion.original_status.as_bytes(),
+            decision.campaign.as_bytes(),
+            decision.offer.as_bytes(),
+            decision.source.as_bytes(),
+            decision.lander.as_bytes(),
+            decision.external_id.as_bytes(),
+            decision.dedupe_key,
+            decision.click_params.as_bytes(),
+            decision.postback_params.as_bytes(),
+        ];
+        let ends = ends(&fields).ok_or_else(|| too_long(&fields))?;
+        let (cost, cost_currency) = money_parts(decision.cost);
+        let (payout, payout_currency) = money_parts(conversion.payout);
+        let row = DecisionV1 {
+            time: decision.time.micros(),
+            postback: decision.postback,
+            config_version: decision.config_version,
+            click_time: decision.click_time.unwrap_or_default().micros(),
+            cost,
+            payout,
+            entry: decision.entry.get(),
+            conversion_id: decision.conversion_id,
+            sequence: decision.sequence,
+            ends,
+            cost_currency,
+            payout_currency,
+            result: decision.verdict as u8,
+            status: conversion.status as u8,
+            partition: decision.partition,
+            flags: u8::from(decision.click_time.is_some()),
+            reason: decision.reason,
+            text: Joined(&fields),
+        };
+        let encoded = archived!(self, row, Kind::Decision, decision.time);
+        Ok(Encoded { schema: 1, ..encoded })
     }
 
     /// An outcome as bytes.

@@ -39,3 +39,10 @@ pub struct Postback<'a> {
     /// Body, as it came.
     pub body: &'a [u8],
 }
+
+impl Postback<'_> {
+    /// Whether what it said was erased (`strip`): then it cannot be decided on again. Every request has a method.
+    pub fn is_erased(&self) -> bool {
+        self.method.is_empty()
+    }
+}

@@ -51,8 +51,8 @@ pub(super) struct PostbackV1<'a> {
     pub(super) text: Joined<'a>,
 }
 
-#[derive(Archive)]
-#[expect(dead_code, reason = "only read any more: decisions are written as `DecisionV2`")]
+/// Only read, and written again when one is rewritten: decisions are `DecisionV2`, which takes more room.
+#[derive(Archive, Serialize)]
 pub(super) struct DecisionV1<'a> {
     pub(super) time: i64,
     pub(super) postback: u64,

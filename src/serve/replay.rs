@@ -210,7 +210,11 @@ impl Tools<'_> {
 /// Those that were refused before anybody had shown who it is are nobody's.
 fn is_meant(postback: &Postback<'_>, order: &Order) -> bool {
     let may_count = Refusal::from_code(postback.refused).is_none_or(Refusal::is_of_a_known_caller);
-    may_count && postback.network == order.network && (order.from..order.to).contains(&postback.time)
+    // What was erased says nothing any more; what was decided on it stays.
+    may_count
+        && !postback.is_erased()
+        && postback.network == order.network
+        && (order.from..order.to).contains(&postback.time)
 }
 
 /// Whether a request itself names this click. If not, the click was found by cookie or address, which are not kept.

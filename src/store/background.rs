@@ -16,12 +16,14 @@ use rustix::process::setpriority_process;
 
 use super::Journal;
 use super::directory::Directory;
+use super::erasures::Hidden;
 use super::error::Result;
 use super::lane::{Bells, Lane, describe};
 use super::layout::Identity;
 use super::manifest::{ManifestFile, State};
 use super::options::Options;
 use super::poison::Poison;
+use super::rewrite::Replaced;
 use super::segment::{Appender, Plan, Retired, prepare};
 use super::space::{FULL_PAUSE, Reserve, Room};
 use crate::shutdown::Woken;
@@ -45,6 +47,10 @@ pub(super) struct Shared {
     /// The version of the key that click ids are made with until the next start.
     pub(super) click_key: u8,
     pub(super) counters: Counters,
+    /// Files that were replaced or dropped, and may still be read. Held for as long as a rewrite takes.
+    pub(super) replaced: Mutex<Replaced>,
+    /// What was asked to be forgotten.
+    pub(super) hidden: Arc<Hidden>,
 }
 
 /// What happened in the background since the start.
@@ -216,6 +222,9 @@ pub(super) fn run_prepare(shared: &Shared) {
     let clock = &shared.options.clock;
     let mut not_before = Duration::ZERO;
     loop {
+        // Somebody may have asked for more to be forgotten. What cannot be read is looked at again; the file that is there
+        // was read at the start.
+        let _as_before = shared.hidden.refresh();
         let now = clock.monotonic();
         if now >= not_before {
             shared.watch_room();

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::erasures::Hidden;
 use super::error::{Error, Result};
 use super::foreign::ForeignIds;
 use super::foreign::table::ForeignPlace;
@@ -17,6 +18,7 @@ use crate::clock::Timestamp;
 use crate::event::click::{Click, ClickKind};
 use crate::event::click_id::{ClickId, Keys, Place};
 use crate::event::codec::{Encoder, Event, decode, time_of};
+use crate::event::strip::erased_click;
 
 /// The right to append to one lane of clicks.
 #[derive(Debug)]
@@ -101,6 +103,7 @@ pub struct Clicks {
     keys: Arc<Keys>,
     foreign: Arc<ForeignIds>,
     node: u16,
+    hidden: Arc<Hidden>,
 }
 
 /// A click that was found: its record, held where it lies or copied.
@@ -111,6 +114,7 @@ pub struct FoundClick {
     pub position: Position,
     /// What its id says.
     pub place: Place,
+    is_erased: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -120,10 +124,11 @@ enum Held {
 }
 
 impl FoundClick {
-    /// The click; nothing if this build cannot read its record.
+    /// The click, without what was asked to be forgotten; nothing if this build cannot read its record.
     pub fn click(&self) -> Option<Click<'_>> {
         let record = self.bytes.record()?;
         match decode(record.kind, record.schema, record.payload) {
+            Ok(Event::Click(click)) if self.is_erased => Some(erased_click(&click)),
             Ok(Event::Click(click)) => Some(click),
             _ => None,
         }
@@ -140,8 +145,14 @@ impl Held {
 }
 
 impl Clicks {
-    pub(super) fn new(lanes: Arc<[Arc<Lane>]>, keys: Arc<Keys>, foreign: Arc<ForeignIds>, node: u16) -> Self {
-        Self { lanes, keys, foreign, node }
+    pub(super) fn new(
+        lanes: Arc<[Arc<Lane>]>,
+        keys: Arc<Keys>,
+        foreign: Arc<ForeignIds>,
+        node: u16,
+        hidden: Arc<Hidden>,
+    ) -> Self {
+        Self { lanes, keys, foreign, node, hidden }
     }
 
     /// What an id says, if it is one of ours; no memory but the keys is touched for one that is not.
@@ -292,7 +303,8 @@ impl Clicks {
 
     /// Takes a record for the click of `place` only if it says the same ordinal and time.
     fn checked(&self, bytes: Held, position: Position, place: Place) -> Lookup<FoundClick> {
-        let found = FoundClick { bytes, position, place };
+        let is_erased = self.hidden.now().has_click(place);
+        let found = FoundClick { bytes, position, place, is_erased };
         let Some(record) = found.bytes.record() else {
             return Lookup::Unavailable;
         };

@@ -134,6 +134,14 @@ impl Directory {
         Ok(lanes)
     }
 
+    /// The names in the folder of a lane.
+    ///
+    /// # Errors
+    /// What reading the folder says; a missing folder has none.
+    pub(super) fn names(&self, journal: Journal, lane: u8) -> Result<Vec<String>> {
+        names(&self.lane(journal, lane))
+    }
+
     /// The segment files of a lane, by number and generation.
     ///
     /// # Errors

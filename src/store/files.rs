@@ -34,6 +34,14 @@ impl OpenFiles {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).files.get(identity).cloned()
     }
 
+    /// Closes the file once nobody uses it.
+    pub fn forget(&self, identity: &Identity) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.files.remove(identity).is_some() {
+            open.by_age.retain(|known| known != identity);
+        }
+    }
+
     /// The file; opened if it is not, for which another may be closed once nobody uses it.
     ///
     /// # Errors

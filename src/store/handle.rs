@@ -11,6 +11,7 @@ use super::background::{Counters, Shared, run_prepare, run_seal, run_sync};
 use super::clicks::{ClickWriter, Clicks};
 use super::dedupe::DedupeKey;
 use super::directory::{Directory, Lock};
+use super::erasures::Hidden;
 use super::error::{Error, Result};
 use super::foreign::ForeignIds;
 use super::keys;
@@ -19,6 +20,7 @@ use super::open::{Opened, Progress, open};
 use super::options::Options;
 use super::poison::Poison;
 use super::recovery::Report;
+use super::rewrite::Rewriter;
 use super::space::{Reserve, Room};
 use crate::metrics::{self, Metric, Page};
 
@@ -82,7 +84,14 @@ impl Store {
         let click_key = keys.current();
         let secret = keys::random(directory.root())?;
         let foreign = ForeignIds::restore(of_clicks.clone().map(|lane| &**lane), &secret)?;
-        let clicks = Clicks::new(of_clicks.cloned().collect(), keys, Arc::new(foreign), options.node);
+        let hidden = Hidden::load(&directory)?;
+        let clicks = Clicks::new(
+            of_clicks.cloned().collect(),
+            keys,
+            Arc::new(foreign),
+            options.node,
+            Arc::clone(&hidden),
+        );
         let of_imports = |lane: &Lane| Some((lane.journal(), lane.number())) == import_lane;
         let written = |lane: &&Arc<Lane>| {
             lane.journal() != Journal::Clicks || lane.number() < options.lanes || of_imports(lane)
@@ -104,6 +113,8 @@ impl Store {
             room: (Room::Enough as u8).into(),
             click_key,
             counters: Counters::default(),
+            replaced: Mutex::default(),
+            hidden,
             options,
         });
         shared.watch_room();
@@ -196,6 +207,11 @@ impl Store {
         RoomWatch(Arc::clone(&self.shared))
     }
 
+    /// Makes sealed segments anew. It is to be let go of before the store is closed.
+    pub fn rewriter(&self) -> Rewriter {
+        Rewriter::new(Arc::clone(&self.shared))
+    }
+
     /// The switch that a failed sync throws.
     pub fn poison(&self) -> &Poison {
         &self.shared.poison
@@ -281,6 +297,7 @@ impl Store {
             Ok(())
         })?;
         Reserve::new(&shared.directory, 0).give_up();
+        shared.replaced.lock().unwrap_or_else(PoisonError::into_inner).sweep()?;
         Ok(())
     }
 }

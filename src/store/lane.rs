@@ -313,6 +313,35 @@ impl Lane {
         });
     }
 
+    /// Shows readers a sealed segment as a rewrite has made it.
+    pub(super) fn show_rewritten(&self, footer: Footer, path: PathBuf) {
+        let number = footer.identity.segment;
+        let made = Arc::new(Sealed::new(footer, path, Arc::clone(&self.files)));
+        self.change_sealed(|sealed| {
+            let old = sealed.iter_mut().find(|one| one.footer().identity.segment == number);
+            old.into_iter().for_each(|old| *old = Arc::clone(&made));
+        });
+    }
+
+    /// No longer shows readers sealed segments that were dropped.
+    pub(super) fn show_dropped(&self, numbers: &[u32]) {
+        self.change_sealed(|sealed| sealed.retain(|one| !numbers.contains(&one.footer().identity.segment)));
+    }
+
+    fn change_sealed(&self, change: impl Fn(&mut Vec<Arc<Sealed>>)) {
+        self.view.rcu(|view| {
+            let mut sealed = Vec::clone(&view.sealed);
+            change(&mut sealed);
+            let (open, unreadable) = (view.open.clone(), Arc::clone(&view.unreadable));
+            View { open, sealed: Arc::new(sealed), unreadable }
+        });
+    }
+
+    /// No longer reads from a file that was replaced.
+    pub(super) fn forget_file(&self, sealed: &Sealed) {
+        self.files.forget(&sealed.footer().identity);
+    }
+
     /// No longer shows readers an open segment.
     pub(super) fn hide(&self, number: u32) {
         self.view.rcu(|view| View {

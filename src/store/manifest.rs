@@ -251,6 +251,14 @@ impl Manifest {
         entry.segments.entry(segment).or_insert(Entry { generation: 0, state }).state = state;
     }
 
+    /// Says which rewrite of a segment is current.
+    pub fn set_generation(&mut self, journal: Journal, lane: u8, segment: u32, generation: u32) {
+        let entry = self.lanes.get_mut(&(journal, lane)).and_then(|lane| lane.segments.get_mut(&segment));
+        if let Some(entry) = entry {
+            entry.generation = generation;
+        }
+    }
+
     /// Forgets a segment. Its id stays used.
     pub fn forget(&mut self, journal: Journal, lane: u8, segment: u32) {
         if let Some(entry) = self.lanes.get_mut(&(journal, lane)) {

@@ -18,6 +18,7 @@ use super::lane::View;
 use super::manifest::{Manifest, ManifestFile, State};
 use super::options::Options;
 use super::recovery::{Expected, Outcome, Report, recover};
+use super::rewrite::remove_leftovers;
 use super::sealed::Sealed;
 use super::space::Reserve;
 
@@ -81,6 +82,7 @@ fn recover_all(
     let mut next = manifest.current().clone();
     let mut found = Vec::new();
     for (journal, lane) in lanes {
+        remove_leftovers(directory, &next, journal, lane)?;
         let files = next.current_files(journal, lane, directory.segments(journal, lane)?);
         let expected = Expected { store: next.store, node: next.node, journal, lane };
         let known = next.lanes.get(&(journal, lane));

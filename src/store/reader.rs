@@ -42,7 +42,7 @@ use super::manifest::{Manifest, State};
 use super::mapping::FrozenMap;
 use super::position::Position;
 use super::record::{
-    BODY_OFFSET, FOOTER_BYTES, Found, PAYLOAD_BYTES_MAX, Record, read_at, read_copied, span_of,
+    BODY_OFFSET, FOOTER_BYTES, Found, PAYLOAD_BYTES_MAX, Record, behind_zeros, read_at, read_copied, span_of,
 };
 use super::sealed::read_footer;
 use super::segment::map_name;
@@ -231,6 +231,10 @@ fn read_segment(
     let map = FrozenMap::open(&open, map_name(&footer.identity)).map_err(Error::io("map", path))?;
     let (seed, end) = (footer.identity.seed(), footer.summary.end);
     let (mut offset, mut flow) = (start, ControlFlow::Continue(()));
+    if footer.identity.generation > 0 && start > BODY_OFFSET {
+        // What was here may be forgotten: then this is within a gap.
+        offset = behind_zeros(map.bytes(), start, end);
+    }
     while offset < end && flow.is_continue() {
         let Found::Record(record) = read_at(map.bytes(), seed, offset) else {
             let what = "there is no valid record";

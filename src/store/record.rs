@@ -33,6 +33,11 @@
 //! gap frame over their first 16 bytes, so that the segment is one unbroken chain again. `len` spans the rest
 //! of the damage; the crc of a gap covers the frame only; `schema` says why (`GAP_TORN`, `GAP_CORRUPT`).
 //!
+//! A rewrite (`rewrite`) moves no record either. What it drops, and the rest of what it shortens, becomes a gap
+//! (`GAP_ERASED`) whose other bytes are zeros, so that whoever comes to a place within it finds the next record
+//! behind the zeros. A record that gets shorter by 16 bytes, which no gap fits, begins its payload with as many
+//! zeros: an archive is found from its end.
+//!
 //! # Index file (`.idx`), manifest, checkpoints
 //!
 //! Described at the head of `index_file`, `manifest` and `dedupe`: the first and the last are derived and
@@ -61,6 +66,8 @@ pub const KIND_GAP: u16 = 0xffff;
 pub const GAP_TORN: u16 = 0;
 /// Gap of bytes that had been synced: the medium lost them. What they held is kept in `quarantine/`.
 pub const GAP_CORRUPT: u16 = 1;
+/// Gap of bytes that a rewrite left out. What they held was to be forgotten.
+pub const GAP_ERASED: u16 = 2;
 
 const _: () = assert!(BODY_OFFSET.is_multiple_of(RECORD_ALIGN), "the first record is aligned");
 const _: () = assert!(FRAME_BYTES == RECORD_ALIGN, "a payload is aligned when its frame is");
@@ -89,7 +96,7 @@ impl Frame {
         let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         assert!(len > 0, "a record has a payload");
         assert!(len <= PAYLOAD_BYTES_MAX, "a payload has a bound");
-        assert!(kind != KIND_GAP, "gaps are written by recovery only");
+        assert!(kind != KIND_GAP, "a gap has no payload of its own");
         let frame = Self { len, crc: 0, kind, schema, ordinal };
         Self { crc: frame.checksum(seed, offset, payload), ..frame }
     }
@@ -184,7 +191,7 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Whether this stands for bytes that recovery could not read.
+    /// Whether this stands for bytes that recovery could not read, or that a rewrite left out.
     pub const fn is_gap(&self) -> bool {
         self.kind == KIND_GAP
     }
@@ -217,6 +224,15 @@ pub fn read_copied(bytes: &[u8], seed: u32, base: u32, at: u32) -> Option<Record
         Found::Record(record) => Some(record),
         Found::Nothing | Found::Damage => None,
     }
+}
+
+/// Where the zeros of an erased gap end that whoever begins at `offset` has come into.
+pub fn behind_zeros(bytes: &[u8], offset: u32, end: u32) -> u32 {
+    let is_zero = |offset: &u32| {
+        let unit = bytes.get(*offset as usize..).and_then(|rest| rest.first_chunk());
+        unit == Some(&[0; RECORD_ALIGN as usize])
+    };
+    (offset..end).step_by(RECORD_ALIGN as usize).find(|offset| !is_zero(offset)).unwrap_or(end)
 }
 
 /// Looks at the front of `bytes`, which lie at `offset` of their segment.

@@ -12,7 +12,9 @@
 
 use super::index_file::LOST;
 use super::layout::{Header, Mark, Summary};
-use super::record::{BODY_OFFSET, Found, GAP_CORRUPT, RECORD_ALIGN, RECORD_BYTES_MIN, Record, read_at};
+use super::record::{
+    BODY_OFFSET, Found, GAP_CORRUPT, GAP_ERASED, RECORD_ALIGN, RECORD_BYTES_MIN, Record, read_at,
+};
 use crate::event::codec;
 
 /// What to do with valid records above the synced mark that follow damage.
@@ -50,6 +52,8 @@ pub struct Scan {
     pub torn_end: u32,
     /// Records that are whole but that this build cannot read.
     pub undecodable: u32,
+    /// Ordinals up to the next record's were left out by a rewrite: nobody lost them.
+    is_after_erased: bool,
 }
 
 impl Scan {
@@ -105,6 +109,11 @@ pub fn scan(image: &[u8], header: &Header, mark: Mark, tail: Tail) -> Scan {
 fn accept(scan: &mut Scan, record: &Record<'_>) -> bool {
     let summary = &mut scan.summary;
     if record.is_gap() {
+        let is_erased = record.schema == GAP_ERASED;
+        if is_erased && record.ordinal > summary.next_ordinal && record.ordinal < 1 << 24 {
+            scan.slots.resize(record.ordinal as usize, if summary.corrupt_gaps > 0 { LOST } else { 0 });
+        }
+        scan.is_after_erased = is_erased;
         add_gap(summary, record.end(), record.schema == GAP_CORRUPT);
         return true;
     }
@@ -113,7 +122,8 @@ fn accept(scan: &mut Scan, record: &Record<'_>) -> bool {
     }
     // Ordinals are skipped only over a gap. Once anything in the segment was corrupt, a missing record may
     // have been a promised one.
-    let lost = if summary.corrupt_gaps > 0 { LOST } else { 0 };
+    let lost = if summary.corrupt_gaps > 0 && !scan.is_after_erased { LOST } else { 0 };
+    scan.is_after_erased = false;
     scan.slots.resize(record.ordinal as usize, lost);
     scan.slots.push(record.offset / RECORD_ALIGN);
     let time = codec::time_of(record.kind, record.schema, record.payload);
@@ -129,7 +139,7 @@ fn accept(scan: &mut Scan, record: &Record<'_>) -> bool {
     true
 }
 
-fn add_gap(summary: &mut Summary, end: u32, is_corrupt: bool) {
+pub(super) fn add_gap(summary: &mut Summary, end: u32, is_corrupt: bool) {
     summary.gaps += 1;
     summary.corrupt_gaps += u32::from(is_corrupt);
     summary.end = end;

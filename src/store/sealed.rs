@@ -17,7 +17,9 @@ use super::files::OpenFiles;
 use super::index_file::{self, IndexMap, Slot};
 use super::layout::Footer;
 use super::mapping::FrozenMap;
-use super::record::{BODY_OFFSET, FRAME_BYTES, Found, Frame, Record, read_at};
+use super::record::{
+    BODY_OFFSET, FRAME_BYTES, Found, Frame, GAP_ERASED, KIND_GAP, Record, behind_zeros, read_at,
+};
 use super::scan::{Tail, scan};
 use super::segment::map_name;
 
@@ -131,9 +133,7 @@ impl Sealed {
     }
 
     fn scan_slots(&self) -> Result<Vec<u32>> {
-        let file = self.open()?;
-        let map =
-            FrozenMap::open(&file, map_name(&self.footer.identity)).map_err(Error::io("map", &self.path))?;
+        let map = self.map()?;
         let header = super::layout::Header {
             identity: self.footer.identity,
             segment_bytes: self.footer.segment_bytes,
@@ -182,6 +182,11 @@ impl Sealed {
             return Err(self.corrupt(offset, "no record fits here"));
         };
         let frame = Frame::from_bytes(*head);
+        if self.is_rewritten() && *head == [0; FRAME_BYTES as usize] {
+            // What was here is forgotten: the bytes of a gap, which goes on for at least as long as a frame.
+            let gap = Frame { kind: KIND_GAP, schema: GAP_ERASED, ..frame };
+            return Ok(Tried::Done(Copied { bytes, record: (offset, gap) }));
+        }
         let Some(span) = frame.span().filter(|span| *span <= self.footer.summary.end - offset) else {
             return Err(self.corrupt(offset, "the length is impossible"));
         };
@@ -217,11 +222,22 @@ impl Sealed {
         Ok(true)
     }
 
+    /// Whether it is not as it was first written.
+    fn is_rewritten(&self) -> bool {
+        self.footer.identity.generation > 0
+    }
+
+    /// All of it, mapped.
+    pub(super) fn map(&self) -> Result<FrozenMap> {
+        let file = self.open()?;
+        FrozenMap::open(&file, map_name(&self.footer.identity)).map_err(Error::io("map", &self.path))
+    }
+
     fn open(&self) -> Result<Arc<File>> {
         self.files.open(&self.footer.identity, &self.path)
     }
 
-    fn corrupt(&self, offset: u32, what: &'static str) -> Error {
+    pub(super) fn corrupt(&self, offset: u32, what: &'static str) -> Error {
         Error::Corrupt { path: self.path.clone(), offset: offset.into(), what }
     }
 
@@ -230,13 +246,14 @@ impl Sealed {
     /// # Errors
     /// `Corrupt` at the first byte that is no record.
     pub fn for_each(&self, from: u32, mut each: impl FnMut(Record<'_>)) -> Result<()> {
-        let file = self.open()?;
-        let map =
-            FrozenMap::open(&file, map_name(&self.footer.identity)).map_err(Error::io("map", &self.path))?;
+        let map = self.map()?;
         let end = self.footer.summary.end;
         let body =
             map.bytes().get(..end as usize).ok_or_else(|| self.corrupt(end, "the file is too short"))?;
         let mut offset = from.max(BODY_OFFSET);
+        if self.is_rewritten() && offset > BODY_OFFSET {
+            offset = behind_zeros(body, offset, end);
+        }
         while offset < end {
             let Found::Record(record) = read_at(body, self.seed, offset) else {
                 return Err(self.corrupt(offset, "there is no valid record"));

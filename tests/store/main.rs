@@ -14,6 +14,7 @@ mod model;
 mod old_bytes;
 mod reader;
 mod recovery;
+mod rewrite;
 #[path = "../support/mod.rs"]
 mod support;
 mod verify;

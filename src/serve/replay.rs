@@ -323,6 +323,8 @@ mod tests {
         let postback = |seconds, refused| Postback {
             time: Timestamp::from_seconds(seconds),
             network: "n",
+            method: "GET",
+            path: "/postback",
             refused,
             ..Postback::default()
         };
@@ -333,6 +335,7 @@ mod tests {
             (postback(15, Refusal::MissingClickId.code()), true),
             (postback(15, Refusal::Secret.code()), false),
             (Postback { network: "m", ..postback(15, 0) }, false),
+            (Postback { method: "", path: "", ..postback(15, 0) }, false),
         ] {
             assert_eq!(is_meant(&postback, &order), expected, "{postback:?}");
         }

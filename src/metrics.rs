@@ -104,6 +104,7 @@ metrics! {
     COMPACTOR_SEGMENTS: Counter "clicklog_compactor_segments_total" "Sealed segments that were published as Parquet, by table.";
     COMPACTOR_ROWS: Counter "clicklog_compactor_rows_total" "Rows that were published, by table.";
     COMPACTOR_BYTES: Counter "clicklog_compactor_bytes_total" "Bytes of Parquet that were published, by table.";
+    COMPACTOR_DAYS: Counter "clicklog_compactor_days_total" "Days that were merged into large files, by table; again when something came late.";
     COMPACTOR_WAITING: Gauge "clicklog_compactor_waiting_segments" "Sealed segments that are not published yet, by table.";
     COMPACTOR_FAILURES: Counter "clicklog_compactor_failures_total" "Times that something could not be published, by reason; it is tried again.";
     COMPACTOR_LAST_SUCCESS: Gauge "clicklog_compactor_last_success_seconds" "When something was published last, in seconds since 1970; 0 if nothing was since the start.";

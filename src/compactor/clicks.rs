@@ -36,6 +36,7 @@ impl Table for Clicks {
     const NAME: &'static str = "clicks";
     const JOURNAL: Journal = Journal::Clicks;
     const KINDS: &'static [Kind] = &[Kind::Click, Kind::ForeignClick];
+    const MONEY: Option<(&'static str, &'static str)> = Some(("cost", "cost_currency"));
 
     fn fields() -> Vec<Field<Self>> {
         let mut fields = vec![

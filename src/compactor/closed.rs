@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::directory::sync_folder;
+use crate::store::directory::{make_folder, sync_folder, write_whole};
 
 use super::error::{Error, Result};
 use super::folder::{Day, Folder};
-use super::publish::{Publication, Published};
+use super::publish::{MODE, Publication, Published};
 use super::segment::Origin;
 use super::swap;
 use super::table::Table;
@@ -95,10 +95,26 @@ impl Closed {
         self.segments.iter().any(|share| (share.node, share.lane, share.segment) == segment)
     }
 
+    /// Writes down what is about to be so.
+    pub(super) fn announce<T: Table>(&self, folder: &Folder, day: Day) -> Result<()> {
+        let next = next::<T>(folder, day);
+        make_folder(next.parent().unwrap_or(Path::new(".")))?;
+        let bytes = serde_json::to_vec_pretty(self).map_err(io::Error::from);
+        write_whole(&next, &bytes.map_err(Error::io("write", &next))?, MODE)?;
+        Ok(())
+    }
+
     /// What was announced is so.
     pub(super) fn confirm<T: Table>(folder: &Folder, day: Day) -> Result<()> {
         let (next, closed) = (next::<T>(folder, day), folder.closed::<T>(day));
         fs::rename(&next, &closed).map_err(Error::io("rename", &next))?;
+        Ok(sync_folder(closed.parent().unwrap_or(Path::new(".")))?)
+    }
+
+    /// Nothing of the day is there any more.
+    pub(super) fn forget<T: Table>(&self, folder: &Folder, day: Day) -> Result<()> {
+        let closed = folder.closed::<T>(day);
+        fs::remove_file(&closed).map_err(Error::io("remove", &closed))?;
         Ok(sync_folder(closed.parent().unwrap_or(Path::new(".")))?)
     }
 
@@ -109,13 +125,21 @@ impl Closed {
         for day in swap::days(&folder.meta::<T>())?.iter().filter_map(|path| Day::of_path(path)) {
             let announced = next::<T>(folder, day);
             if let Some(next) = read(&announced)? {
-                if next.files.iter().all(|file| file.is_there(folder)) {
+                // Of a day that is to have no files nobody can tell: it is done again.
+                let is_done = !next.files.is_empty() && next.files.iter().all(|file| file.is_there(folder));
+                if is_done {
                     Self::confirm::<T>(folder, day)?;
                 } else {
                     fs::remove_file(&announced).map_err(Error::io("remove", &announced))?;
                 }
             }
-            all.extend(Self::read::<T>(folder, day)?.map(|closed| (day, closed)));
+            let Some(closed) = Self::read::<T>(folder, day)? else { continue };
+            if closed.files.iter().all(|file| file.is_there(folder)) {
+                all.push((day, closed));
+            } else {
+                // Somebody has removed them: what was in them is published again.
+                closed.forget::<T>(folder, day)?;
+            }
         }
         Ok(all)
     }

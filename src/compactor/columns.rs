@@ -8,7 +8,7 @@ use super::table::{Field, Get, Table};
 use crate::event::money::Micros;
 
 /// Amounts are decimals of 18 digits: the first that has more.
-const MONEY_END: u64 = 1_000_000_000_000_000_000;
+pub(super) const MONEY_END: u64 = 1_000_000_000_000_000_000;
 
 /// See the module.
 pub struct Rows<T: Table> {

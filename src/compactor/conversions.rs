@@ -44,6 +44,7 @@ impl Table for Conversions {
     const NAME: &'static str = "conversions";
     const JOURNAL: Journal = Journal::Postbacks;
     const KINDS: &'static [Kind] = &[Kind::Decision];
+    const MONEY: Option<(&'static str, &'static str)> = Some(("entry", "currency"));
 
     fn fields() -> Vec<Field<Self>> {
         let mut fields = vec![

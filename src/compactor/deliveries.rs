@@ -36,6 +36,7 @@ impl Table for Deliveries {
     const NAME: &'static str = "deliveries";
     const JOURNAL: Journal = Journal::Deliveries;
     const KINDS: &'static [Kind] = &[Kind::DeliveryOutcome];
+    const MONEY: Option<(&'static str, &'static str)> = None;
 
     fn fields() -> Vec<Field<Self>> {
         let mut fields = vec![

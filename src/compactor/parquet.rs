@@ -61,6 +61,11 @@ impl<W: Write + Send> Writer<W> {
         Ok(())
     }
 
+    /// How long it is so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.inner.bytes_written() as u64
+    }
+
     /// Ends the file, and gives back where it was written to.
     pub(super) fn finish(self) -> Result<W> {
         self.inner.into_inner().map_err(format)

@@ -46,6 +46,8 @@ pub enum Step {
     Moved,
     /// Its name is durable.
     Named,
+    /// What is about to take the place of others is written down.
+    Announced,
     /// Files of a day have taken the place of others.
     Swapped,
     /// What came of the segment, or of the day, is written down.
@@ -202,6 +204,11 @@ impl Published {
     /// The day of its rows.
     pub fn day(&self) -> Option<Day> {
         Day::of_path(&self.path)
+    }
+
+    /// Its own name.
+    pub(super) fn name(&self) -> Option<String> {
+        Some(self.path.file_name()?.to_string_lossy().into_owned())
     }
 
     /// Whether it is where it should be, as long as it was.

@@ -6,25 +6,26 @@
 //! Not here: how fast, and by whom (`run`).
 
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
+use std::fs;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
-use crate::store::directory::make_folder;
+use crate::store::directory::{make_folder, write_whole};
 use crate::store::manifest::{Manifest, State};
 use crate::store::reader::Reader;
 
 use super::clicks::Clicks;
 use super::closed::Closed;
 use super::conversions::Conversions;
+use super::days::Days;
 use super::deliveries::Deliveries;
 use super::error::{Error, Result};
-use super::folder::Folder;
-use super::publish::{Publication, Step, publish};
+use super::folder::{Day, Folder};
+use super::publish::{MODE, Publication, Step, publish};
 use super::segment::identify;
 use super::swap;
-use super::table::Table;
+use super::table::{Field, Table, VERSION};
 
 /// What could not be published is tried again after so long, each time twice as long, up to the longest.
 const RETRY_FIRST: Duration = Duration::from_secs(30);
@@ -39,8 +40,29 @@ pub struct Options {
     pub folder: Folder,
     /// How long what was replaced is kept for those who are reading it.
     pub keep_replaced: Duration,
+    /// How long after its end a day is taken for complete: for requests that are still under way.
+    pub close_after: Duration,
+    /// How long a day that was merged waits for more to come late, before it is merged again.
+    pub settle: Duration,
+    /// Rows of a file of a whole day at most.
+    pub file_rows_max: u64,
     /// Where the time comes from.
     pub clock: Clock,
+}
+
+impl Options {
+    /// What is published of these journals into this folder, by the defaults.
+    pub fn new(reader: Reader, folder: Folder, clock: Clock) -> Self {
+        Self {
+            reader,
+            folder,
+            keep_replaced: Duration::from_secs(3600),
+            close_after: Duration::from_secs(15 * 60),
+            settle: Duration::from_secs(3600),
+            file_rows_max: 8 * 1024 * 1024,
+            clock,
+        }
+    }
 }
 
 /// Whoever looks on, and may end it at each step.
@@ -49,6 +71,10 @@ pub trait Watcher {
     fn step(&mut self, step: Step) -> ControlFlow<()>;
     /// Something came of it.
     fn told(&mut self, news: &News<'_>);
+    /// Whether there is room for the files of a whole day.
+    fn may_merge(&self) -> bool {
+        true
+    }
 }
 
 /// What came of a round.
@@ -60,6 +86,15 @@ pub enum News<'a> {
         table: &'static str,
         /// What came of it.
         publication: &'a Publication,
+    },
+    /// A day was merged.
+    Merged {
+        /// Of which table.
+        table: &'static str,
+        /// Which.
+        day: Day,
+        /// What it consists of.
+        closed: &'a Closed,
     },
     /// Something could not be done, and will be tried again.
     Failed {
@@ -124,21 +159,26 @@ struct Shelf<T> {
     /// Which generation of each segment is published, by lane and number.
     published: BTreeMap<(u8, u32), Publication>,
     failing: BTreeMap<(u8, u32), Failing>,
+    days: Days<T>,
     /// What was replaced, and when that was seen.
     replaced: BTreeMap<String, Duration>,
-    table: PhantomData<T>,
 }
 
 /// Something that is tried again.
 #[derive(Clone, Copy, Debug)]
-struct Failing {
+pub(super) struct Failing {
     not_before: Duration,
     pause: Duration,
 }
 
 impl Failing {
+    /// Whether it is not yet to be tried again.
+    pub(super) fn is_waiting(&self, now: Duration) -> bool {
+        self.not_before > now
+    }
+
     /// After one more failure.
-    fn again(before: Option<&Self>, now: Duration) -> Self {
+    pub(super) fn again(before: Option<&Self>, now: Duration) -> Self {
         let pause = before.map_or(RETRY_FIRST, |before| (before.pause * 2).min(RETRY_MAX));
         Self { not_before: now + pause, pause }
     }
@@ -149,6 +189,7 @@ struct Pending {
     lane: u8,
     segment: u32,
     first_time: Timestamp,
+    last_time: Timestamp,
 }
 
 impl<T: Table> Shelf<T> {
@@ -168,30 +209,39 @@ impl<T: Table> Shelf<T> {
                 published.insert(key, found);
             }
         }
-        let (failing, replaced) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { published, failing, replaced, table: PhantomData })
+        write_schema::<T>(folder)?;
+        let mut days = Days::new(closed);
+        published.values().for_each(|publication| days.note(publication));
+        Ok(Self { published, failing: BTreeMap::new(), days, replaced: BTreeMap::new() })
     }
 
     fn round(&mut self, options: &Options, manifest: &Manifest, watcher: &mut dyn Watcher) -> Result<()> {
         let pending = self.pending(options, manifest);
         let (mut left, now) = (pending.len(), options.clock.monotonic());
         watcher.told(&News::Waiting { table: T::NAME, segments: left });
-        for Pending { lane, segment, .. } in pending {
+        let mut unpublished = Vec::new();
+        for Pending { lane, segment, first_time, last_time } in pending {
+            unpublished.push((first_time, last_time));
             let key = (lane, segment);
-            if self.failing.get(&key).is_some_and(|failing| failing.not_before > now) {
+            if self.failing.get(&key).is_some_and(|failing| failing.is_waiting(now)) {
                 continue;
             }
             match publish::<T>(&options.folder, &options.reader, key, |step| watcher.step(step)) {
                 Ok(publication) => {
                     watcher.told(&News::Published { table: T::NAME, publication: &publication });
                     self.failing.remove(&key);
+                    self.days.note(&publication);
                     self.published.insert(key, publication);
+                    unpublished.pop();
                     left -= 1;
                     watcher.told(&News::Waiting { table: T::NAME, segments: left });
                 }
                 Err(Error::Stopped) => return Err(Error::Stopped),
                 Err(error) => self.failed(key, &error, now, watcher),
             }
+        }
+        if watcher.may_merge() {
+            self.days.round(options, manifest, &unpublished, watcher)?;
         }
         self.clear(options, now)
     }
@@ -228,14 +278,28 @@ impl<T: Table> Shelf<T> {
                     .is_some_and(|published| published.generation == entry.generation);
                 if entry.state == State::Sealed && !is_published {
                     let found = identify::<T>(&options.reader, *lane, segment);
-                    // What cannot be read now comes first, and says so.
-                    let first_time =
-                        found.map_or(Timestamp::from_micros(i64::MIN), |(_, summary)| summary.first_time);
-                    pending.push(Pending { lane: *lane, segment, first_time });
+                    // What cannot be read now comes first, and says so. It keeps no day open: it may never be read.
+                    let none = (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MIN));
+                    let times = found.map_or(none, |(_, summary)| (summary.first_time, summary.last_time));
+                    let (first_time, last_time) = times;
+                    pending.push(Pending { lane: *lane, segment, first_time, last_time });
                 }
             }
         }
         pending.sort_by_key(|pending| (pending.first_time, pending.lane, pending.segment));
         pending
     }
+}
+
+/// Writes down what the columns are, if that is not there.
+fn write_schema<T: Table>(folder: &Folder) -> Result<()> {
+    let column = |field: &Field<T>| serde_json::json!({ "name": field.name, "type": field.get.kind(), "required": field.is_required });
+    let columns: Vec<_> = T::fields().iter().map(column).collect();
+    let schema = serde_json::json!({ "table": T::NAME, "version": VERSION, "columns": columns });
+    let (path, text) = (folder.meta::<T>().join("schema.json"), format!("{schema:#}\n"));
+    if fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(());
+    }
+    make_folder(&folder.meta::<T>())?;
+    Ok(write_whole(&path, text.as_bytes(), MODE)?)
 }

@@ -71,6 +71,7 @@ struct OfTable {
     rows: AtomicU64,
     bytes: AtomicU64,
     waiting: AtomicU64,
+    days: AtomicU64,
 }
 
 /// Starts it.
@@ -121,6 +122,7 @@ impl Handle {
         of_tables(&metrics::COMPACTOR_SEGMENTS, |table| &table.segments);
         of_tables(&metrics::COMPACTOR_ROWS, |table| &table.rows);
         of_tables(&metrics::COMPACTOR_BYTES, |table| &table.bytes);
+        of_tables(&metrics::COMPACTOR_DAYS, |table| &table.days);
         of_tables(&metrics::COMPACTOR_WAITING, |table| &table.waiting);
         for (reason, count) in Error::REASONS.iter().zip(&numbers.failures) {
             page.sample(&metrics::COMPACTOR_FAILURES, &[("reason", reason)], count.load(Ordering::Relaxed));
@@ -141,7 +143,9 @@ fn run(options: Options, handle: Handle) {
         bell: handle.bell.clone(),
         due: Duration::ZERO,
     };
-    let mut on_duty = OnDuty { brake, numbers: handle.numbers, clock: clock.clone(), done: Done::default() };
+    let room = options.room.clone();
+    let mut on_duty =
+        OnDuty { brake, room, numbers: handle.numbers, clock: clock.clone(), done: Done::default() };
     let mut publisher = None;
     let mut not_before = Duration::ZERO;
     loop {
@@ -179,6 +183,7 @@ fn go_round(
 /// Looks on while something is published.
 struct OnDuty {
     brake: Brake,
+    room: RoomWatch,
     numbers: Arc<Numbers>,
     clock: Clock,
     done: Done,
@@ -200,6 +205,10 @@ impl Watcher for OnDuty {
         }
     }
 
+    fn may_merge(&self) -> bool {
+        self.room.room() == Room::Enough
+    }
+
     fn told(&mut self, news: &News<'_>) {
         match news {
             News::Published { table, publication } => {
@@ -216,6 +225,13 @@ impl Watcher for OnDuty {
                 numbers.bytes.fetch_add(bytes, Ordering::Relaxed);
                 let now = u64::try_from(self.clock.now().micros()).unwrap_or(0);
                 self.numbers.last_success.store(now, Ordering::Relaxed);
+            }
+            News::Merged { table, day, closed } => {
+                if let Some(numbers) = self.of(table) {
+                    numbers.days.fetch_add(1, Ordering::Relaxed);
+                }
+                let (rows, files) = (closed.rows, closed.files.len());
+                tracing::info!("merged the {table} of {day}: {rows} rows in {files} files");
             }
             News::Failed { table, what, error, is_again } => {
                 self.count(error);

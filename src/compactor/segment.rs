@@ -29,7 +29,7 @@ use super::plan::{self, Group, Key, Limits};
 use super::table::Table;
 
 /// How much is read before somebody is told.
-const TOLD_BYTES: u64 = 4 * 1024 * 1024;
+pub(super) const TOLD_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Told of bytes that were read since it was told last; may end it.
 pub(super) type Told<'a> = &'a mut dyn FnMut(u64) -> Result<()>;

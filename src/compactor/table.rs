@@ -25,6 +25,8 @@ pub trait Table: Sized + 'static {
     const JOURNAL: Journal;
     /// Which records are rows.
     const KINDS: &'static [Kind];
+    /// The column of its amounts, and that of their currencies.
+    const MONEY: Option<(&'static str, &'static str)>;
     /// Its columns, in order.
     fn fields() -> Vec<Field<Self>>;
 
@@ -53,6 +55,21 @@ pub enum Get<T: Table> {
     Known(for<'r, 'a> fn(&'r T::Row<'a>, usize) -> &'r str, usize),
     /// Names and values, in order; a name that comes again is numbered: `name#2`.
     Pairs(for<'r, 'a> fn(&'r T::Row<'a>) -> Unnamed<'r>),
+}
+
+impl<T: Table> Get<T> {
+    /// What its values are, in a word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Time(_) => "timestamp in microseconds, UTC",
+            Self::Money(_) => "decimal(18,6)",
+            Self::Bool(_) => "boolean",
+            Self::Int32(_) => "int32",
+            Self::Int64(_) => "int64",
+            Self::Text(_) | Self::Known(..) => "string",
+            Self::Pairs(_) => "map of strings to strings",
+        }
+    }
 }
 
 /// How the values of a column lie in a file.

@@ -131,12 +131,11 @@ impl Settings {
     pub fn publisher_options(&self, clock: Clock) -> Option<compactor::publisher::Options> {
         let given = &self.compactor;
         let folder = if given.folder.as_os_str().is_empty() { &self.store.data } else { &given.folder };
-        given.enabled.then(|| compactor::publisher::Options {
-            reader: store::reader::Reader::open(&self.store.data),
-            folder: compactor::folder::Folder::new(folder),
-            keep_replaced: given.keep_replaced,
-            clock,
-        })
+        let reader = store::reader::Reader::open(&self.store.data);
+        let folder = compactor::folder::Folder::new(folder);
+        let options = compactor::publisher::Options::new(reader, folder, clock);
+        let keep_replaced = given.keep_replaced;
+        given.enabled.then_some(compactor::publisher::Options { keep_replaced, ..options })
     }
 
     /// What the edge is to be.

@@ -19,6 +19,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -211,6 +212,32 @@ impl FrozenMap {
     }
 }
 
+/// Whether a descriptor other than this one leads to the file, in any process. Of a file that is mapped and closed nothing
+/// is known.
+///
+/// # Errors
+/// What the system says: not every file system can tell.
+pub fn is_open_elsewhere(file: &File) -> io::Result<bool> {
+    // SAFETY: with these commands `fcntl` takes numbers and touches no memory of ours, and the descriptor is open for as
+    // long as `file` is borrowed.
+    let ask = |command, argument: libc::c_int| unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
+    // Who opens the file while the lease is there makes the kernel send us a signal: not SIGIO, which would end the
+    // process, but one that nobody hears.
+    if ask(F_SETSIG, libc::SIGURG) != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // A lease for writing is given only to the one who has the file open.
+    if ask(libc::F_SETLEASE, libc::F_WRLCK) != 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::WouldBlock { Ok(true) } else { Err(error) };
+    }
+    let given_back = ask(libc::F_SETLEASE, libc::F_UNLCK);
+    if given_back == 0 { Ok(false) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Which signal a lease is broken with: `fcntl(2)`. The same on all of Linux; the crate does not name it.
+const F_SETSIG: libc::c_int = 10;
+
 /// A zeroed table of `u32`, whose pages cost memory only once they are touched.
 #[derive(Debug)]
 pub(super) struct LazyTable(MmapRaw);
@@ -393,6 +420,22 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(64 * 1024).unwrap();
         map_segment(&file, 64 * 1024, MapName { journal: "clicks", lane: 1, segment: 2 }).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_has_open_is_known_to_be() {
+        let (file, path) = tempfile::NamedTempFile::new().unwrap().into_parts();
+        drop(file);
+        let own = File::open(&path).unwrap();
+        if let Err(error) = is_open_elsewhere(&own) {
+            println!("skipped: this file system cannot tell: {error}");
+            return;
+        }
+        assert!(!is_open_elsewhere(&own).unwrap());
+        let other = File::open(&path).unwrap();
+        assert!(is_open_elsewhere(&own).unwrap());
+        drop(other);
+        assert!(!is_open_elsewhere(&own).unwrap());
     }
 
     #[test]

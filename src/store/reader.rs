@@ -26,6 +26,9 @@
 //! ```
 
 mod find;
+mod held;
+
+pub use held::Held;
 
 use std::fs::File;
 use std::ops::ControlFlow;

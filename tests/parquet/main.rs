@@ -2,6 +2,7 @@
 #![cfg(feature = "parquet")]
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod days;
 mod events;
 mod files;
 mod keys;

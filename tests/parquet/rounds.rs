@@ -63,21 +63,29 @@ impl Watcher for Looking {
     }
 }
 
-/// The time of tests: two hours after the midnight about which things happen.
-pub(crate) fn clock() -> (ManualClock, Clock) {
-    let manual = ManualClock::at(Timestamp::from_micros(MIDNIGHT + 7_200_000_000));
+/// A clock that shows this moment.
+pub(crate) fn clock_at(micros: i64) -> (ManualClock, Clock) {
+    let manual = ManualClock::at(Timestamp::from_micros(micros));
     (manual.clone(), Clock::Manual(manual))
 }
 
-pub(crate) fn options(data: &Path, clock: Clock) -> Options {
-    let keep_replaced = Duration::from_secs(3600);
-    Options { reader: Reader::open(data), folder: Folder::new(data), keep_replaced, clock }
+/// Before any day is complete.
+fn clock() -> (ManualClock, Clock) {
+    clock_at(EVENING)
 }
 
-/// One round of a publisher that was just started.
-pub(crate) fn round(data: &Path, steps: usize) -> (Result<()>, Looking) {
+pub(crate) fn options(data: &Path, clock: Clock) -> Options {
+    Options::new(Reader::open(data), Folder::new(data), clock)
+}
+
+fn round(data: &Path, steps: usize) -> (Result<()>, Looking) {
+    round_at(EVENING, data, steps)
+}
+
+/// One round of a publisher that was just started, at this moment.
+pub(crate) fn round_at(micros: i64, data: &Path, steps: usize) -> (Result<()>, Looking) {
     let mut looking = Looking::until(steps);
-    let opened = Publisher::open(options(data, clock().1));
+    let opened = Publisher::open(options(data, clock_at(micros).1));
     let done = opened.and_then(|mut publisher| publisher.round(&mut looking));
     (done, looking)
 }

@@ -36,6 +36,7 @@ impl Table for Postbacks {
     const NAME: &'static str = "postbacks";
     const JOURNAL: Journal = Journal::Postbacks;
     const KINDS: &'static [Kind] = &[Kind::Postback];
+    const MONEY: Option<(&'static str, &'static str)> = None;
 
     fn fields() -> Vec<Column> {
         let mut fields = vec![

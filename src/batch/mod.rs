@@ -9,4 +9,6 @@ pub mod held;
 pub mod import;
 pub mod lookup;
 #[cfg(feature = "parquet")]
+pub mod reconcile;
+#[cfg(feature = "parquet")]
 pub mod report;

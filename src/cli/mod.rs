@@ -15,6 +15,8 @@ mod load;
 mod lookup;
 mod postback;
 mod progress;
+#[cfg(feature = "parquet")]
+mod reconcile;
 mod replay;
 #[cfg(feature = "parquet")]
 mod report;
@@ -59,6 +61,9 @@ enum Command {
     /// What came of clicks: counts, cost, revenue and ratios, by campaign or whatever else
     #[cfg(feature = "parquet")]
     Report(report::Arguments),
+    /// Compare what a network says it pays with our books; exit 1 beyond a threshold
+    #[cfg(feature = "parquet")]
+    Reconcile(reconcile::Arguments),
     /// Payouts that wait for a person
     #[command(subcommand)]
     Held(held::Command),
@@ -134,6 +139,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Import(command) => import::run(&command, &mut out),
         #[cfg(feature = "parquet")]
         Command::Report(arguments) => report::run(&arguments, &mut out),
+        #[cfg(feature = "parquet")]
+        Command::Reconcile(arguments) => reconcile::run(&arguments, &mut out),
         Command::Held(command) => held::run(&command, &mut out),
         Command::Deliveries(command) => deliveries::run(&command, &mut out),
         Command::Postback(command) => postback::run(&command, &mut out),

@@ -101,6 +101,9 @@ metrics! {
     DELIVERY_CONNECTIONS: Counter "clicklog_delivery_connections_total" "Connections to destinations, by whether they were opened or used again.";
     DELIVERY_CHECKPOINT_FAILURES: Gauge "clicklog_delivery_checkpoint_failures" "Checkpoints of the dispatcher that could not be written; without one a start takes longer.";
     DELIVERY_NOT_KEPT: Gauge "clicklog_delivery_outcomes_unwritten" "Outcomes that could not be written yet; nothing more is sent until they are.";
+    RECONCILED: Gauge "clicklog_reconcile_last_run_timestamp_seconds" "When a network's file was last compared with the books, in seconds since 1970, by network.";
+    RECONCILED_CONVERSIONS: Gauge "clicklog_reconcile_conversions" "Conversions of the file that was compared last, by network and by what came of them.";
+    RECONCILED_DISCREPANCY: Gauge "clicklog_reconcile_discrepancy_ratio" "The largest difference to the file that was compared last, of counts or of money, by network.";
     PROCESS_START: Gauge "process_start_time_seconds" "When this process started, in seconds since 1970.";
     PROCESS_CPU: Counter "process_cpu_seconds_total" "Processor time, user and system, in seconds.";
     PROCESS_FDS: Gauge "process_open_fds" "File descriptors that are open.";
@@ -189,7 +192,8 @@ impl Page {
         self.value(metric.name, "_count", &set, of.count());
     }
 
-    fn begin(&mut self, metric: &Metric) {
+    /// Begins the block of a metric. Its samples do so too; but it may have none yet.
+    pub fn begin(&mut self, metric: &Metric) {
         if self.last != Some(metric.name) {
             let kind = match metric.kind {
                 Kind::Counter => "counter",

@@ -9,6 +9,7 @@ use clicklog::clock::Timestamp;
 use clicklog::event::conversion::{Conversion, Standing, Status};
 use clicklog::event::decision::{Decision, Verdict};
 use clicklog::event::money::{Currency, Micros, Money};
+use clicklog::metrics::Page;
 use clicklog::store::reader::Reader;
 
 use crate::events::{DAY, HOUR_MICROS, Written};
@@ -311,4 +312,14 @@ fn the_last_run_of_each_network_is_remembered() {
     let found: Vec<_> = runs.iter().map(|run| (&*run.network, run.time, run.extra)).collect();
     assert_eq!(found, [("../other \"<b>", 8, 2), ("boost", 9, 2)]);
     assert_eq!(runs[1].discrepancy_millionths, 900_000);
+    let mut page = Page::default();
+    state::write_metrics(books.path(), &mut page);
+    let text = page.into_text();
+    for line in [
+        "clicklog_reconcile_last_run_timestamp_seconds{network=\"boost\"} 0",
+        "clicklog_reconcile_conversions{network=\"boost\",class=\"extra\"} 2",
+        "clicklog_reconcile_discrepancy_ratio{network=\"../other \\\"<b>\"} 0.9",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Counts, ReconcileError, Reconciliation};
 use crate::clock::Timestamp;
+use crate::metrics::{self, Page};
 use crate::store::directory::{make_folder, write_whole};
 
 /// Networks whose last run is read at most.
@@ -77,4 +78,32 @@ pub fn read(data: &Path) -> Vec<LastRun> {
     let mut runs: Vec<LastRun> = runs.collect();
     runs.sort_by(|a, b| a.network.cmp(&b.network));
     runs
+}
+
+/// Shows the last run of each network. Their names are those that somebody has given the command, not what requests say.
+pub fn write_metrics(data: &Path, page: &mut Page) {
+    let runs = read(data);
+    page.begin(&metrics::RECONCILED);
+    for run in &runs {
+        let seconds = Timestamp::from_micros(run.time).seconds();
+        page.sample(&metrics::RECONCILED, &[("network", &run.network)], seconds.into());
+    }
+    page.begin(&metrics::RECONCILED_CONVERSIONS);
+    for run in &runs {
+        for (class, count) in [
+            ("matched", run.matched),
+            ("missing", run.missing),
+            ("extra", run.extra),
+            ("differing", run.differing),
+        ] {
+            let labels = [("network", &*run.network), ("class", class)];
+            page.sample(&metrics::RECONCILED_CONVERSIONS, &labels, count);
+        }
+    }
+    page.begin(&metrics::RECONCILED_DISCREPANCY);
+    for run in &runs {
+        let millionths = u32::try_from(run.discrepancy_millionths).unwrap_or(u32::MAX);
+        let ratio = f64::from(millionths) / 1e6;
+        page.number(&metrics::RECONCILED_DISCREPANCY, &[("network", &run.network)], ratio);
+    }
 }

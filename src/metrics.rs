@@ -108,6 +108,9 @@ metrics! {
     COMPACTOR_WAITING: Gauge "clicklog_compactor_waiting_segments" "Sealed segments that are not published yet, by table.";
     COMPACTOR_FAILURES: Counter "clicklog_compactor_failures_total" "Times that something could not be published, by reason; it is tried again.";
     COMPACTOR_LAST_SUCCESS: Gauge "clicklog_compactor_last_success_seconds" "When something was published last, in seconds since 1970; 0 if nothing was since the start.";
+    RECONCILED: Gauge "clicklog_reconcile_last_run_timestamp_seconds" "When a network's file was last compared with the books, in seconds since 1970, by network.";
+    RECONCILED_CONVERSIONS: Gauge "clicklog_reconcile_conversions" "Conversions of the file that was compared last, by network and by what came of them.";
+    RECONCILED_DISCREPANCY: Gauge "clicklog_reconcile_discrepancy_ratio" "The largest difference to the file that was compared last, of counts or of money, by network.";
     PROCESS_START: Gauge "process_start_time_seconds" "When this process started, in seconds since 1970.";
     PROCESS_CPU: Counter "process_cpu_seconds_total" "Processor time, user and system, in seconds.";
     PROCESS_FDS: Gauge "process_open_fds" "File descriptors that are open.";
@@ -196,7 +199,8 @@ impl Page {
         self.value(metric.name, "_count", &set, of.count());
     }
 
-    fn begin(&mut self, metric: &Metric) {
+    /// Begins the block of a metric. Its samples do so too; but it may have none yet.
+    pub fn begin(&mut self, metric: &Metric) {
         if self.last != Some(metric.name) {
             let kind = match metric.kind {
                 Kind::Counter => "counter",

@@ -4,7 +4,7 @@
 //! Data lies under `target/bench-data`, on the disk that the checkout is on: not in memory.
 //!
 //! `cargo bench --bench store [-- SECTION...]`, sections: append lookup durable recovery peers
-//! transactions parquet.
+//! transactions parquet report.
 #![expect(clippy::print_stdout, reason = "a bench prints, people judge")]
 #![expect(clippy::unwrap_used, reason = "a bench that fails ends")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
@@ -16,6 +16,8 @@ mod lookup;
 mod parquet;
 mod peers;
 mod recovery;
+#[cfg(feature = "parquet")]
+mod report;
 mod support;
 mod transactions;
 
@@ -30,6 +32,8 @@ fn main() {
         ("transactions", transactions::run),
         #[cfg(feature = "parquet")]
         ("parquet", parquet::run),
+        #[cfg(feature = "parquet")]
+        ("report", report::run),
     ];
     for (name, run) in sections {
         if chosen.is_empty() || chosen.iter().any(|word| word == *name) {

@@ -11,5 +11,7 @@ pub mod held;
 pub mod import;
 pub mod lookup;
 #[cfg(feature = "parquet")]
+pub mod reconcile;
+#[cfg(feature = "parquet")]
 pub mod report;
 pub mod tail;

@@ -137,7 +137,7 @@ fn store_options(settings: &Settings) -> store::Options {
     settings.store_options(1, Clock::System)
 }
 
-fn delimiter(text: &str) -> Result<u8, String> {
+pub(super) fn delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
         _ if text == "tab" || text == "\\t" => Ok(b'\t'),

@@ -17,6 +17,8 @@ mod load;
 mod lookup;
 mod postback;
 mod progress;
+#[cfg(feature = "parquet")]
+mod reconcile;
 mod replay;
 #[cfg(feature = "parquet")]
 mod report;
@@ -66,6 +68,9 @@ enum Command {
     /// Write clicks, conversions or deliveries to a file, a folder or standard output, as Parquet, CSV or JSON lines
     #[cfg(feature = "parquet")]
     Export(export::Arguments),
+    /// Compare what a network says it pays with our books; exit 1 beyond a threshold
+    #[cfg(feature = "parquet")]
+    Reconcile(reconcile::Arguments),
     /// Payouts that wait for a person
     #[command(subcommand)]
     Held(held::Command),
@@ -144,7 +149,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Import(command) => import::run(&command, &mut out),
         #[cfg(feature = "parquet")]
         Command::Report(arguments) => report::run(&arguments, &mut out),
+        #[cfg(feature = "parquet")]
         Command::Export(arguments) => export::run(&arguments, &mut out),
+        #[cfg(feature = "parquet")]
+        Command::Reconcile(arguments) => reconcile::run(&arguments, &mut out),
         Command::Held(command) => held::run(&command, &mut out),
         Command::Deliveries(command) => deliveries::run(&command, &mut out),
         Command::Postback(command) => postback::run(&command, &mut out),

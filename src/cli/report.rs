@@ -12,7 +12,7 @@ use super::{Failure, plain, table};
 use crate::batch::import::Offset;
 use crate::batch::report::html::{SHOWN, cell, head, page};
 use crate::batch::report::{Column, Dimension, Query, Report, csv, json, report};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Timestamp, TimestampError};
 use crate::event::money::Currency;
 
 const HOUR_MICROS: i64 = 3600 * 1_000_000;
@@ -151,13 +151,17 @@ impl Arguments {
         })
     }
 
-    /// A moment; of a day its beginning, or its end.
     fn moment(&self, name: &str, text: &str, is_end: bool) -> Result<Timestamp, Failure> {
-        let moment = Timestamp::parse(text, Some(self.time_zone.seconds()));
-        let moment = moment.map_err(|error| Failure::new(format!("--{name} {text:?}: {error}")))?;
-        let is_day = is_end && !text.contains(['T', 't', ' ']);
-        Ok(Timestamp::from_micros(moment.micros().saturating_add(if is_day { DAY_MICROS } else { 0 })))
+        moment(self.time_zone, text, is_end)
+            .map_err(|error| Failure::new(format!("--{name} {text:?}: {error}")))
     }
+}
+
+/// A moment, by clocks of this time zone if it does not say; of a day alone its beginning, or its end.
+pub(super) fn moment(time_zone: Offset, text: &str, is_end: bool) -> Result<Timestamp, TimestampError> {
+    let moment = Timestamp::parse(text, Some(time_zone.seconds()))?;
+    let is_day = is_end && !text.contains(['T', 't', ' ']);
+    Ok(Timestamp::from_micros(moment.micros().saturating_add(if is_day { DAY_MICROS } else { 0 })))
 }
 
 impl Filters {

@@ -447,6 +447,19 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn any_bytes_behind_a_right_checksum_end_with_sums_or_with_what_is_wrong(
+            mut body in prop::collection::vec(prop_oneof![Just(0), Just(1), 0..3_u8, any::<u8>()], 0..200)
+        ) {
+            let _ended = decode_body(&body, &mut Rows::default());
+            body.insert(0, 0);
+            let _ended = decode_body(&body, &mut Rows::default());
+            let mut fields = Fields(&body);
+            while fields.summed().is_ok() {}
+        }
+    }
+
     #[test]
     fn no_cut_and_no_changed_byte_is_taken_for_sums() {
         let sums = Sums { cost: -5, revenue: i128::from(i64::MAX) * 2, ..Sums::default() };

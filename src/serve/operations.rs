@@ -221,6 +221,8 @@ impl Operations for State {
         self.numbers.write_metrics(page);
         self.dispatcher.iter().for_each(|dispatcher| dispatcher.write_metrics(page));
         self.compaction.write_metrics(page);
+        #[cfg(feature = "parquet")]
+        crate::batch::reconcile::state::write_metrics(self.store.directory().root(), page);
         page.sample(&metrics::PROCESS_START, &[], u64::from(self.started.seconds()));
         process::write(page);
     }

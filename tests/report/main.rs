@@ -2,7 +2,9 @@
 #![cfg(all(feature = "daemon", feature = "parquet"))]
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod commands;
 mod events;
+mod reconciled;
 mod rollups;
 mod sums;
 #[expect(dead_code, reason = "other tests use the rest")]

@@ -164,7 +164,7 @@ fn no_column(head: &[String], column: &str) -> ImportError {
 }
 
 /// A name without case, blanks and signs.
-fn bare(name: &str) -> String {
+pub(in crate::batch) fn bare(name: &str) -> String {
     name.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 

@@ -204,7 +204,7 @@ impl Lines {
 }
 
 /// What is there most often in the first line.
-fn delimiter_of(front: &[u8]) -> u8 {
+pub(in crate::batch) fn delimiter_of(front: &[u8]) -> u8 {
     let first = front.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let count = |delimiter: u8| first.iter().filter(|byte| **byte == delimiter).count();
     // Of several the first: `max_by_key` gives the last.

@@ -22,9 +22,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use columns::Rename;
+pub(in crate::batch) use columns::bare;
+pub(in crate::batch) use file::delimiter_of;
 pub use own::More;
 pub use row::Row;
 pub use take::Importer;
+pub(in crate::batch) use time::parse as parse_time;
 pub use time::{Offset, OffsetError};
 
 use crate::event::money::Currency;

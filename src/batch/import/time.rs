@@ -41,7 +41,7 @@ impl FromStr for Offset {
 }
 
 /// Reads a time.
-pub(super) fn parse(text: &str, offset: Offset) -> Result<Timestamp, TimestampError> {
+pub(in crate::batch) fn parse(text: &str, offset: Offset) -> Result<Timestamp, TimestampError> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !is_number(whole) || !is_number(fraction) {

@@ -1,0 +1,222 @@
+//! `clicklog reconcile`: a network's file against our books.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::lookup::open;
+use super::progress::Progress;
+use super::{Failure, plain, table};
+use crate::batch::import::{Offset, Rename};
+use crate::batch::reconcile::{Options, Pair, Reconciliation, csv, reconcile, state};
+use crate::batch::report::exact::decimal;
+use crate::clock::{Clock, Timestamp};
+use crate::event::conversion::Status;
+use crate::event::money::{Currency, Micros};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// What the network has exported, with a first line of names
+    file: PathBuf,
+    /// The network
+    #[arg(long, value_name = "ID")]
+    network: String,
+    /// What a column holds that is not called so: transaction_id, click_id, time, status, payout, currency
+    #[arg(long = "map", value_name = "OUR=COLUMN")]
+    renames: Vec<Rename>,
+    /// What stands between fields; `tab` for a tab [default: told from the first line]
+    #[arg(long, value_name = "CHARACTER", value_parser = super::import::delimiter)]
+    delimiter: Option<u8>,
+    /// How far ahead of UTC times are that do not say, as +02:00
+    #[arg(long, value_name = "OFFSET", default_value = "Z", allow_hyphen_values = true)]
+    time_zone: Offset,
+    /// Currency of payouts that do not say
+    #[arg(long, value_name = "CODE", default_value = "USD")]
+    currency: Currency,
+    /// What a word of the network means: approved, pending or reversed
+    #[arg(long = "status", value_name = "WORD=STATUS", value_parser = word)]
+    words: Vec<(String, Status)>,
+    /// Where a conversion stands whose line does not say
+    #[arg(long, value_name = "STATUS", value_parser = status, default_value = "approved")]
+    default_status: Status,
+    /// The period that the file is of begins here, as 2026-11-01 [default: with its first time]
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// And ends here; of a day, at its end [default: with its last time]
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// How long before the period we may have heard of what is in the file, as 36h or 1d
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1d")]
+    tolerance: Duration,
+    /// Up to this much an amount is not taken to differ
+    #[arg(long, value_name = "AMOUNT", value_parser = amount, default_value = "0")]
+    payout_tolerance: Micros,
+    /// From which discrepancy on to exit 1: of counts, or of the money of a currency
+    #[arg(long, value_name = "PERCENT", value_parser = percent, default_value = "3%")]
+    threshold: i128,
+    /// Print what both sides have alike too
+    #[arg(long)]
+    all: bool,
+    /// Lines of differences that the table shows
+    #[arg(long, value_name = "ROWS", default_value_t = 50)]
+    limit: usize,
+    /// The data folder
+    #[arg(long, value_name = "DIR", default_value = "clicklog-data")]
+    data: PathBuf,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    format: ReconcileFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum ReconcileFormat {
+    /// For people.
+    #[default]
+    #[value(alias = "text")]
+    Table,
+    /// One line for each difference.
+    Csv,
+    /// For programs.
+    Json,
+}
+
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let options = arguments.options()?;
+    let reader = open(&arguments.data)?;
+    let mut progress = Progress::new("reading");
+    let done = reconcile(&reader, &options, arguments.all, &mut |done, of| progress.tick(done, of, ""));
+    progress.end();
+    let done = done?;
+    if let Err(error) = state::write(&arguments.data, &done, Clock::System.now()) {
+        let failure = Failure::from(error);
+        // What was found out is worth more than that it is remembered.
+        let _unsaid = writeln!(std::io::stderr(), "the metrics will not show this: {}", failure.text);
+    }
+    match arguments.format {
+        ReconcileFormat::Table => write_table(out, &done, arguments)?,
+        ReconcileFormat::Csv => csv(&done, out)?,
+        ReconcileFormat::Json => {
+            serde_json::to_writer_pretty(&mut *out, &done)?;
+            writeln!(out)?;
+        }
+    }
+    let is_beyond = done.discrepancy > arguments.threshold;
+    Ok(if is_beyond { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+impl Arguments {
+    fn options(&self) -> Result<Options, Failure> {
+        Ok(Options {
+            network: self.network.clone(),
+            file: self.file.clone(),
+            renames: self.renames.clone(),
+            delimiter: self.delimiter,
+            offset: self.time_zone,
+            currency: self.currency,
+            words: self.words.clone(),
+            default_status: self.default_status,
+            from: self.from.as_deref().map(|text| self.moment("from", text, false)).transpose()?,
+            to: self.to.as_deref().map(|text| self.moment("to", text, true)).transpose()?,
+            tolerance: self.tolerance,
+            payout_tolerance: self.payout_tolerance,
+        })
+    }
+
+    fn moment(&self, name: &str, text: &str, is_end: bool) -> Result<Timestamp, Failure> {
+        super::report::moment(self.time_zone, text, is_end)
+            .map_err(|error| Failure::new(format!("--{name} {text:?}: {error}")))
+    }
+}
+
+fn word(text: &str) -> Result<(String, Status), String> {
+    let (word, meaning) = text.split_once('=').ok_or("it is WORD=STATUS, as 3=approved")?;
+    Ok((word.to_owned(), status(meaning)?))
+}
+
+fn status(text: &str) -> Result<Status, String> {
+    let known = [Status::Approved, Status::Pending, Status::Reversed];
+    let found = known.into_iter().find(|status| status.name() == text);
+    found.ok_or_else(|| "it is approved, pending or reversed".to_owned())
+}
+
+fn amount(text: &str) -> Result<Micros, String> {
+    let amount = Micros::parse(text).map_err(|error| error.to_string())?.amount;
+    if amount.get() < 0 { Err("it is not below zero".to_owned()) } else { Ok(amount) }
+}
+
+/// Millionths of a whole, from percent.
+fn percent(text: &str) -> Result<i128, String> {
+    let amount = amount(text.trim_end().trim_end_matches('%'))?;
+    Ok(i128::from(amount.get()) / 100)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let parts = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds)));
+    let (digits, seconds) = parts.ok_or("it is a number and a unit, as 1d, 36h or 30m")?;
+    let number: u64 = digits.trim().parse().map_err(|_| "it is a whole number and a unit, as 36h")?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| "it is too long".to_owned())
+}
+
+fn write_table(out: &mut dyn Write, done: &Reconciliation, arguments: &Arguments) -> Result<(), Failure> {
+    let percent = |millionths: i128| format!("{} %", decimal(millionths, 4, 2));
+    writeln!(out, "{} from {} until {}", plain(&done.network), done.from, done.to)?;
+    for (column, used) in done.columns.iter().filter(|(_, used)| used != "left out") {
+        writeln!(out, "  column {:?} is the {used}", plain(column))?;
+    }
+    done.bad_lines.iter().try_for_each(|bad| writeln!(out, "line {}: {}", bad.line, plain(&bad.reason)))?;
+    let counts = done.counts;
+    writeln!(
+        out,
+        "{} matched, {} missing here, {} extra here, {} with another payout, {} with another status; {} doubled, {} bad",
+        counts.matched,
+        counts.missing,
+        counts.extra,
+        counts.payout_differs,
+        counts.status_differs,
+        counts.doubled,
+        counts.bad
+    )?;
+    for sums in &done.sums {
+        writeln!(
+            out,
+            "{}: theirs {}, ours {}, difference {}, {}",
+            sums.currency,
+            sums.theirs,
+            sums.ours,
+            sums.difference,
+            percent(sums.discrepancy)
+        )?;
+    }
+    let (is, threshold) = (percent(done.discrepancy), percent(arguments.threshold));
+    writeln!(out, "discrepancy {is}, threshold {threshold}")?;
+    if done.pairs.is_empty() {
+        return Ok(());
+    }
+    let heads = ["CLASS", "LINE", "TRANSACTION", "CLICK", "TIME", "THEIRS", "OURS", "CONVERSION"];
+    table::write(out, heads, done.pairs.iter().take(arguments.limit).map(cells).collect())?;
+    let more = done.pairs.len().saturating_sub(arguments.limit);
+    if more > 0 {
+        writeln!(out, "{more} more: --limit, --format csv")?;
+    }
+    Ok(())
+}
+
+fn cells(pair: &Pair) -> [String; 8] {
+    let side = |status: &str, amount: &str, currency: &str| {
+        plain(&format!("{status} {amount} {currency}")).trim().to_owned()
+    };
+    [
+        pair.class.name().to_owned(),
+        pair.line.map_or_else(String::new, |line| line.to_string()),
+        plain(&pair.transaction_id),
+        plain(&pair.click_id),
+        pair.time.clone(),
+        side(&pair.their_status, &pair.their_amount, &pair.their_currency),
+        side(&pair.our_status, &pair.our_amount, &pair.our_currency),
+        pair.conversion_id.clone(),
+    ]
+}

@@ -14,6 +14,7 @@
 //! A stop: not ready, announced for `edge.announce_time`; no new connections; those that are there drain; the lanes are
 //! given up, synced and sealed. A second signal ends the process where it stands, which costs a recovery, not a click.
 
+mod brought;
 mod compaction;
 mod made_up;
 mod operations;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+pub use brought::Alone;
 pub use signals::{Ended, run};
 pub use token::FILE as TOKEN_FILE;
 

@@ -206,7 +206,8 @@ fn old_clicks_do_not_get_a_segment_for_each_hour_and_a_store_without_any_gets_no
 fn a_dry_run_counts_and_stores_nothing() {
     let place = Place::new();
     let file = place.file("a.csv", "id,time\na,1795158000\n,1\n");
-    let report = run(&given(&file), None, &mut DryRun, &mut |_, _, _| {}).unwrap();
+    let report =
+        run::<clicklog::batch::import::Row>(&given(&file), None, &mut DryRun, &mut |_, _, _| {}).unwrap();
     assert_eq!(report.counts, counts(1, 0, 1));
     assert!(imported(&place.data()).is_empty());
 }
@@ -286,7 +287,7 @@ fn killed_again_and_again_an_import_neither_loses_nor_doubles() {
 #[test]
 fn a_chunk_that_was_stored_and_not_written_down_is_counted_as_imported() {
     struct Forgetful(Importer, u32);
-    impl clicklog::batch::import::Sink for Forgetful {
+    impl clicklog::batch::import::Sink<clicklog::batch::import::Row> for Forgetful {
         fn take(
             &mut self,
             mark: u64,
@@ -443,4 +444,104 @@ fn what_keeps_an_import_from_beginning_is_said() {
         assert!(said.contains(part), "{arguments:?}: {part} in {said}");
     }
     assert!(!empty.exists());
+}
+
+/// What `export conversions` tells of each: transaction, verdict, time and what it adds.
+fn decided(data: &str) -> Vec<String> {
+    let columns = "transaction_id,verdict,time,entry";
+    let mut export = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+    let (code, said, error) =
+        output(export.args(["export", "conversions", "--columns", columns, "--data", data]));
+    assert_eq!(code, Some(0), "{error}");
+    said.lines().skip(1).map(str::to_owned).collect()
+}
+
+fn import_conversions(file: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+    settings(&mut command).args(["import", "conversions"]).arg(file).args(arguments);
+    let (code, said, error) = output(&mut command);
+    (code, said + &error)
+}
+
+#[test]
+fn conversions_of_a_file_are_decided_on_as_postbacks_are_and_count_once() {
+    let place = Place::new();
+    let data = place.data().to_str().unwrap().to_owned();
+    let clicks = place.file("clicks.csv", "id,time,campaign\nold1,2026-01-02T07:00:00Z,demo\n");
+    assert_eq!(place.import(&given(&clicks)).unwrap().counts, counts(1, 0, 0));
+    let file = place.file(
+        "conversions.csv",
+        "Click ID;Date;Order ID;Revenue;Status;Placement\n\
+         old1;2026-01-03 08:00:00;T1;3,50;approved;a\n\
+         old1;2026-01-03 09:00:00;T1;3,50;approved;b\n\
+         old1;2026-01-03 10:00:00;T2;1.25;approved;\n\
+         nobody;2026-01-03 11:00:00;T3;1;approved;\n\
+         old1;2026-01-03 12:00:00;T4;much;approved;\n\
+         ;2026-01-03 12:00:00;T5;1;approved;\n\
+         old1;2126-01-03 12:00:00;T6;1;approved;\n",
+    );
+    let alone = ["--network", "demo-network", "--data", &data];
+    let expected = [
+        "T1,accepted,2026-01-03T08:00:00.000000Z,3.5",
+        "T1,duplicate,2026-01-03T09:00:00.000000Z,0",
+        "T2,accepted,2026-01-03T10:00:00.000000Z,1.25",
+        "T3,unmatched,2026-01-03T11:00:00.000000Z,0",
+    ];
+    let (code, said) = import_conversions(&file, &alone);
+    assert!(said.ends_with("3 imported, 1 known already, 3 bad\n"), "{said}");
+    assert_eq!((code, decided(&data)), (Some(0), expected.map(str::to_owned).to_vec()), "{said}");
+    let (_, said) = import_conversions(&file, &alone);
+    assert!(said.ends_with("0 imported, 4 known already, 3 bad\n"), "{said}");
+
+    // Beside a daemon too, and what is new is new.
+    let daemon = Daemon::start(place.folder.path());
+    let operators = daemon.operators.to_string();
+    let beside = [&alone[..], &["--admin", &operators]].concat();
+    let (_, said) = import_conversions(&file, &beside);
+    assert!(said.ends_with("0 imported, 4 known already, 3 bad\n"), "{said}");
+    let more = place.file(
+        "more.csv",
+        "click_id,time,txid,amount,status\nold1,2026-01-04T08:00:00Z,T7,2,approved\n\
+         old1,2026-01-03T10:00:00Z,T2,1.25,reversed\n",
+    );
+    let (_, said) = import_conversions(&more, &beside);
+    assert!(said.ends_with("2 imported, 0 known already, 0 bad\n"), "{said}");
+    let (code, said) =
+        import_conversions(&more, &["--network", "no-such", "--data", &data, "--admin", &operators]);
+    assert!(code == Some(1) && said.contains("no network \"no-such\""), "{said}");
+    daemon.stop();
+    let (_, said) = import_conversions(&more, &alone);
+    assert!(said.ends_with("0 imported, 2 known already, 0 bad\n"), "{said}");
+    let all = decided(&data);
+    assert_eq!(all.len(), 6);
+    assert!(all.contains(&"T7,accepted,2026-01-04T08:00:00.000000Z,2".to_owned()), "{all:?}");
+    assert!(all.contains(&"T2,updated,2026-01-03T10:00:00.000000Z,-1.25".to_owned()), "{all:?}");
+}
+
+/// Such a network has nothing by which the books could tell a repeat; the import does.
+#[test]
+fn a_network_whose_every_postback_counts_counts_each_line_of_a_file_once() {
+    let place = Place::new();
+    let data = place.data().to_str().unwrap().to_owned();
+    let clicks = place.file("clicks.csv", "id,time\nold1,2026-01-02T07:00:00Z\n");
+    place.import(&given(&clicks)).unwrap();
+    let catalog = place.file(
+        "catalog.toml",
+        "[[network]]\nid = \"each\"\ncurrency = \"USD\"\ndedupe = { mode = \"each\" }\n",
+    );
+    let file = place.file(
+        "a.csv",
+        "click_id,time,payout\nold1,2026-01-03T08:00:00Z,1\nold1,2026-01-03T09:00:00Z,1\n\
+         old1,2026-01-03T09:00:00Z,1\n",
+    );
+    for (imported, known) in [(2, 1), (0, 3)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+        let command = settings(&mut command).env("CLICKLOG_CATALOG__PATH", &catalog);
+        let command =
+            command.args(["import", "conversions", "--network", "each", "--data", &data]).arg(&file);
+        let (_, said, error) = output(command);
+        let expected = format!("{imported} imported, {known} known already, 0 bad\n");
+        assert!(said.ends_with(&expected), "{said}{error}");
+    }
+    assert_eq!(decided(&data).len(), 2);
 }

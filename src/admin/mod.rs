@@ -99,6 +99,11 @@ pub trait Operations: Send + Sync + 'static {
     /// # Errors
     /// It is no chunk, or there is no room.
     fn import_clicks(&self, query: &str, rows: &[u8]) -> ApiResult;
+    /// Brings a chunk of conversions of a file before the owner of the books.
+    ///
+    /// # Errors
+    /// It is no chunk, there is no such network, or there is no room.
+    fn import_conversions(&self, query: &str, rows: &[u8]) -> ApiResult;
     /// Takes a made-up postback through everything, and explains each step.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
-//! `clicklog import clicks`: live clicks of another tracker, so that their conversions still attribute.
+//! `clicklog import`: live clicks of another tracker, so that their conversions still attribute; and conversions of a file.
 //!
-//! The store has one owner: a daemon that runs is sent the clicks, else this process opens the store itself.
+//! The store has one owner: a daemon that runs is sent the rows, else this process opens the store itself.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,12 +12,14 @@ use super::lookup::open;
 use super::progress::Progress;
 use super::{Failure, Format, client};
 use crate::batch::import::{
-    CHUNK_BYTES_MAX, Counts, DryRun, ImportError, Importer, Offset, Options, Rename, Report, Row, Sink,
-    Taken, run as run_import,
+    CHUNK_BYTES_MAX, Conversion, Counts, DryRun, Form, ImportError, Importer, Offset, Options, Rename,
+    Report, Row, Sink, Taken, run as run_import,
 };
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::event::money::Currency;
+use crate::event::percent_encoded;
+use crate::serve::{Alone, ServeError};
 use crate::store::{self, Store};
 
 #[derive(Debug, Subcommand)]
@@ -25,16 +27,42 @@ pub(super) enum Command {
     /// Clicks from a CSV file with a first line of names; run it again after an interruption and it goes on. Exit 1 if
     /// nothing was imported
     Clicks(Clicks),
+    /// Conversions from a CSV file, decided on as if their network had reported them; a line that was imported before, or
+    /// whose transaction was told, counts no more. Sources are told of them as of all others. Exit 1 if nothing was imported
+    Conversions(Conversions),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Conversions {
+    /// The network that they are of, as the catalog calls it
+    #[arg(long, value_name = "ID")]
+    network: String,
+    /// What a column holds that is not called so: click_id, time, transaction_id, payout, currency, status, event, or the
+    /// name of a parameter. Every other column becomes a parameter under its own name
+    #[arg(long = "map", value_name = "OUR=COLUMN")]
+    renames: Vec<Rename>,
+    #[command(flatten)]
+    given: Common,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Clicks {
-    /// The file
-    file: PathBuf,
     /// What a column holds that is not called so: id, time, campaign, source, offer, external_id, cost, currency, referrer,
     /// user_agent, country, or the name of a parameter. Every other column becomes a parameter under its own name
     #[arg(long = "map", value_name = "OUR=COLUMN")]
     renames: Vec<Rename>,
+    #[command(flatten)]
+    given: Common,
+    /// Currency of costs that do not say
+    #[arg(long, value_name = "CODE", default_value = "USD")]
+    currency: Currency,
+}
+
+/// What is the same for all that is imported.
+#[derive(Debug, Args)]
+struct Common {
+    /// The file
+    file: PathBuf,
     /// Leave this column out; addresses are left out unless they are mapped
     #[arg(long = "skip", value_name = "COLUMN")]
     skipped: Vec<String>,
@@ -44,9 +72,6 @@ pub(super) struct Clicks {
     /// How far ahead of UTC times are that do not say, as +02:00
     #[arg(long, value_name = "OFFSET", default_value = "Z", allow_hyphen_values = true)]
     time_zone: Offset,
-    /// Currency of costs that do not say
-    #[arg(long, value_name = "CODE", default_value = "USD")]
-    currency: Currency,
     /// Write lines that cannot be understood to this file, with number and reason, so that they can be mended and imported
     #[arg(long, value_name = "FILE")]
     bad: Option<PathBuf>,
@@ -64,72 +89,116 @@ pub(super) struct Clicks {
 }
 
 pub(super) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let Command::Clicks(clicks) = command;
-    let report = clicks.import()?;
-    match clicks.format {
+    let (given, report) = match command {
+        Command::Clicks(clicks) => (&clicks.given, clicks.import()?),
+        Command::Conversions(conversions) => (&conversions.given, conversions.import()?),
+    };
+    match given.format {
         Format::Json => {
             serde_json::to_writer_pretty(&mut *out, &report)?;
             writeln!(out)?;
         }
-        Format::Text => write_text(out, &report, clicks)?,
+        Format::Text => write_text(out, &report, given)?,
     }
     let Counts { imported, known, bad } = report.counts;
-    let failed = imported + known == 0 || (clicks.strict && bad > 0);
+    let failed = imported + known == 0 || (given.strict && bad > 0);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-impl Clicks {
-    fn options(&self) -> Options {
+impl Common {
+    fn options(&self, renames: &[Rename], currency: Currency) -> Options {
         Options {
             file: self.file.clone(),
-            renames: self.renames.clone(),
+            renames: renames.to_vec(),
             skipped: self.skipped.clone(),
             delimiter: self.delimiter,
             offset: self.time_zone,
-            currency: self.currency,
+            currency,
             bad_file: self.bad.clone(),
         }
     }
 
-    fn import(&self) -> Result<Report, Failure> {
-        if self.dry_run {
-            return self.import_into(&mut DryRun, None);
-        }
-        // What is wrong with the file is told before a store is opened.
+    /// What is wrong with the file is told before a store is opened.
+    fn check(&self) -> Result<Settings, Failure> {
         let settings = self.daemon.settings()?;
-        let data = settings.store.data.clone();
         std::fs::metadata(&self.file)
             .map_err(|error| Failure::new(format!("cannot read {}: {error}", self.file.display())))?;
-        // A new store made in a wrong place would never be asked for these clicks.
-        open(&data)?;
+        // A new store made in a wrong place would never be asked for what is imported.
+        open(&settings.store.data)?;
+        Ok(settings)
+    }
+
+    fn remote(&self, settings: &Settings, target: String) -> Result<Remote, Failure> {
+        Ok(Remote { client: self.daemon.client(settings)?, target, mark: 0 })
+    }
+}
+
+impl Clicks {
+    fn import(&self) -> Result<Report, Failure> {
+        let options = self.given.options(&self.renames, self.currency);
+        if self.given.dry_run {
+            return import_into::<Row>(&options, &mut DryRun, None);
+        }
+        let settings = self.given.check()?;
+        let data = settings.store.data.clone();
         match Store::open(store_options(&settings)) {
             Ok(store) => {
                 let Some(mut importer) = Importer::new(&store, Clock::System) else {
                     return Err(Failure::new("the store has no lane for imports"));
                 };
-                let imported = self.import_into(&mut importer, Some(data));
+                let imported = import_into(&options, &mut importer, Some(data));
                 importer.close();
                 store.close()?;
                 imported
             }
             Err(store::Error::Locked { .. }) => {
-                let mut remote = Remote { client: self.daemon.client(&settings)?, mark: 0 };
-                self.import_into(&mut remote, Some(data))
+                let mut remote = self.given.remote(&settings, "/api/import/clicks?".to_owned())?;
+                import_into::<Row>(&options, &mut remote, Some(data))
             }
             Err(error) => Err(error.into()),
         }
     }
+}
 
-    fn import_into(&self, sink: &mut dyn Sink, folder: Option<PathBuf>) -> Result<Report, Failure> {
-        let mut progress = Progress::new("importing");
-        let mut tell = |done: u64, of: u64, counts: &Counts| {
-            let Counts { imported, known, bad } = counts;
-            progress.tick(done, of, &format!("{imported} imported, {known} known, {bad} bad"));
-        };
-        let report = run_import(&self.options(), folder.as_deref(), sink, &mut tell);
-        progress.end();
-        Ok(report?)
+impl Conversions {
+    fn import(&self) -> Result<Report, Failure> {
+        // Amounts are read as the network's postbacks are.
+        let options = self.given.options(&self.renames, Currency::USD);
+        if self.given.dry_run {
+            return import_into::<Conversion>(&options, &mut DryRun, None);
+        }
+        let settings = self.given.check()?;
+        let data = settings.store.data.clone();
+        match Alone::open(&settings, &self.network, Clock::System) {
+            Ok(mut alone) => {
+                let imported = import_into(&options, &mut alone, Some(data));
+                alone.close()?;
+                imported
+            }
+            Err(ServeError::Store(store::Error::Locked { .. })) => {
+                let network = percent_encoded(&self.network);
+                let target = format!("/api/import/conversions?network={network}&");
+                let mut remote = self.given.remote(&settings, target)?;
+                import_into::<Conversion>(&options, &mut remote, Some(data))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
+}
+
+fn import_into<R: Form>(
+    options: &Options,
+    sink: &mut dyn Sink<R>,
+    folder: Option<PathBuf>,
+) -> Result<Report, Failure> {
+    let mut progress = Progress::new("importing");
+    let mut tell = |done: u64, of: u64, counts: &Counts| {
+        let Counts { imported, known, bad } = counts;
+        progress.tick(done, of, &format!("{imported} imported, {known} known, {bad} bad"));
+    };
+    let report = run_import(options, folder.as_deref(), sink, &mut tell);
+    progress.end();
+    Ok(report?)
 }
 
 /// The store is opened for one lane of its own: those of the workers stay as they are.
@@ -148,6 +217,8 @@ pub(super) fn delimiter(text: &str) -> Result<u8, String> {
 /// A daemon that has the store.
 struct Remote {
     client: client::Client,
+    /// Where chunks go.
+    target: String,
     /// Of the last chunk.
     mark: u64,
 }
@@ -161,8 +232,8 @@ impl Remote {
     }
 }
 
-impl Sink for Remote {
-    fn take(&mut self, mark: u64, rows: &[Row]) -> Result<Taken, ImportError> {
+impl<R: Form> Sink<R> for Remote {
+    fn take(&mut self, mark: u64, rows: &[R]) -> Result<Taken, ImportError> {
         let mut body = Vec::new();
         for row in rows {
             serde_json::to_writer(&mut body, row)
@@ -171,20 +242,20 @@ impl Sink for Remote {
         }
         assert!(body.len() <= CHUNK_BYTES_MAX, "a chunk fits a request");
         self.mark = mark;
-        self.send(&format!("/api/import/clicks?chunk={mark}"), &body)
+        self.send(&format!("{}chunk={mark}", self.target), &body)
     }
 
     fn end(&mut self) -> Result<(), ImportError> {
         // A chunk of nothing, after which what was imported is sealed.
-        self.send(&format!("/api/import/clicks?chunk={}&last=1", self.mark), &[]).map(|_| ())
+        self.send(&format!("{}chunk={}&last=1", self.target, self.mark), &[]).map(|_| ())
     }
 }
 
-fn write_text(out: &mut dyn Write, report: &Report, clicks: &Clicks) -> std::io::Result<()> {
+fn write_text(out: &mut dyn Write, report: &Report, given: &Common) -> std::io::Result<()> {
     if let Some(line) = report.resumed_at_line {
         writeln!(out, "went on at line {line}, where an earlier run had stopped")?;
     }
-    if clicks.dry_run {
+    if given.dry_run {
         for (column, used) in &report.columns {
             writeln!(out, "column {column:?}: {used}")?;
         }
@@ -193,6 +264,6 @@ fn write_text(out: &mut dyn Write, report: &Report, clicks: &Clicks) -> std::io:
         writeln!(out, "line {}: {}", bad.line, bad.reason)?;
     }
     let Counts { imported, known, bad } = report.counts;
-    let what = if clicks.dry_run { "could be imported" } else { "imported" };
+    let what = if given.dry_run { "could be imported" } else { "imported" };
     writeln!(out, "{imported} {what}, {known} known already, {bad} bad")
 }

@@ -22,7 +22,7 @@ pub const MADE_UP: &str = "TEST";
 ///
 /// # Errors
 /// Why it would be refused.
-pub(super) fn read_again(
+pub fn read_again(
     catalog: &Catalog,
     clicks: &Clicks,
     postback: &Postback<'_>,

@@ -61,7 +61,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 pub use address::AddressPolicy;
-pub use again::MADE_UP;
+pub use again::{MADE_UP, read_again};
 pub use catalog::{
     Campaign, Catalog, CatalogError, ClickPath, Cost, Offer, Parts, Pixel, PixelKind, Redirect, Rotation,
     Source,
@@ -232,7 +232,7 @@ impl Handle {
     /// # Errors
     /// Why it would be refused.
     pub fn read_again(&self, postback: &Postback<'_>, known: Option<&str>) -> Result<Submission, Refusal> {
-        again::read_again(&self.shared.catalog.load(), &self.shared.clicks, postback, known)
+        read_again(&self.shared.catalog.load(), &self.shared.clicks, postback, known)
     }
 
     /// Writes the edge's numbers on a page.

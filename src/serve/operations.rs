@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::brought::Brought;
 use super::replay::{Order, ReplayError, Tools};
-use super::{Source, compaction, made_up};
+use super::{Source, brought, compaction, made_up};
 use crate::admin::{self, ApiError, ApiResult, Check, Health, Operations, Pause, PostbackTest, Replay};
 use crate::apply::claim::Request;
 use crate::apply::ledger;
 use crate::apply::reason::Reason;
 use crate::apply::start::Numbers;
-use crate::batch::import::{self, ImportError, Importer};
+use crate::batch::import::{self, Conversion, ImportError, Importer};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Problems, Served, Settings};
 use crate::dispatcher::destinations::Destinations;
@@ -27,6 +28,7 @@ use crate::event::hex;
 use crate::event::params::{Params, Source as ParamSource};
 use crate::ingest::{Catalog, Handle, Lists};
 use crate::metrics::{self, Page, process};
+use crate::store::reader::Reader;
 use crate::store::space::Room;
 use crate::store::{Position, Store};
 
@@ -78,6 +80,8 @@ pub(super) struct State {
     last_reload_was_refused: AtomicBool,
     /// Taken from the store when the first chunk comes.
     importer: Mutex<Option<Importer>>,
+    /// Read from the journal when the first chunk comes.
+    brought: Mutex<Option<Brought>>,
 }
 
 impl fmt::Debug for State {
@@ -116,6 +120,7 @@ impl State {
             refused_reloads: AtomicU64::new(0),
             last_reload_was_refused: AtomicBool::new(false),
             importer: Mutex::new(None),
+            brought: Mutex::new(None),
         }
     }
 
@@ -327,6 +332,31 @@ impl Operations for State {
             importer.roll();
         }
         serde_json::to_string(&taken).map_err(|error| ApiError::Unavailable(error.to_string()))
+    }
+
+    fn import_conversions(&self, query: &str, rows: &[u8]) -> ApiResult {
+        if self.store.room() == Room::Critical {
+            return Err(ApiError::Unavailable("there is hardly any room on the disk".to_owned()));
+        }
+        let params = Params::parse(query.as_bytes(), ParamSource::Query);
+        let chunk = params.get("chunk").and_then(|text| text.parse().ok());
+        let chunk = chunk.ok_or_else(|| ApiError::Bad("?chunk= is the number of the chunk".to_owned()))?;
+        let network = params.get("network").unwrap_or_default();
+        let catalog = self.catalog();
+        if catalog.network(network).is_none() {
+            return Err(ApiError::Unknown(format!("no network \"{network}\"")));
+        }
+        let rows: Vec<Conversion> =
+            import::read_rows(rows).map_err(|error| ApiError::Bad(error.to_string()))?;
+        let mut brought = self.brought.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match brought.take() {
+            Some(known) => known,
+            None => Brought::load(&Reader::open(self.store.directory().root())).map_err(unavailable)?,
+        };
+        let (store, books) = (&*self.store, &self.books);
+        let means = brought::Means { catalog: &catalog, store, books, now: self.clock.now() };
+        let taken = brought.insert(known).take(network, (chunk, &rows), &means);
+        as_json(&taken.map_err(|error| ApiError::Unavailable(error.to_string()))?)
     }
 
     fn test_postback(&self, test: &PostbackTest) -> ApiResult {

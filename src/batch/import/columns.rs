@@ -3,51 +3,7 @@
 use std::str::FromStr;
 
 use super::ImportError;
-use super::own::{self, Own};
-
-/// What a column can hold, beside parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
-    Id,
-    Time,
-    Campaign,
-    Source,
-    Offer,
-    ExternalId,
-    Cost,
-    Currency,
-    Referrer,
-    UserAgent,
-    Country,
-}
-
-/// Each with our name for it, and those that files use: without case, blanks and signs, the first before the others.
-const FIELDS: [(Field, &str, &[&str]); 11] = [
-    (Field::Id, "id", &["id", "clickid", "subid", "cid", "visitid"]),
-    (
-        Field::Time,
-        "time",
-        &[
-            "time",
-            "timestamp",
-            "clicktime",
-            "clicktimestamp",
-            "visittimestamp",
-            "datetime",
-            "date",
-            "createdat",
-        ],
-    ),
-    (Field::Campaign, "campaign", &["campaignid", "campaign"]),
-    (Field::Source, "source", &["sourceid", "source", "trafficsourceid", "trafficsource"]),
-    (Field::Offer, "offer", &["offerid", "offer"]),
-    (Field::ExternalId, "external_id", &["externalid", "extid"]),
-    (Field::Cost, "cost", &["cost", "cpc"]),
-    (Field::Currency, "currency", &["currency", "costcurrency"]),
-    (Field::Referrer, "referrer", &["referrer", "referer"]),
-    (Field::UserAgent, "user_agent", &["useragent", "ua"]),
-    (Field::Country, "country", &["countrycode", "country"]),
-];
+use super::form::Form;
 
 /// Addresses are kept as a campaign's policy says, and nobody asks it here: they are left out unless they are named.
 const ADDRESSES: &[&str] = &["ip", "ipaddress", "visitorip", "remoteip"];
@@ -76,39 +32,36 @@ impl FromStr for Rename {
 
 /// What one column is taken for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Use {
-    Field(Field),
+pub(super) enum Use<F> {
+    Field(F),
     Param(String),
-    /// Of one of our own exports.
-    Own(Own),
     Skipped,
 }
 
-impl Use {
-    pub(super) fn name(&self) -> String {
-        match self {
-            Self::Field(field) => {
-                let known = FIELDS.iter().find(|(known, ..)| known == field);
-                known.map_or_else(String::new, |(_, name, _)| (*name).to_owned())
-            }
-            Self::Param(name) => format!("parameter {name}"),
-            Self::Own(Own::Left) | Self::Skipped => "left out".to_owned(),
-            Self::Own(_) => "as in our exports".to_owned(),
+/// What that is, for people.
+pub(super) fn name_of<R: Form>(used: &Use<R::Field>) -> String {
+    match used {
+        Use::Field(field) => {
+            let known = R::COLUMNS.iter().find(|(known, ..)| known == field);
+            let other = if R::is_left_out(*field) { "left out" } else { "as in our exports" };
+            known.map_or(other, |(_, name, _)| *name).to_owned()
         }
+        Use::Param(name) => format!("parameter {name}"),
+        Use::Skipped => "left out".to_owned(),
     }
 }
 
 /// Says of each column of `head` what it is taken for; `own` are names that only a file of bad lines has.
-pub(super) fn assign(
+pub(super) fn assign<R: Form>(
     head: &[String],
     renames: &[Rename],
     skipped: &[String],
     own: &[&str],
-) -> Result<Vec<Use>, ImportError> {
-    let mut uses: Vec<Option<Use>> =
+) -> Result<Vec<Use<R::Field>>, ImportError> {
+    let mut uses: Vec<Option<Use<R::Field>>> =
         head.iter().map(|name| own.contains(&&**name).then_some(Use::Skipped)).collect();
     for Rename { ours, column } in renames {
-        let use_of = match FIELDS.iter().find(|(_, name, _)| name == ours) {
+        let use_of = match R::COLUMNS.iter().find(|(_, name, _)| name == ours) {
             Some((field, ..)) => Use::Field(*field),
             None => Use::Param(ours.clone()),
         };
@@ -119,34 +72,34 @@ pub(super) fn assign(
         let at = find(head, column).ok_or_else(|| no_column(head, column))?;
         uses[at] = Some(Use::Skipped);
     }
-    // Its own id is that of the click; the first one is beside it.
-    let is_own = own::is_ours(head);
-    for (name, used) in head.iter().zip(&mut uses).filter(|(name, _)| is_own && *name != "click_id") {
-        *used = used.take().or_else(|| own::column(name).map(Use::Own));
+    let is_own = R::is_ours(head);
+    for (name, used) in head.iter().zip(&mut uses).filter(|_| is_own) {
+        *used = used.take().or_else(|| R::own_column(name).map(Use::Field));
     }
-    for (field, _, aliases) in FIELDS {
-        if uses.contains(&Some(Use::Field(field))) {
+    for (field, _, aliases) in R::COLUMNS {
+        if uses.contains(&Some(Use::Field(*field))) {
             continue;
         }
         let free = |at: &usize| uses[*at].is_none();
         let named = |alias: &&str| (0..head.len()).filter(free).find(|at| bare(&head[*at]) == **alias);
         if let Some(at) = aliases.iter().find_map(named) {
-            uses[at] = Some(Use::Field(field));
+            uses[at] = Some(Use::Field(*field));
         }
     }
-    for (needed, name) in [(Field::Id, "id"), (Field::Time, "time")] {
-        if !uses.contains(&Some(Use::Field(needed))) {
+    for (needed, name, _) in R::COLUMNS.iter().filter(|(_, name, _)| R::NEEDED.contains(name)) {
+        if !uses.contains(&Some(Use::Field(*needed))) {
             if head.iter().all(String::is_empty) {
                 return Err(ImportError::Columns("the first line names no columns".to_owned()));
             }
             let there = head.join(", ");
             let what = format!(
-                "no column is the click's {name}; say which with --map {name}=COLUMN: there are {there}"
+                "no column is the {}'s {name}; say which with --map {name}=COLUMN: there are {there}",
+                R::NAME
             );
             return Err(ImportError::Columns(what));
         }
     }
-    let rest = |(use_of, name): (Option<Use>, &String)| match use_of {
+    let rest = |(use_of, name): (Option<Use<R::Field>>, &String)| match use_of {
         Some(use_of) => use_of,
         None if name.is_empty() || ADDRESSES.contains(&&*bare(name)) => Use::Skipped,
         None => Use::Param(name.clone()),
@@ -171,13 +124,14 @@ pub(in crate::batch) fn bare(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::import::Row;
 
     fn names(head: &str, renames: &[&str], skipped: &[&str]) -> Result<String, String> {
         let head: Vec<String> = head.split(',').map(str::to_owned).collect();
         let renames: Vec<Rename> = renames.iter().map(|text| text.parse().unwrap()).collect();
         let skipped: Vec<String> = skipped.iter().map(|text| (*text).to_owned()).collect();
-        let uses = assign(&head, &renames, &skipped, &["import_line"]).map_err(|error| error.to_string())?;
-        Ok(uses.iter().map(Use::name).collect::<Vec<_>>().join(","))
+        let uses = assign::<Row>(&head, &renames, &skipped, &["import_line"]);
+        Ok(uses.map_err(|error| error.to_string())?.iter().map(name_of::<Row>).collect::<Vec<_>>().join(","))
     }
 
     #[test]

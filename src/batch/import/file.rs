@@ -9,13 +9,10 @@ use std::path::PathBuf;
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
 
-use super::columns::{Field, Use, assign};
-use super::own;
-use super::row::Row;
+use super::columns::{Use, assign, name_of};
+use super::form::{Form, How};
 use super::state::Place;
-use super::time::parse;
-use super::{ImportError, LINE_BYTES_MAX, Offset, Options};
-use crate::event::money::{Currency, Micros};
+use super::{ImportError, LINE_BYTES_MAX, Options};
 
 /// The two columns that a file of bad lines has more; no parameters are made of them.
 pub(super) const LINE_COLUMN: &str = "import_line";
@@ -34,24 +31,23 @@ pub(super) struct Line {
 }
 
 /// A line, and what it says or what is wrong with it.
-pub(super) type Understood = (Line, Result<Row, String>);
+pub(super) type Understood<R> = (Line, Result<R, String>);
 
 /// See the module.
-pub(super) struct Lines {
+pub(super) struct Lines<R: Form> {
     path: PathBuf,
     reader: Reader<File>,
     head: ByteRecord,
-    uses: Vec<Use>,
+    uses: Vec<Use<R::Field>>,
     front: Vec<u8>,
     bytes: u64,
     delimiter: u8,
-    offset: Offset,
-    currency: Currency,
+    how: How,
     /// Whether it is one of our own exports.
     is_own: bool,
 }
 
-impl Lines {
+impl<R: Form> Lines<R> {
     pub(super) fn open(options: &Options) -> Result<Self, ImportError> {
         let path = &options.file;
         let mut file = File::open(path).map_err(ImportError::file("open", path))?;
@@ -68,9 +64,10 @@ impl Lines {
         let head = reader.byte_headers().map_err(|error| unreadable(path, error))?.clone();
         let names: Vec<String> = head.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let own = [LINE_COLUMN, REASON_COLUMN];
-        let uses = assign(&names, &options.renames, &options.skipped, &own)?;
-        let (offset, currency, is_own) = (options.offset, options.currency, own::is_ours(&names));
-        Ok(Self { path: path.clone(), reader, head, uses, front, bytes, delimiter, offset, currency, is_own })
+        let uses = assign::<R>(&names, &options.renames, &options.skipped, &own)?;
+        let how = How { offset: options.offset, currency: options.currency };
+        let (path, is_own) = (path.clone(), R::is_ours(&names));
+        Ok(Self { path, reader, head, uses, front, bytes, delimiter, how, is_own })
     }
 
     /// Goes on behind what an earlier run has done.
@@ -83,7 +80,7 @@ impl Lines {
     }
 
     /// The next line, and what it says or what is wrong with it.
-    pub(super) fn next_line(&mut self) -> Result<Option<Understood>, ImportError> {
+    pub(super) fn next_line(&mut self) -> Result<Option<Understood<R>>, ImportError> {
         let mut fields = ByteRecord::new();
         let is_there =
             self.reader.read_byte_record(&mut fields).map_err(|error| unreadable(&self.path, error))?;
@@ -95,7 +92,7 @@ impl Lines {
         Ok(Some((Line { number, fields }, row)))
     }
 
-    fn row(&self, fields: &ByteRecord) -> Result<Row, String> {
+    fn row(&self, fields: &ByteRecord) -> Result<R, String> {
         if fields.as_slice().len() > LINE_BYTES_MAX {
             return Err(format!("it is longer than {LINE_BYTES_MAX} bytes; perhaps a quote is not closed"));
         }
@@ -105,71 +102,19 @@ impl Lines {
         if fields.len() != expected && fields.len() + spare != expected {
             return Err(format!("it has {} fields, and the first line has {expected}", fields.len()));
         }
-        let mut row = Row::default();
+        let mut row = R::default();
         for (value, used) in fields.iter().zip(&self.uses) {
             let text = str::from_utf8(value).map_err(|_| "it is not UTF-8".to_owned())?;
             let text = if self.is_own { text } else { text.trim() };
-            if !text.is_empty() {
-                self.put(&mut row, used, text)?;
+            match used {
+                _ if text.is_empty() => {}
+                Use::Skipped => {}
+                Use::Param(name) => row.put_param(name, text),
+                Use::Field(field) => row.put(*field, text, &self.how)?,
             }
         }
-        if !row.more.first_id.is_empty() {
-            row.id = std::mem::take(&mut row.more.first_id);
-        }
-        if row.id.is_empty() {
-            return Err("it has no id".to_owned());
-        }
-        if row.time == i64::default() {
-            return Err("it has no time".to_owned());
-        }
-        if row.cost.is_some() && row.currency.is_empty() {
-            row.currency = self.currency.to_string();
-        }
+        row.complete(&self.how)?;
         Ok(row)
-    }
-
-    fn put(&self, row: &mut Row, used: &Use, text: &str) -> Result<(), String> {
-        let field = match used {
-            Use::Skipped => return Ok(()),
-            Use::Param(name) => {
-                row.params.push((name.clone(), text.to_owned()));
-                return Ok(());
-            }
-            Use::Own(own) => return row.more.put(*own, text, &mut row.params),
-            Use::Field(field) => field,
-        };
-        let place = match field {
-            Field::Time => {
-                let time = parse(text, self.offset).map_err(|error| format!("its time {text:?}: {error}"))?;
-                row.time = time.micros();
-                return Ok(());
-            }
-            Field::Cost => {
-                let cost = Micros::parse(text).map_err(|error| format!("its cost {text:?}: {error}"))?;
-                row.cost = Some(cost.amount.get());
-                return Ok(());
-            }
-            Field::Currency => {
-                let currency: Currency = text.parse().map_err(|_| format!("{text:?} is no currency"))?;
-                row.currency = currency.to_string();
-                return Ok(());
-            }
-            // A name in full, say, is no code: it is kept, as what it is.
-            Field::Country if text.len() != 2 => {
-                row.params.push(("country".to_owned(), text.to_owned()));
-                return Ok(());
-            }
-            Field::Id => &mut row.id,
-            Field::Campaign => &mut row.campaign,
-            Field::Source => &mut row.source,
-            Field::Offer => &mut row.offer,
-            Field::ExternalId => &mut row.external_id,
-            Field::Referrer => &mut row.referrer,
-            Field::UserAgent => &mut row.user_agent,
-            Field::Country => &mut row.country,
-        };
-        text.clone_into(place);
-        Ok(())
     }
 
     /// Where the next line begins.
@@ -199,7 +144,7 @@ impl Lines {
     /// Each column, and what it is taken for.
     pub(super) fn columns(&self) -> Vec<(String, String)> {
         let names = self.head.iter().map(|name| String::from_utf8_lossy(name).into_owned());
-        names.zip(self.uses.iter().map(Use::name)).collect()
+        names.zip(self.uses.iter().map(name_of::<R>)).collect()
     }
 }
 

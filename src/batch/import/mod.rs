@@ -8,7 +8,9 @@
 //! Not here: who may import (`admin`), the command line (`cli`).
 
 mod columns;
+mod conversion;
 mod file;
+mod form;
 mod own;
 mod row;
 mod state;
@@ -23,9 +25,11 @@ use serde::{Deserialize, Serialize};
 
 pub use columns::Rename;
 pub(in crate::batch) use columns::bare;
+pub use conversion::{Conversion, ConversionField};
 pub(in crate::batch) use file::delimiter_of;
-pub use own::More;
-pub use row::Row;
+pub use form::{Column, Form, How};
+pub use own::{More, Own};
+pub use row::{Field, Row};
 pub use take::Importer;
 pub(in crate::batch) use time::parse as parse_time;
 pub use time::{Offset, OffsetError};
@@ -43,6 +47,18 @@ pub const CHUNK_BYTES_MAX: usize = 1024 * 1024;
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 /// Bad lines that a report shows; of the others there is a number.
 pub const SHOWN_MAX: usize = 20;
+
+/// Rows as JSON, one a line, as a daemon is sent them.
+///
+/// # Errors
+/// `Chunk` if one is none.
+pub fn read_rows<R: serde::de::DeserializeOwned>(lines: &[u8]) -> Result<Vec<R>, ImportError> {
+    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let read = |(row, line): (usize, &[u8])| {
+        serde_json::from_slice(line).map_err(|error| ImportError::Chunk { row, what: error.to_string() })
+    };
+    (1..).zip(lines).map(read).collect()
+}
 
 /// What is imported, and how it is read.
 #[derive(Clone, Debug)]
@@ -64,12 +80,12 @@ pub struct Options {
 }
 
 /// Where rows go.
-pub trait Sink {
+pub trait Sink<R> {
     /// Stores these, durably. `mark` tells this chunk of this import from any other; the same chunk again has the same.
     ///
     /// # Errors
     /// They may be stored or not: the chunk is to be given again.
-    fn take(&mut self, mark: u64, rows: &[Row]) -> Result<Taken, ImportError>;
+    fn take(&mut self, mark: u64, rows: &[R]) -> Result<Taken, ImportError>;
 
     /// There are no more.
     ///
@@ -93,8 +109,8 @@ pub struct Taken {
 #[derive(Debug, Default)]
 pub struct DryRun;
 
-impl Sink for DryRun {
-    fn take(&mut self, _mark: u64, rows: &[Row]) -> Result<Taken, ImportError> {
+impl<R> Sink<R> for DryRun {
+    fn take(&mut self, _mark: u64, rows: &[R]) -> Result<Taken, ImportError> {
         Ok(Taken { imported: rows.len() as u64, ..Taken::default() })
     }
 
@@ -186,13 +202,13 @@ pub type Tell<'a> = &'a mut dyn FnMut(u64, u64, &Counts);
 ///
 /// # Errors
 /// Whatever stops it; what is stored stays.
-pub fn run(
+pub fn run<R: Form>(
     options: &Options,
     folder: Option<&Path>,
-    sink: &mut dyn Sink,
+    sink: &mut dyn Sink<R>,
     tell: Tell<'_>,
 ) -> Result<Report, ImportError> {
-    let mut lines = Lines::open(options)?;
+    let mut lines = Lines::<R>::open(options)?;
     let (mut state, resumed) = State::open(options, folder, &lines)?;
     if let Some(place) = resumed {
         lines.go_on(place)?;
@@ -232,16 +248,15 @@ pub fn run(
 }
 
 /// Lines that are given to the sink together.
-#[derive(Default)]
-struct Chunk {
-    rows: Vec<Row>,
+struct Chunk<R> {
+    rows: Vec<R>,
     /// Of each row.
     lines: Vec<Line>,
     bad: Vec<(Line, String)>,
 }
 
-fn next_chunk(lines: &mut Lines) -> Result<Option<Chunk>, ImportError> {
-    let mut chunk = Chunk::default();
+fn next_chunk<R: Form>(lines: &mut Lines<R>) -> Result<Option<Chunk<R>>, ImportError> {
+    let mut chunk = Chunk { rows: Vec::new(), lines: Vec::new(), bad: Vec::new() };
     let (mut bytes, mut count) = (0, 0);
     // The next row may be as long as a line can make it, each byte of it an escape.
     while count < CHUNK_ROWS_MAX && bytes < CHUNK_BYTES_MAX - 6 * LINE_BYTES_MAX - 4096 {
@@ -268,7 +283,7 @@ struct BadLines {
 
 impl BadLines {
     /// Goes on behind `kept` bytes; what an interrupted chunk wrote there is written again.
-    fn open(options: &Options, lines: &Lines, kept: u64) -> Result<Self, ImportError> {
+    fn open<R: Form>(options: &Options, lines: &Lines<R>, kept: u64) -> Result<Self, ImportError> {
         let delimiter = lines.delimiter();
         let Some(path) = &options.bad_file else { return Ok(Self { open: None, delimiter }) };
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);

@@ -14,24 +14,35 @@ use crate::event::click::{KeptAddress, Labels};
 
 /// A column of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Own {
+pub enum Own {
+    /// The id that the click had before it came to that store.
     FirstId,
+    /// Lander.
     Lander,
+    /// Host that was asked.
     Host,
+    /// `Accept-Language` header.
     Language,
+    /// Client hint headers.
     ClientHints,
+    /// Number of the autonomous system.
     Asn,
+    /// Where it came from.
     Address,
+    /// How much of that was kept.
     AddressBits,
+    /// What is known against it.
     Label(Labels),
+    /// `Sec-GPC: 1`.
     Privacy,
+    /// Parameters as a JSON object.
     Params,
     /// It belongs to the other store, or follows from the rest.
     Left,
 }
 
 /// Each by its name.
-const COLUMNS: [(&str, Own); 26] = [
+const COLUMNS: [(&str, Own); 25] = [
     ("foreign_id", Own::FirstId),
     ("lander", Own::Lander),
     ("host", Own::Host),
@@ -57,7 +68,6 @@ const COLUMNS: [(&str, Own); 26] = [
     ("lane", Own::Left),
     ("segment", Own::Left),
     ("ordinal", Own::Left),
-    ("click_id", Own::Left),
 ];
 
 /// By these columns together a file of ours is known.

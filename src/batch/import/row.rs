@@ -1,10 +1,10 @@
 //! One imported click on its way to the store: read and checked, and, for a daemon, a line of JSON.
 
-use std::io;
-
 use serde::{Deserialize, Serialize};
 
-use super::own::More;
+use super::form::{Column, Form, How};
+use super::own::{self, More, Own};
+use super::time::parse;
 use crate::clock::Timestamp;
 use crate::event::click::{Click, ClickKind, Labels};
 use crate::event::money::{Currency, Micros, Money};
@@ -120,26 +120,135 @@ impl Row {
             self.currency.parse().map_err(|_| format!("{:?} is no currency", self.currency))?;
         Ok(Some(Money { amount: Micros::new(cost), currency }))
     }
-
-    /// How long it is as JSON.
-    pub(super) fn json_bytes(&self) -> usize {
-        let mut count = Count(0);
-        // Counting cannot fail, nor can texts and numbers be no JSON.
-        let _counted = serde_json::to_writer(&mut count, self);
-        count.0
-    }
 }
 
-/// Counts what is written.
-struct Count(usize);
+/// What a column can hold, beside parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The click's id.
+    Id,
+    /// When it happened.
+    Time,
+    /// Campaign id.
+    Campaign,
+    /// Source id.
+    Source,
+    /// Offer id.
+    Offer,
+    /// The source's own id of it.
+    ExternalId,
+    /// What it cost.
+    Cost,
+    /// In which currency.
+    Currency,
+    /// `Referer` header.
+    Referrer,
+    /// `User-Agent` header.
+    UserAgent,
+    /// Two letters.
+    Country,
+    /// Of one of our own exports.
+    Own(Own),
+}
 
-impl io::Write for Count {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
+impl Form for Row {
+    type Field = Field;
+
+    const NAME: &'static str = "click";
+    const COLUMNS: &'static [Column<Field>] = &[
+        (Field::Id, "id", &["id", "clickid", "subid", "cid", "visitid"]),
+        (
+            Field::Time,
+            "time",
+            &[
+                "time",
+                "timestamp",
+                "clicktime",
+                "clicktimestamp",
+                "visittimestamp",
+                "datetime",
+                "date",
+                "createdat",
+            ],
+        ),
+        (Field::Campaign, "campaign", &["campaignid", "campaign"]),
+        (Field::Source, "source", &["sourceid", "source", "trafficsourceid", "trafficsource"]),
+        (Field::Offer, "offer", &["offerid", "offer"]),
+        (Field::ExternalId, "external_id", &["externalid", "extid"]),
+        (Field::Cost, "cost", &["cost", "cpc"]),
+        (Field::Currency, "currency", &["currency", "costcurrency"]),
+        (Field::Referrer, "referrer", &["referrer", "referer"]),
+        (Field::UserAgent, "user_agent", &["useragent", "ua"]),
+        (Field::Country, "country", &["countrycode", "country"]),
+    ];
+    const NEEDED: &'static [&'static str] = &["id", "time"];
+
+    fn own_column(name: &str) -> Option<Field> {
+        // The click's own id is its id here; the first one that it had is beside it.
+        own::column(name).map(Field::Own)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn is_ours(head: &[String]) -> bool {
+        own::is_ours(head)
+    }
+
+    fn is_left_out(field: Field) -> bool {
+        field == Field::Own(Own::Left)
+    }
+
+    fn put(&mut self, field: Field, text: &str, how: &How) -> Result<(), String> {
+        let place = match field {
+            Field::Time => {
+                let time = parse(text, how.offset).map_err(|error| format!("its time {text:?}: {error}"))?;
+                self.time = time.micros();
+                return Ok(());
+            }
+            Field::Cost => {
+                let cost = Micros::parse(text).map_err(|error| format!("its cost {text:?}: {error}"))?;
+                self.cost = Some(cost.amount.get());
+                return Ok(());
+            }
+            Field::Currency => {
+                let currency: Currency = text.parse().map_err(|_| format!("{text:?} is no currency"))?;
+                self.currency = currency.to_string();
+                return Ok(());
+            }
+            // A name in full, say, is no code: it is kept, as what it is.
+            Field::Country if text.len() != 2 => {
+                self.put_param("country", text);
+                return Ok(());
+            }
+            Field::Own(own) => return self.more.put(own, text, &mut self.params),
+            Field::Id => &mut self.id,
+            Field::Campaign => &mut self.campaign,
+            Field::Source => &mut self.source,
+            Field::Offer => &mut self.offer,
+            Field::ExternalId => &mut self.external_id,
+            Field::Referrer => &mut self.referrer,
+            Field::UserAgent => &mut self.user_agent,
+            Field::Country => &mut self.country,
+        };
+        text.clone_into(place);
+        Ok(())
+    }
+
+    fn put_param(&mut self, name: &str, text: &str) {
+        self.params.push((name.to_owned(), text.to_owned()));
+    }
+
+    fn complete(&mut self, how: &How) -> Result<(), String> {
+        if !self.more.first_id.is_empty() {
+            self.id = std::mem::take(&mut self.more.first_id);
+        }
+        if self.id.is_empty() {
+            return Err("it has no id".to_owned());
+        }
+        if self.time == i64::default() {
+            return Err("it has no time".to_owned());
+        }
+        if self.cost.is_some() && self.currency.is_empty() {
+            self.currency = how.currency.to_string();
+        }
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::file::Lines;
+use super::form::Form;
 use super::{Counts, ImportError, Options};
 use crate::store::directory::write_whole;
 
@@ -50,10 +51,10 @@ pub(super) struct State {
 
 impl State {
     /// What an earlier run has written down, and where it stopped; or a new state, which is written down at once.
-    pub(super) fn open(
+    pub(super) fn open<R: Form>(
         options: &Options,
         folder: Option<&Path>,
-        lines: &Lines,
+        lines: &Lines<R>,
     ) -> Result<(Self, Option<Place>), ImportError> {
         let file = fs::canonicalize(&options.file).map_err(ImportError::file("find", &options.file))?;
         let name = crc32c::crc32c(file.as_os_str().as_encoded_bytes());
@@ -109,12 +110,12 @@ fn number() -> Result<u64, ImportError> {
 }
 
 /// Another file, or the same read otherwise, has another one.
-fn reading(options: &Options, lines: &Lines) -> u32 {
+fn reading<R: Form>(options: &Options, lines: &Lines<R>) -> u32 {
     let mut sum = crc32c::crc32c(lines.front());
     for (column, used) in lines.columns() {
         sum = crc32c::crc32c_append(sum, format!("{column:?}{used:?}").as_bytes());
     }
-    let how = format!("{}{:?}{}", lines.delimiter(), options.offset, options.currency);
+    let how = format!("{}{:?}{}{}", lines.delimiter(), options.offset, options.currency, R::NAME);
     sum = crc32c::crc32c_append(sum, how.as_bytes());
     let bad = options.bad_file.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
     crc32c::crc32c_append(sum, bad.unwrap_or_default())

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{ImportError, Row, Sink, Taken};
+use super::{ImportError, Row, Sink, Taken, read_rows};
 use crate::clock::{Clock, Timestamp};
 use crate::store::clicks::{ClickWriter, Clicks, Recorded};
 use crate::store::{Error, Lookup, Store};
@@ -34,11 +34,7 @@ impl Importer {
     /// # Errors
     /// `Chunk` if one is none; then nothing was stored. What the store says.
     pub fn take_json(&mut self, mark: u64, lines: &[u8]) -> Result<Taken, ImportError> {
-        let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-        let read = |(row, line): (usize, &[u8])| {
-            serde_json::from_slice(line).map_err(|error| ImportError::Chunk { row, what: error.to_string() })
-        };
-        let rows: Vec<Row> = (1..).zip(lines).map(read).collect::<Result<_, _>>()?;
+        let rows = read_rows(lines)?;
         self.take(mark, &rows)
     }
 
@@ -69,7 +65,7 @@ impl Importer {
     }
 }
 
-impl Sink for Importer {
+impl Sink<Row> for Importer {
     fn take(&mut self, mark: u64, rows: &[Row]) -> Result<Taken, ImportError> {
         let latest = self.clock.now().plus(AHEAD_MAX);
         let mut seen = HashSet::new();

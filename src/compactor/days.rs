@@ -138,11 +138,12 @@ impl<T: Table> Days<T> {
     }
 
     fn merge(&mut self, options: &Options, day: Day, now: Duration, watcher: &mut dyn Watcher) -> Result<()> {
-        // What came late meanwhile has made it useless.
-        let prepared = self.prepared.remove(&day).filter(|it| it.closed.segments == self.shares(day));
-        let prepared = match prepared {
+        let before = self.prepared.remove(&day);
+        // Whoever goes on reading while more and more comes late does not put the swap off for ever.
+        let since = before.as_ref().map_or(now, |before| before.since);
+        let prepared = match before.filter(|before| before.closed.segments == self.shares(day)) {
             Some(prepared) => prepared,
-            None => Prepared { closed: self.write(options, day, watcher)?, since: now },
+            None => Prepared { closed: self.write(options, day, watcher)?, since },
         };
         let gone = self.gone(day);
         let may_wait = now.saturating_sub(prepared.since) < options.keep_replaced;

@@ -269,6 +269,9 @@ fn whoever_queries_a_day_while_it_is_merged_never_counts_twice_or_too_little() {
         assert!(querying.join().unwrap().len() > 2, "it was queried all the while");
     });
     // While somebody reads, swaps are put off, and what came late meanwhile is in the next.
+    manual.advance(HOUR * 2);
+    go(&mut publisher);
+    assert_eq!(totals(root.path(), "clicks", "cost").0, 75);
     let closed = closed(root.path());
     assert!((2..=12).contains(&closed.revision) && closed.rows == 75, "{closed:?}");
 }

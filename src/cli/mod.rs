@@ -7,6 +7,7 @@ mod check_config;
 mod client;
 mod config;
 mod deliveries;
+mod erase;
 mod held;
 mod import;
 mod inspect;
@@ -65,6 +66,8 @@ enum Command {
     Postback(postback::Command),
     /// Decide on raw postbacks once more, by the catalog in use; the daemon must run
     Replay(replay::Arguments),
+    /// Forget clicks and all that followed from them, for good; exit 1 if nothing is known of them
+    Erase(erase::Arguments),
     /// Check every record of a data folder; exit 1 if something is damaged
     Verify(verify::Arguments),
     /// Print the records of a data folder, one a line
@@ -131,6 +134,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Deliveries(command) => deliveries::run(&command, &mut out),
         Command::Postback(command) => postback::run(&command, &mut out),
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
+        Command::Erase(arguments) => erase::run(&arguments, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
         Command::Load(arguments) => load::run(&arguments, &mut out),

@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::event::click_id::{ClickIdText, Keys, Place};
 use crate::event::codec::{Undecodable, decode, time_of};
 use crate::store::Position;
+use crate::store::erasures::Erasures;
 use crate::store::manifest::Manifest;
 use crate::store::reader::{Cursor, Reader};
 use crate::store::record::Record;
@@ -55,6 +56,8 @@ pub struct Source<T> {
     reader: Reader,
     origin: Origin,
     days: Vec<plan::Day>,
+    /// What was asked to be forgotten: no file that is made from now on says it.
+    erasures: Erasures,
     table: PhantomData<T>,
 }
 
@@ -80,7 +83,9 @@ impl<T: Table> Source<T> {
         if origin.keys.is_none() {
             return Err(Error::NoKeys { path: reader.directory().keys() });
         }
-        let mut source = Self { reader: reader.clone(), origin, days: Vec::new(), table: PhantomData };
+        let erasures = Erasures::load(reader.directory())?;
+        let mut source =
+            Self { reader: reader.clone(), origin, days: Vec::new(), erasures, table: PhantomData };
         source.days = plan::days(source.keys()?);
         Ok(source)
     }
@@ -189,6 +194,8 @@ impl<T: Table> Source<T> {
     fn push(&self, position: Position, record: &Record<'_>, rows: &mut Rows<T>) -> Result<()> {
         let event = decode(record.kind, record.schema, record.payload)
             .map_err(|source| self.undecodable(position, source))?;
+        let of = (T::JOURNAL, self.origin.node, self.origin.lane);
+        let event = self.erasures.shown(of, (position, record.ordinal), event);
         let row = T::row(&self.origin, record, event)
             .ok_or_else(|| self.undecodable(position, Undecodable::Unreadable { kind: record.kind }))?;
         rows.push(&row);

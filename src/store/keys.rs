@@ -117,6 +117,9 @@ fn make_key(path: &Path) -> Result<[u8; KEY_BYTES]> {
 }
 
 /// 16 random bytes from the system, for the file at `path`.
+///
+/// # Errors
+/// What the system says.
 pub fn random(path: &Path) -> Result<[u8; KEY_BYTES]> {
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes)

@@ -3,7 +3,6 @@
 
 mod erasing;
 mod retaining;
-#[expect(dead_code, reason = "other tests share more of it")]
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

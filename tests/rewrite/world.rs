@@ -42,7 +42,7 @@ pub(crate) fn marker(n: u32) -> String {
 
 /// The id of the click of visitor `n` in another tracker; every third was imported.
 pub(crate) fn foreign_id(n: u32) -> String {
-    if n % 3 == 0 { format!("FOREIGN-{n:04}-END") } else { String::new() }
+    if n.is_multiple_of(3) { format!("FOREIGN-{n:04}-END") } else { String::new() }
 }
 
 /// Fills a folder, and closes it. Gives the ids of the clicks.

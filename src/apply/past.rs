@@ -105,7 +105,11 @@ impl Past {
                     part: decision.part,
                 })
             });
-            newest = found.ok_or_else(|| unreadable(position));
+            newest = match found {
+                // Retention dropped it: then the conversion is as new.
+                None if self.lane.view().is_dropped(position) => Ok(None),
+                found => found.ok_or_else(|| unreadable(position)),
+            };
             !matches!(newest, Ok(None))
         });
         newest

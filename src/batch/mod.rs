@@ -5,6 +5,7 @@
 //! Not here: the command line and how results are shown (`cli`), who may ask over HTTP (`admin`).
 
 pub mod deliveries;
+pub mod erase;
 #[cfg(feature = "parquet")]
 pub mod export;
 pub mod held;

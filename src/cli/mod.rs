@@ -7,6 +7,7 @@ mod check_config;
 mod client;
 mod config;
 mod deliveries;
+mod erase;
 #[cfg(feature = "parquet")]
 mod export;
 mod held;
@@ -85,6 +86,8 @@ enum Command {
     /// Print records as they are appended
     #[cfg(feature = "parquet")]
     Tail(tail::Arguments),
+    /// Forget clicks and all that followed from them, for good; exit 1 if nothing is known of them
+    Erase(erase::Arguments),
     /// Check every record of a data folder; exit 1 if something is damaged
     Verify(verify::Arguments),
     /// Print the records of a data folder, one a line
@@ -159,6 +162,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
         #[cfg(feature = "parquet")]
         Command::Tail(arguments) => tail::run(&arguments, &mut out),
+        Command::Erase(arguments) => erase::run(&arguments, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
         Command::Load(arguments) => load::run(&arguments, &mut out),

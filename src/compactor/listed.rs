@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use crate::store::layout::Summary;
 use crate::store::manifest::Manifest;
@@ -14,7 +15,7 @@ use crate::store::sealed::read_footer;
 
 use super::click_ids::ClickIds;
 use super::error::{Error, Result};
-use super::segment::Origin;
+use super::segment::{Origin, forgotten};
 use super::table::Table;
 
 /// One segment.
@@ -33,7 +34,7 @@ pub struct Listed {
 pub fn list<T: Table>(reader: &Reader) -> Result<Vec<Listed>> {
     let directory = reader.directory();
     let node = reader.node()?.unwrap_or_default();
-    let ids = ClickIds::open(reader, node)?;
+    let (ids, erasures) = (ClickIds::open(reader, node)?, forgotten(reader)?);
     let mut found = Vec::new();
     for lane in reader.lanes(T::JOURNAL)? {
         let manifest = Manifest::peek(directory)?;
@@ -49,7 +50,8 @@ pub fn list<T: Table>(reader: &Reader) -> Result<Vec<Listed>> {
                 Err(error) => return Err(Error::io("open", &file.path)(error)),
             };
             let (segment, generation) = (file.segment, file.generation);
-            let origin = Origin { node, lane, segment, generation, ids: ids.clone() };
+            let origin =
+                Origin { node, lane, segment, generation, ids: ids.clone(), erasures: Arc::clone(&erasures) };
             found.push(Listed { origin, sealed: footer.map(|footer| footer.summary) });
         }
     }

@@ -7,13 +7,15 @@
 use std::io::Write;
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use rkyv::util::AlignedVec;
 
 use crate::clock::Timestamp;
 use crate::event::click_id::{ClickIdText, Place};
-use crate::event::codec::{Undecodable, decode, time_of};
+use crate::event::codec::{Event, Undecodable, decode, time_of};
 use crate::store::Position;
+use crate::store::erasures::Erasures;
 use crate::store::layout::Summary;
 use crate::store::manifest::Manifest;
 use crate::store::reader::{Cursor, Reader};
@@ -49,6 +51,8 @@ pub struct Origin {
     /// Which rewrite of it.
     pub generation: u32,
     pub(super) ids: Option<ClickIds>,
+    /// What was asked to be forgotten: nothing that is made from now on says it.
+    pub(super) erasures: Arc<Erasures>,
 }
 
 impl Origin {
@@ -58,7 +62,18 @@ impl Origin {
     /// What reading the folder says.
     pub fn of(reader: &Reader, lane: u8, segment: u32) -> Result<Self> {
         let node = reader.node()?.unwrap_or_default();
-        Ok(Self { node, lane, segment, generation: 0, ids: ClickIds::open(reader, node)? })
+        let (ids, erasures) = (ClickIds::open(reader, node)?, forgotten(reader)?);
+        Ok(Self { node, lane, segment, generation: 0, ids, erasures })
+    }
+
+    /// What an event of this segment says to whoever reads it now: nothing of what was asked to be forgotten.
+    pub fn shown<'a, T: Table>(
+        &self,
+        position: Position,
+        record: &Record<'_>,
+        event: Event<'a>,
+    ) -> Event<'a> {
+        self.erasures.shown((T::JOURNAL, self.node, self.lane), (position, record.ordinal), event)
     }
 
     /// Another generation of it.
@@ -274,6 +289,7 @@ pub(super) fn with_row<T: Table, R>(
 ) -> Result<R> {
     let event = decode(record.kind, record.schema, record.payload)
         .map_err(|source| undecodable::<T>(position, source))?;
+    let event = origin.shown::<T>(position, record, event);
     let row = T::row(origin, record, event)
         .ok_or_else(|| undecodable::<T>(position, Undecodable::Unreadable { kind: record.kind }))?;
     Ok(take(&row))
@@ -281,6 +297,11 @@ pub(super) fn with_row<T: Table, R>(
 
 pub(super) fn undecodable<T: Table>(position: Position, source: Undecodable) -> Error {
     Error::Record { table: T::NAME, position, source }
+}
+
+/// What was asked to be forgotten until now.
+pub(super) fn forgotten(reader: &Reader) -> Result<Arc<Erasures>> {
+    Ok(Arc::new(Erasures::load(reader.directory())?))
 }
 
 /// Writes one part of a segment as a file to `out`, with zstd at `level`, and gives `out` back.
@@ -328,5 +349,6 @@ pub(super) fn identify<T: Table>(reader: &Reader, lane: u8, segment: u32) -> Res
     let footer = read_footer(&open).map_err(Error::io("read", &file.path))?.ok_or_else(not_sealed)?;
     let (node, generation) = (footer.identity.node, footer.identity.generation);
     let ids = ClickIds::open(reader, node)?;
-    Ok((Origin { node, lane, segment, generation, ids }, footer.summary))
+    let erasures = forgotten(reader)?;
+    Ok((Origin { node, lane, segment, generation, ids, erasures }, footer.summary))
 }

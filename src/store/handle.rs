@@ -212,6 +212,11 @@ impl Store {
         Rewriter::new(Arc::clone(&self.shared))
     }
 
+    /// What was asked to be forgotten, as its look-ups know it.
+    pub fn hidden(&self) -> &Hidden {
+        &self.shared.hidden
+    }
+
     /// The switch that a failed sync throws.
     pub fn poison(&self) -> &Poison {
         &self.shared.poison

@@ -117,7 +117,10 @@ fn make_key(path: &Path) -> Result<[u8; KEY_BYTES]> {
 }
 
 /// 16 random bytes from the system, for the file at `path`.
-pub(super) fn random(path: &Path) -> Result<[u8; KEY_BYTES]> {
+///
+/// # Errors
+/// What the system says.
+pub fn random(path: &Path) -> Result<[u8; KEY_BYTES]> {
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::io("get random bytes for", path)(io::Error::other(error)))?;

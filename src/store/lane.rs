@@ -23,7 +23,7 @@ use super::index_file::Slot;
 use super::layout::Footer;
 use super::poison::Poison;
 use super::position::Position;
-use super::record::Record;
+use super::record::{GAP_ERASED, Record};
 use super::sealed::{Sealed, Tried};
 use super::segment::{Appender, Located, Retired, Segment};
 use super::watermark::{Failed, Watermark};
@@ -406,6 +406,18 @@ impl View {
             Place::Open(open) => open.record(offset).map(|record| read(&record)),
             Place::Sealed(sealed) => sealed.read(offset).ok().map(|copied| read(&copied.record())),
             Place::Other(_) => None,
+        }
+    }
+
+    /// Whether a record that was here was dropped, and not lost.
+    pub fn is_dropped(&self, position: Position) -> bool {
+        match self.place(position.segment()) {
+            Place::Open(_) | Place::Other(Lookup::Unavailable | Lookup::NotYet | Lookup::Found(_)) => false,
+            Place::Other(Lookup::Absent) => true,
+            Place::Sealed(sealed) => {
+                let is_erased = |record: Record<'_>| record.is_gap() && record.schema == GAP_ERASED;
+                sealed.read(position.offset()).is_ok_and(|copied| is_erased(copied.record()))
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -24,6 +25,7 @@ use crate::event::codec::{Event, Kind, decode, time_of};
 use crate::event::decision::Decision;
 use crate::event::params::{Params, Source};
 use crate::event::postback::Postback;
+use crate::store::erasures::Erasures;
 use crate::store::layout::Summary;
 use crate::store::reader::Reader;
 use crate::store::record::Record;
@@ -108,6 +110,7 @@ struct Search<'a> {
     window: Window,
     keys: Option<Keys>,
     node: u16,
+    shown: Shown,
     text: String,
     found_as: FoundAs,
     notes: Vec<String>,
@@ -123,12 +126,14 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(reader: &'a Reader, text: &str, window: Window, progress: Progress<'a>) -> Result<Self, Error> {
+        let node = reader.node()?.unwrap_or_default();
         Ok(Self {
             reader,
             progress,
             window,
             keys: reader.click_id_keys()?,
-            node: reader.node()?.unwrap_or_default(),
+            node,
+            shown: Shown { erasures: Erasures::load(reader.directory())?.into(), node },
             text: text.to_owned(),
             found_as: FoundAs::Nothing,
             notes: Vec::new(),
@@ -172,10 +177,10 @@ impl<'a> Search<'a> {
         for lane in self.reader.lanes(Journal::Clicks)? {
             let window = self.window;
             let wanted = |summary: &Summary| summary.foreign > 0 && window.overlaps(summary);
-            let reader = self.reader;
+            let (reader, shown) = (self.reader, self.shown.clone());
             reader.scan((Journal::Clicks, lane), wanted, self.progress, |position, record| {
                 let is_it = record.kind == Kind::ForeignClick.code()
-                    && matches!(event(record), Some(Event::Click(click)) if click.foreign_id == text);
+                    && matches!(shown.event((Journal::Clicks, lane), position, record), Some(Event::Click(click)) if click.foreign_id == text);
                 if is_it && let Some(place) = place_of(self.node, lane, position, record) {
                     places.push(place);
                 }
@@ -300,9 +305,10 @@ impl<'a> Search<'a> {
         mut each: impl FnMut(Position, &Decision<'_>),
     ) -> Result<(), Error> {
         let wanted = |summary: &Summary| window.overlaps(summary);
+        let shown = self.shown.clone();
         self.reader.scan((Journal::Postbacks, 0), wanted, self.progress, |position, record| {
             if record.kind == Kind::Decision.code()
-                && let Some(Event::Decision(decision)) = event(record)
+                && let Some(Event::Decision(decision)) = shown.event(POSTBACKS, position, record)
                 && window.contains(decision.time)
             {
                 each(position, &decision);
@@ -313,11 +319,11 @@ impl<'a> Search<'a> {
 
     /// Refused requests that name one of the ids: there is no decision that would lead to them.
     fn scan_refused(&mut self, window: Window) -> Result<(), Error> {
-        let (names, postbacks) = (&self.names, &mut self.postbacks);
+        let (names, shown, postbacks) = (&self.names, &self.shown, &mut self.postbacks);
         let wanted = |summary: &Summary| window.overlaps(summary);
         self.reader.scan((Journal::Postbacks, 0), wanted, self.progress, |position, record| {
             if record.kind == Kind::Postback.code()
-                && let Some(Event::Postback(postback)) = event(record)
+                && let Some(Event::Postback(postback)) = shown.event(POSTBACKS, position, record)
                 && postback.refused != 0
                 && window.contains(postback.time)
                 && names_one_of(&postback, names)
@@ -332,11 +338,12 @@ impl<'a> Search<'a> {
         let wanted: BTreeSet<Position> =
             self.decisions.values().filter_map(|row| row.postback.parse().ok()).collect();
         for position in wanted.into_iter().take(ROWS_MAX) {
-            let row =
-                self.reader.record((Journal::Postbacks, 0), position, |record| match event(record) {
+            let row = self.reader.record(POSTBACKS, position, |record| {
+                match self.shown.event(POSTBACKS, position, record) {
                     Some(Event::Postback(postback)) => Some(PostbackRow::of(position, &postback)),
                     _ => None,
-                })?;
+                }
+            })?;
             if let Lookup::Found(Some(row)) = row {
                 self.postbacks.insert(position, row);
             } else {
@@ -352,8 +359,9 @@ impl<'a> Search<'a> {
         // A delivery comes after its decision.
         let window = Window { from: first.time.parse().ok(), to: None };
         let (deliveries, wanted) = (&mut self.deliveries, |summary: &Summary| window.overlaps(summary));
-        self.reader.scan((Journal::Deliveries, 0), wanted, self.progress, |position, record| {
-            match event(record) {
+        let (shown, of) = (&self.shown, (Journal::Deliveries, 0));
+        self.reader.scan(of, wanted, self.progress, |position, record| {
+            match shown.event(of, position, record) {
                 Some(Event::DeliveryOutcome(outcome)) if decisions.contains(&outcome.decision) => {
                     deliveries.push(DeliveryRow::of(position, &outcome));
                 }
@@ -408,7 +416,7 @@ impl<'a> Search<'a> {
     ) -> Result<Lookup<Option<T>>, Error> {
         self.reader.click(at, |position, record| {
             let place = place_of(self.node, at.0, position, record)?;
-            match event(record) {
+            match self.shown.event((Journal::Clicks, at.0), position, record) {
                 Some(Event::Click(click)) => Some(take(place, &click, &|place| self.id_of(place))),
                 _ => None,
             }
@@ -469,8 +477,30 @@ fn event<'a>(record: &Record<'a>) -> Option<Event<'a>> {
     decode(record.kind, record.schema, record.payload).ok()
 }
 
+/// The one lane of postbacks and decisions.
+const POSTBACKS: (Journal, u8) = (Journal::Postbacks, 0);
+
+/// Reads records as they may be shown: without what was asked to be forgotten.
+#[derive(Clone)]
+struct Shown {
+    erasures: Arc<Erasures>,
+    node: u16,
+}
+
+impl Shown {
+    fn event<'a>(
+        &self,
+        (journal, lane): (Journal, u8),
+        position: Position,
+        record: &Record<'a>,
+    ) -> Option<Event<'a>> {
+        let event = event(record)?;
+        Some(self.erasures.shown((journal, self.node, lane), (position, record.ordinal), event))
+    }
+}
+
 /// The place of a click whose record lies here.
-fn place_of(node: u16, lane: u8, position: Position, record: &Record<'_>) -> Option<Place> {
+pub(super) fn place_of(node: u16, lane: u8, position: Position, record: &Record<'_>) -> Option<Place> {
     let time = time_of(record.kind, record.schema, record.payload).ok()?;
     Place::new(node, lane, position.segment(), record.ordinal, time.seconds()).ok()
 }
@@ -481,13 +511,13 @@ fn is_same(read: Place, meant: Place) -> bool {
 }
 
 /// Whether two texts name one click: ours are the same in any case and with look-alikes.
-fn same_id(name: &str, said: &str) -> bool {
+pub(super) fn same_id(name: &str, said: &str) -> bool {
     let same = || Some(name.parse::<ClickId>().ok()? == said.parse::<ClickId>().ok()?);
     name == said || same() == Some(true)
 }
 
 /// Whether a request has one of these as the value of any parameter, or in quotes in its body.
-fn names_one_of(postback: &Postback<'_>, names: &BTreeSet<String>) -> bool {
+pub(super) fn names_one_of(postback: &Postback<'_>, names: &BTreeSet<String>) -> bool {
     let has = |raw: &[u8], source| {
         let params = Params::parse(raw, source);
         params.iter().any(|(_, value)| names.iter().any(|name| same_id(name, value)))

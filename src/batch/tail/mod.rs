@@ -22,10 +22,10 @@ use crate::compactor::listed::list;
 use crate::compactor::table::Table;
 use crate::compactor::{self, Origin};
 use crate::event::codec::{decode, time_of};
-use crate::store;
 use crate::store::manifest::Manifest;
 use crate::store::reader::{Cursor, Reader};
 use crate::store::record::Record;
+use crate::store::{self, Position};
 use postbacks::Postbacks;
 
 /// The most past records that can be asked for.
@@ -345,7 +345,8 @@ impl<'a, T: Table> Tail<'a, T> {
         };
         let event = decode(record.kind, record.schema, record.payload).ok();
         let time = time_of(record.kind, record.schema, record.payload).ok();
-        let row = event.and_then(|event| T::row(origin, record, event));
+        let at = Position::new(segment, record.offset);
+        let row = event.and_then(|event| T::row(origin, record, origin.shown::<T>(at, record, event)));
         let (Some(row), Some(time)) = (row, time) else {
             self.unreadable += 1;
             return Ok(());

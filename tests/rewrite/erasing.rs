@@ -1,0 +1,173 @@
+//! Erasure: hidden at once, in no file after a pass, and money as it was.
+
+use std::path::Path;
+use std::thread;
+
+use clicklog::batch::erase::{Found, Sought, erasure, find};
+use clicklog::batch::lookup::{Window, look_up};
+use clicklog::compactor::rewrite::{Alone, Company, Pass, Rules};
+use clicklog::store::erasures::{Erasures, ask};
+use clicklog::store::reader::Reader;
+use clicklog::store::rewrite::Step;
+use clicklog::store::verify::verify;
+use clicklog::store::{Lookup, Position, Store};
+
+use crate::support::options;
+use crate::world::{VISITORS, books, filled, foreign_id, marker, pass, start, time_of, who_has};
+
+fn found(data: &Path, sought: &[Sought]) -> Found {
+    find(&Reader::open(data), sought, &mut |_, _| {}).unwrap()
+}
+
+fn erase(data: &Path, sought: &[Sought]) {
+    let reader = Reader::open(data);
+    let line = erasure(&reader, sought, found(data, sought), time_of(VISITORS)).unwrap();
+    ask(reader.directory(), &line).unwrap();
+}
+
+fn click(id: &str) -> Sought {
+    Sought::Click(id.to_owned())
+}
+
+fn email(n: u32) -> Sought {
+    Sought::Param { name: "Email".to_owned(), value: marker(n) }
+}
+
+/// What is erased below, each in another way, and somebody who stays.
+const BY_ID: u32 = 7;
+const BY_FOREIGN_ID: u32 = 300;
+const BY_PARAM: u32 = 451;
+const STAYS: u32 = 8;
+
+fn all_three(ids: &[clicklog::event::click_id::ClickId]) -> [Sought; 3] {
+    [click(&ids[BY_ID as usize].to_string()), click(&foreign_id(BY_FOREIGN_ID)), email(BY_PARAM)]
+}
+
+fn assert_in_no_file(data: &Path) {
+    for n in [BY_ID, BY_FOREIGN_ID, BY_PARAM] {
+        assert_eq!(who_has(data, &marker(n)), None, "visitor {n}");
+    }
+    for n in [BY_FOREIGN_ID, BY_PARAM] {
+        let id = foreign_id(n);
+        assert!(id.is_empty() || who_has(data, &id).is_none(), "visitor {n}");
+    }
+    assert!(who_has(data, &marker(STAYS)).is_some(), "others are as they were");
+}
+
+#[test]
+fn one_visitor_is_one_click_one_postback_and_one_decision_however_he_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let ids = filled(root.path());
+    for sought in all_three(&ids) {
+        let found = found(root.path(), std::slice::from_ref(&sought));
+        let counts = (found.clicks.len(), found.postbacks.len(), found.decisions.len());
+        assert_eq!(counts, (1, 1, 1), "{sought:?}: {found:?}");
+    }
+    assert!(found(root.path(), &[click("nobody"), email(VISITORS)]).is_empty());
+    assert!(who_has(root.path(), "erase").is_none(), "to look for it changes nothing");
+}
+
+#[test]
+fn what_is_erased_is_hidden_at_once_and_in_no_file_after_a_pass() {
+    let root = tempfile::tempdir().unwrap();
+    let ids = filled(root.path());
+    let before = books(root.path());
+    let store = Store::open(options(root.path())).unwrap();
+    erase(root.path(), &all_three(&ids));
+    for text in [marker(BY_PARAM), foreign_id(BY_FOREIGN_ID), ids[BY_ID as usize].to_string()] {
+        let line = std::fs::read_to_string(root.path().join("erasures.jsonl")).unwrap();
+        assert!(!line.contains(&text), "{line}");
+    }
+    // The daemon looks each second.
+    let looked_up = |n: u32| match store.clicks().find(&ids[n as usize]) {
+        Lookup::Found(found) => found.click().unwrap().user_agent.to_owned(),
+        other => panic!("click {n}: {other:?}"),
+    };
+    while !looked_up(BY_ID).is_empty() {
+        thread::yield_now();
+    }
+    assert_eq!((looked_up(BY_PARAM), looked_up(STAYS)), (String::new(), marker(STAYS)));
+    assert!(matches!(store.clicks().find_foreign(&foreign_id(BY_FOREIGN_ID)), Lookup::Absent));
+    let life = |text: &str| {
+        let life = look_up(&Reader::open(root.path()), text, Window::default(), &mut |_, _| {}).unwrap();
+        serde_json::to_string(&life).unwrap()
+    };
+    assert!(!life(&ids[BY_ID as usize].to_string()).contains(&marker(BY_ID)));
+    assert!(life(&ids[STAYS as usize].to_string()).contains(&marker(STAYS)));
+
+    let report = pass(&store, &Rules::default(), time_of(VISITORS));
+    assert_eq!((report.erased, report.pending, report.failed.as_slice()), (1, 0, [].as_slice()));
+    assert_eq!(report.changed, 3 * 4, "a click, a postback, a decision, a delivery of each");
+    assert_in_no_file(root.path());
+    assert_eq!(looked_up(BY_ID), "");
+    assert_eq!(pass(&store, &Rules::default(), time_of(VISITORS)).looked_at, 0, "it is done");
+    store.close().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    store.close().unwrap();
+    assert_in_no_file(root.path());
+    assert_eq!(books(root.path()), before, "counts and sums are as they were");
+    assert!(verify(Reader::open(root.path()).directory(), &mut |_, _| {}).unwrap().is_sound());
+}
+
+/// Breaks off at the n-th step of a pass.
+struct Until(usize);
+
+impl Company for Until {
+    fn passed(&mut self, bytes: u64) -> std::ops::ControlFlow<()> {
+        Alone.passed(bytes)
+    }
+
+    fn after(&mut self, _step: Step) -> std::ops::ControlFlow<()> {
+        self.0 -= 1;
+        if self.0 == 0 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+    }
+}
+
+#[test]
+fn a_pass_that_dies_at_any_step_is_gone_on_with_and_counts_stay() {
+    for steps in 1..=20 {
+        let root = tempfile::tempdir().unwrap();
+        let ids = filled(root.path());
+        let before = books(root.path());
+        erase(root.path(), &all_three(&ids));
+        let store = Store::open(options(root.path())).unwrap();
+        let mut first = Pass::new(store.rewriter(), store.directory());
+        let report = first.run(&Rules::default(), Position::START, start(), &mut Until(steps)).unwrap();
+        assert!(report.is_stopped && report.erased == 0, "step {steps}: {report:?}");
+        drop((first, store));
+        let store = Store::open(options(root.path())).unwrap();
+        assert_eq!(books(root.path()), before, "step {steps}");
+        assert_eq!(pass(&store, &Rules::default(), start()).erased, 1, "step {steps}");
+        store.close().unwrap();
+        assert_in_no_file(root.path());
+        assert_eq!(books(root.path()), before, "step {steps}");
+    }
+}
+
+#[test]
+fn what_is_still_written_waits_for_its_seal_and_is_hidden_until_then() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut writer = store.click_writer(0).unwrap();
+    let id = crate::support::record(&mut writer, 1).click_id;
+    erase(root.path(), &[click(&id.to_string())]);
+    store.hidden().refresh().unwrap();
+    let external_id = || match store.clicks().find(&id) {
+        Lookup::Found(found) => found.click().unwrap().external_id.to_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(external_id(), "");
+    let report = pass(&store, &Rules::default(), start());
+    assert_eq!((report.erased, report.pending), (0, 1));
+    assert!(who_has(root.path(), "external-1").is_some());
+    writer.roll_now();
+    let lane = std::sync::Arc::clone(writer.lane());
+    while lane.view().sealed.is_empty() {
+        thread::yield_now();
+    }
+    assert_eq!(pass(&store, &Rules::default(), start()).erased, 1);
+    assert_eq!(who_has(root.path(), "external-1"), None);
+    assert!(Erasures::load(store.directory()).unwrap().is_empty());
+    store.hidden().refresh().unwrap();
+    assert_eq!(external_id(), "");
+}

@@ -15,4 +15,5 @@ pub mod lookup;
 pub mod reconcile;
 #[cfg(feature = "parquet")]
 pub mod report;
+#[cfg(feature = "parquet")]
 pub mod tail;

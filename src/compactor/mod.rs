@@ -35,6 +35,8 @@ pub mod row_file;
 pub mod run;
 mod segment;
 pub mod shared;
+#[cfg(feature = "daemon")]
+mod summing;
 mod swap;
 pub mod table;
 

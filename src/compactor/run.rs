@@ -1,7 +1,7 @@
 //! The thread that publishes beside the daemon.
 //!
-//! In: the journals' manifest, looked at every few seconds. Out: what `publisher` makes of it; a line in the log for what
-//! was done and for what could not be; numbers.
+//! In: the journals' manifest, looked at every few seconds. Out: what `publisher` and `summing` make of it; a line in the log
+//! for what was done and for what could not be; numbers.
 //! Keeps: it goes behind all others on the processor, no faster than it may, and not at all on a disk that is full. A stop
 //! ends it within the time that a row group takes.
 
@@ -19,6 +19,7 @@ pub use super::brake::IsPressed;
 use super::error::Error;
 use super::publish::Step;
 use super::publisher::{self, News, Publisher, Watcher};
+use super::summing::Summing;
 use crate::clock::Clock;
 use crate::metrics::{self, Page};
 use crate::shutdown::{Shutdown, Woken};
@@ -146,17 +147,23 @@ fn run(options: Options, handle: Handle) {
     let room = options.room.clone();
     let mut on_duty =
         OnDuty { brake, room, numbers: handle.numbers, clock: clock.clone(), done: Done::default() };
-    let mut publisher = None;
+    let (mut publisher, mut summing, mut summed_at) = (None, Summing::default(), None);
     let mut not_before = Duration::ZERO;
     loop {
         if clock.monotonic() >= not_before && options.room.room() != Room::Critical {
-            let done = go_round(&mut publisher, &options.publisher, &mut on_duty);
+            let mut done = go_round(&mut publisher, &options.publisher, &mut on_duty);
+            let day = Some(clock.now().hour().div_euclid(24));
+            if done.is_ok() && on_duty.may_merge() && (on_duty.done.segments > 0 || summed_at != day) {
+                let reader = &options.publisher.reader;
+                done = summing.round(reader, clock.now(), |step| on_duty.step(step));
+                summed_at = if done.is_ok() { day } else { None };
+            }
             if let Err(error) = &done {
                 if matches!(error, Error::Stopped) {
                     return;
                 }
                 on_duty.count(error);
-                tracing::warn!("nothing is published: {}", described(error));
+                tracing::warn!("nothing is published or summed up: {}", described(error));
                 not_before = clock.monotonic() + options.poll * 10;
             }
             on_duty.say();

@@ -11,6 +11,8 @@ use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, BuildError, MatchKind};
 
+use super::splice::replaced;
+
 /// Bytes from which on a secret is looked for everywhere.
 pub const SECRET_BYTES_MIN: usize = 4;
 
@@ -89,21 +91,6 @@ impl Mask {
             Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
         }
     }
-}
-
-/// Bytes with masks in place of these ranges, which may overlap.
-pub fn replaced(bytes: &[u8], mut ranges: Vec<(Range<usize>, &str)>) -> Vec<u8> {
-    ranges.sort_unstable_by_key(|(range, _)| range.start);
-    let (mut masked, mut end) = (Vec::with_capacity(bytes.len()), 0);
-    for (range, mask) in ranges {
-        if range.start >= end {
-            masked.extend_from_slice(bytes.get(end..range.start).unwrap_or_default());
-            masked.extend_from_slice(mask.as_bytes());
-        }
-        end = end.max(range.end);
-    }
-    masked.extend_from_slice(bytes.get(end..).unwrap_or_default());
-    masked
 }
 
 /// How bytes may stand for others.

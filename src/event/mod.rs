@@ -21,6 +21,7 @@ mod percent;
 pub mod postback;
 mod schema_v1;
 mod schema_v2;
+pub mod splice;
 pub mod strip;
 #[cfg(feature = "daemon")]
 pub mod template;

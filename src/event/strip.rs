@@ -27,9 +27,9 @@ use super::click::Click;
 use super::codec::Event;
 use super::decision::Decision;
 use super::delivery::DeliveryOutcome;
-use super::mask::replaced;
 use super::params::{Params, ParamsRef, Source};
 use super::postback::Postback;
+use super::splice::replaced;
 
 /// Objects within objects that a body is looked through.
 const DEPTH_MAX: usize = 32;

@@ -21,8 +21,9 @@ use super::network::{DoorKind, Network, Secret};
 use super::visit::Visit;
 use crate::apply::claim::Evidence;
 use crate::event::click::KeptAddress;
-use crate::event::mask::{MASK, MASK_JSON, Mask, replaced};
+use crate::event::mask::{MASK, MASK_JSON, Mask};
 use crate::event::params::Params;
+use crate::event::splice::replaced;
 
 /// Bytes from which on a secret is looked for in click ids, transaction ids and the like.
 const FIELD_SECRET_BYTES_MIN: usize = 8;

@@ -24,13 +24,16 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use columns::Rename;
+#[cfg(feature = "parquet")]
 pub(in crate::batch) use columns::bare;
 pub use conversion::{Conversion, ConversionField};
+#[cfg(feature = "parquet")]
 pub(in crate::batch) use file::delimiter_of;
 pub use form::{Column, Form, How};
 pub use own::{More, Own};
 pub use row::{Field, Row};
 pub use take::Importer;
+#[cfg(feature = "parquet")]
 pub(in crate::batch) use time::parse as parse_time;
 pub use time::{Offset, OffsetError};
 

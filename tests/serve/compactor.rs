@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use clicklog::compactor::rollup::Rollups;
 use clicklog::event::click_id::ClickId;
 use clicklog::store::Journal;
 use clicklog::store::reader::{Cursor, Reader};
@@ -64,6 +65,8 @@ fn killed_while_it_publishes_beside_load_every_click_is_published_once() {
     // The next start seals what the killed ones have left open, and publishes it.
     let process = Process::start(folder.path(), &[]);
     wait_until("everything is published", || published(&data).len() == recorded(&data));
+    let rollups = || Rollups::open(&Reader::open(&data)).unwrap().unwrap();
+    wait_until("everything is summed up", || rollups().missing().unwrap().is_empty());
     assert_eq!(metric(&process, "clicklog_compactor_failures_total"), 0);
     process.signal(Signal::TERM);
     let (code, said) = process.end();

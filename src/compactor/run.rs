@@ -23,8 +23,8 @@ use super::summing::Summing;
 use crate::clock::Clock;
 use crate::metrics::{self, Page};
 use crate::shutdown::{Shutdown, Woken};
-use crate::store::RoomWatch;
 use crate::store::space::Room;
+use crate::store::{RoomWatch, run_behind_all};
 
 /// The names of the tables, as metrics have them.
 const TABLES: [&str; 3] = ["clicks", "conversions", "deliveries"];
@@ -135,7 +135,7 @@ impl Handle {
 
 fn run(options: Options, handle: Handle) {
     // Where the system does not allow it, requests are slower now and then.
-    let _as_before = setpriority_process(None, 19);
+    let _as_before = setpriority_process(None, 19).map_err(io::Error::from).and_then(|()| run_behind_all());
     let clock = options.publisher.clock.clone();
     let brake = Brake {
         bytes_per_second: options.bytes_per_second,

@@ -238,6 +238,18 @@ pub fn is_open_elsewhere(file: &File) -> io::Result<bool> {
 /// Which signal a lease is broken with: `fcntl(2)`. The same on all of Linux; the crate does not name it.
 const F_SETSIG: libc::c_int = 10;
 
+/// Has this thread run only when no other wants its processor (`SCHED_IDLE`, sched(7)): whoever wakes takes it over at
+/// once, which one that is only nice (19) does not allow. On an otherwise busy machine it hardly runs.
+///
+/// # Errors
+/// What the system says.
+pub fn run_behind_all() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the call reads one structure, which lives until it returns; 0 is the calling thread.
+    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// A zeroed table of `u32`, whose pages cost memory only once they are touched.
 #[derive(Debug)]
 pub(super) struct LazyTable(MmapRaw);

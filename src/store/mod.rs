@@ -17,7 +17,7 @@ pub mod lane;
 pub mod layout;
 pub mod manifest;
 mod mapping;
-pub use mapping::{install_sigbus_handler, is_open_elsewhere};
+pub use mapping::{install_sigbus_handler, is_open_elsewhere, run_behind_all};
 mod open;
 mod options;
 pub mod poison;

@@ -25,9 +25,11 @@
 //! # Ok::<(), clicklog::store::Error>(())
 //! ```
 
+mod click_ids;
 mod find;
 mod held;
 
+pub use click_ids::ClickIds;
 pub use held::Held;
 
 use std::fs::File;

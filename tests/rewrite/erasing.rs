@@ -6,13 +6,16 @@ use std::thread;
 use clicklog::batch::erase::{Found, Sought, erasure, find};
 use clicklog::batch::lookup::{Window, look_up};
 use clicklog::compactor::rewrite::{Alone, Company, Pass, Rules};
+use clicklog::event::codec::Encoder;
+use clicklog::event::postback::Postback;
 use clicklog::store::erasures::{Erasures, ask};
+use clicklog::store::keys::rotate_click_id_key;
 use clicklog::store::reader::Reader;
 use clicklog::store::rewrite::Step;
 use clicklog::store::verify::verify;
-use clicklog::store::{Lookup, Position, Store};
+use clicklog::store::{Journal, Lookup, Position, Store};
 
-use crate::support::options;
+use crate::support::{append, options};
 use crate::world::{VISITORS, books, filled, foreign_id, marker, pass, start, time_of, who_has};
 
 fn found(data: &Path, sought: &[Sought]) -> Found {
@@ -65,6 +68,23 @@ fn one_visitor_is_one_click_one_postback_and_one_decision_however_he_is_named() 
     }
     assert!(found(root.path(), &[click("nobody"), email(VISITORS)]).is_empty());
     assert!(who_has(root.path(), "erase").is_none(), "to look for it changes nothing");
+}
+
+#[test]
+fn a_request_that_nothing_but_a_click_s_id_leads_to_is_found_after_a_new_key() {
+    let root = tempfile::tempdir().unwrap();
+    let id = filled(root.path())[BY_PARAM as usize].to_string();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut journal = store.journal_writer(Journal::Postbacks).unwrap();
+    let (mut encoder, query) = (Encoder::default(), format!("cid={id}&payout=x"));
+    let refused = Postback { time: time_of(BY_PARAM), query: &query, refused: 1, ..Postback::default() };
+    let refused = append(|| journal.append(&encoder.postback(&refused).unwrap())).position();
+    journal.close();
+    store.close().unwrap();
+    rotate_click_id_key(Reader::open(root.path()).directory()).unwrap();
+    let found = found(root.path(), &[email(BY_PARAM)]);
+    assert_eq!((found.clicks.len(), found.postbacks.len()), (1, 2));
+    assert!(found.postbacks.contains(&refused.to_string()), "{found:?}");
 }
 
 #[test]

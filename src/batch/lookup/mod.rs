@@ -20,14 +20,14 @@ pub use rows::{Amount, ClickRow, DecisionRow, DeliveryRow, PlaceRow, PostbackRow
 
 use crate::clock::Timestamp;
 use crate::event::click::Click;
-use crate::event::click_id::{ClickId, Keys, Place};
+use crate::event::click_id::{ClickId, Place};
 use crate::event::codec::{Event, Kind, decode, time_of};
 use crate::event::decision::Decision;
 use crate::event::params::{Params, Source};
 use crate::event::postback::Postback;
 use crate::store::erasures::Erasures;
 use crate::store::layout::Summary;
-use crate::store::reader::Reader;
+use crate::store::reader::{ClickIds, Reader};
 use crate::store::record::Record;
 use crate::store::{Error, Journal, Lookup, Position, Progress};
 
@@ -108,7 +108,7 @@ struct Search<'a> {
     reader: &'a Reader,
     progress: Progress<'a>,
     window: Window,
-    keys: Option<Keys>,
+    ids: Option<ClickIds>,
     node: u16,
     shown: Shown,
     text: String,
@@ -131,7 +131,7 @@ impl<'a> Search<'a> {
             reader,
             progress,
             window,
-            keys: reader.click_id_keys()?,
+            ids: ClickIds::open(reader, node)?,
             node,
             shown: Shown { erasures: Erasures::load(reader.directory())?.into(), node },
             text: text.to_owned(),
@@ -149,7 +149,7 @@ impl<'a> Search<'a> {
     /// What the text says, if it is the id of one of our clicks.
     fn own_place(&self) -> Option<Place> {
         let id: ClickId = self.text.parse().ok()?;
-        self.keys.as_ref()?.decode(&id).filter(|place| place.node() == self.node)
+        self.ids.as_ref()?.decode(&id)
     }
 
     fn by_click_id(&mut self, place: Place) -> Result<(), Error> {
@@ -217,8 +217,7 @@ impl<'a> Search<'a> {
         for (position, row, name) in found {
             self.names.extend((!name.is_empty()).then_some(name.clone()));
             // Version 1 of a decision does not say where its click is; the id does.
-            let named = name.parse().ok().and_then(|id| self.keys.as_ref()?.decode(&id));
-            places.extend(named.filter(|place| place.node() == self.node));
+            places.extend(name.parse().ok().and_then(|id| self.ids.as_ref()?.decode(&id)));
             self.decisions.insert(position, row);
         }
         places.sort_unstable();
@@ -424,10 +423,9 @@ impl<'a> Search<'a> {
     }
 
     fn id_of(&self, place: Place) -> String {
-        match &self.keys {
-            Some(keys) => keys.encode(place).to_string(),
-            None => "unknown: the keys are not there".to_owned(),
-        }
+        let Some(ids) = &self.ids else { return "unknown: the keys are not there".to_owned() };
+        let id = ids.text(place);
+        id.map_or_else(|| "unknown: the key of its time is gone".to_owned(), |id| id.as_str().to_owned())
     }
 
     fn into_life(mut self) -> Life {

@@ -1,12 +1,17 @@
 //! Erasure: hidden at once, in no file after a pass, and money as it was.
 
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 
+use clicklog::batch::deliveries::{self, Filter};
 use clicklog::batch::erase::{Found, Sought, erasure, find};
+use clicklog::batch::held;
 use clicklog::batch::lookup::{Window, look_up};
 use clicklog::compactor::rewrite::{Alone, Company, Pass, Rules};
 use clicklog::event::codec::Encoder;
+use clicklog::event::conversion::Conversion;
+use clicklog::event::decision::{Decision, Verdict};
 use clicklog::event::postback::Postback;
 use clicklog::store::erasures::{Erasures, ask};
 use clicklog::store::keys::rotate_click_id_key;
@@ -68,6 +73,46 @@ fn one_visitor_is_one_click_one_postback_and_one_decision_however_he_is_named() 
     }
     assert!(found(root.path(), &[click("nobody"), email(VISITORS)]).is_empty());
     assert!(who_has(root.path(), "erase").is_none(), "to look for it changes nothing");
+}
+
+#[test]
+fn what_is_erased_is_shown_by_no_command() {
+    let root = tempfile::tempdir().unwrap();
+    let ids = filled(root.path());
+    let foreign = foreign_id(BY_FOREIGN_ID);
+    let store = Store::open(options(root.path())).unwrap();
+    let mut journal = store.journal_writer(Journal::Postbacks).unwrap();
+    let (mut encoder, time) = (Encoder::default(), time_of(VISITORS));
+    let conversion = Conversion { click_id: &foreign, ..Conversion::default() };
+    let held = Decision { time, verdict: Verdict::Held, conversion, ..Decision::default() };
+    append(|| journal.append(&encoder.decision(&held).unwrap()));
+    journal.close();
+    store.close().unwrap();
+    let listed = |about: Option<&str>| {
+        let filter = Filter { about: about.map(str::to_owned), ..Filter::default() };
+        deliveries::list(&Reader::open(root.path()), &filter, 1_000, &mut |_, _| {}).unwrap()
+    };
+    let shown = || {
+        let reader = Reader::open(root.path());
+        let whole = deliveries::show(&reader, [0; 16], &mut |_, _| {}).unwrap().unwrap();
+        let held = held::list(&reader, Window::default(), &mut |_, _| {}).unwrap();
+        assert_eq!(held.len(), 1, "it waits yet");
+        let mut inspect = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+        let inspected = inspect.args(["inspect", "--data"]).arg(root.path()).output().unwrap();
+        [
+            serde_json::to_string(&listed(None)).unwrap(),
+            serde_json::to_string(&whole).unwrap(),
+            serde_json::to_string(&held).unwrap(),
+            String::from_utf8(inspected.stdout).unwrap(),
+        ]
+    };
+    let has = |text: &str| shown().map(|text_of| text_of.contains(text));
+    assert_eq!(has(&marker(BY_ID)), [true, true, false, true]);
+    assert_eq!((has(&foreign), listed(Some(&foreign)).deliveries.len()), ([true, false, true, true], 1));
+    erase(root.path(), &all_three(&ids));
+    assert_eq!(has(&marker(BY_ID)), [false; 4]);
+    assert_eq!((has(&foreign), listed(Some(&foreign)).deliveries.len()), ([false; 4], 0));
+    assert_eq!(has(&marker(STAYS)), [true, true, false, true]);
 }
 
 #[test]

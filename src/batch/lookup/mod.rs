@@ -10,7 +10,6 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -25,9 +24,8 @@ use crate::event::codec::{Event, Kind, decode, time_of};
 use crate::event::decision::Decision;
 use crate::event::params::{Params, Source};
 use crate::event::postback::Postback;
-use crate::store::erasures::Erasures;
 use crate::store::layout::Summary;
-use crate::store::reader::{ClickIds, Reader};
+use crate::store::reader::{ClickIds, Reader, Shown};
 use crate::store::record::Record;
 use crate::store::{Error, Journal, Lookup, Position, Progress};
 
@@ -133,7 +131,7 @@ impl<'a> Search<'a> {
             window,
             ids: ClickIds::open(reader, node)?,
             node,
-            shown: Shown { erasures: Erasures::load(reader.directory())?.into(), node },
+            shown: Shown::load(reader)?,
             text: text.to_owned(),
             found_as: FoundAs::Nothing,
             notes: Vec::new(),
@@ -180,7 +178,7 @@ impl<'a> Search<'a> {
             let (reader, shown) = (self.reader, self.shown.clone());
             reader.scan((Journal::Clicks, lane), wanted, self.progress, |position, record| {
                 let is_it = record.kind == Kind::ForeignClick.code()
-                    && matches!(shown.event((Journal::Clicks, lane), position, record), Some(Event::Click(click)) if click.foreign_id == text);
+                    && matches!(shown.event((Journal::Clicks, lane), position, record), Ok(Event::Click(click)) if click.foreign_id == text);
                 if is_it && let Some(place) = place_of(self.node, lane, position, record) {
                     places.push(place);
                 }
@@ -307,7 +305,7 @@ impl<'a> Search<'a> {
         let shown = self.shown.clone();
         self.reader.scan((Journal::Postbacks, 0), wanted, self.progress, |position, record| {
             if record.kind == Kind::Decision.code()
-                && let Some(Event::Decision(decision)) = shown.event(POSTBACKS, position, record)
+                && let Ok(Event::Decision(decision)) = shown.event(POSTBACKS, position, record)
                 && window.contains(decision.time)
             {
                 each(position, &decision);
@@ -322,7 +320,7 @@ impl<'a> Search<'a> {
         let wanted = |summary: &Summary| window.overlaps(summary);
         self.reader.scan((Journal::Postbacks, 0), wanted, self.progress, |position, record| {
             if record.kind == Kind::Postback.code()
-                && let Some(Event::Postback(postback)) = shown.event(POSTBACKS, position, record)
+                && let Ok(Event::Postback(postback)) = shown.event(POSTBACKS, position, record)
                 && postback.refused != 0
                 && window.contains(postback.time)
                 && names_one_of(&postback, names)
@@ -339,7 +337,7 @@ impl<'a> Search<'a> {
         for position in wanted.into_iter().take(ROWS_MAX) {
             let row = self.reader.record(POSTBACKS, position, |record| {
                 match self.shown.event(POSTBACKS, position, record) {
-                    Some(Event::Postback(postback)) => Some(PostbackRow::of(position, &postback)),
+                    Ok(Event::Postback(postback)) => Some(PostbackRow::of(position, &postback)),
                     _ => None,
                 }
             })?;
@@ -361,10 +359,10 @@ impl<'a> Search<'a> {
         let (shown, of) = (&self.shown, (Journal::Deliveries, 0));
         self.reader.scan(of, wanted, self.progress, |position, record| {
             match shown.event(of, position, record) {
-                Some(Event::DeliveryOutcome(outcome)) if decisions.contains(&outcome.decision) => {
+                Ok(Event::DeliveryOutcome(outcome)) if decisions.contains(&outcome.decision) => {
                     deliveries.push(DeliveryRow::of(position, &outcome));
                 }
-                Some(Event::Destination(event)) if decisions.contains(&event.decision) => {
+                Ok(Event::Destination(event)) if decisions.contains(&event.decision) => {
                     DeliveryRow::note_reopening(deliveries, &event);
                 }
                 _ => {}
@@ -416,7 +414,7 @@ impl<'a> Search<'a> {
         self.reader.click(at, |position, record| {
             let place = place_of(self.node, at.0, position, record)?;
             match self.shown.event((Journal::Clicks, at.0), position, record) {
-                Some(Event::Click(click)) => Some(take(place, &click, &|place| self.id_of(place))),
+                Ok(Event::Click(click)) => Some(take(place, &click, &|place| self.id_of(place))),
                 _ => None,
             }
         })
@@ -477,25 +475,6 @@ fn event<'a>(record: &Record<'a>) -> Option<Event<'a>> {
 
 /// The one lane of postbacks and decisions.
 const POSTBACKS: (Journal, u8) = (Journal::Postbacks, 0);
-
-/// Reads records as they may be shown: without what was asked to be forgotten.
-#[derive(Clone)]
-struct Shown {
-    erasures: Arc<Erasures>,
-    node: u16,
-}
-
-impl Shown {
-    fn event<'a>(
-        &self,
-        (journal, lane): (Journal, u8),
-        position: Position,
-        record: &Record<'a>,
-    ) -> Option<Event<'a>> {
-        let event = event(record)?;
-        Some(self.erasures.shown((journal, self.node, lane), (position, record.ordinal), event))
-    }
-}
 
 /// The place of a click whose record lies here.
 pub(super) fn place_of(node: u16, lane: u8, position: Position, record: &Record<'_>) -> Option<Place> {

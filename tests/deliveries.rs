@@ -15,7 +15,7 @@ use clicklog::event::conversion::Conversion;
 use clicklog::event::decision::Decision;
 use clicklog::event::delivery::{DeliveryOutcome, DestinationChange, DestinationEvent, OutcomeClass};
 use clicklog::event::money::{Micros, Money};
-use clicklog::store::reader::Reader;
+use clicklog::store::reader::{Reader, Shown};
 use clicklog::store::{Journal, LaneWriter, Position, Store};
 use support::{append, options};
 
@@ -222,9 +222,10 @@ fn one_delivery_is_shown_with_all_its_attempts_and_its_decision() {
     assert_eq!(whole.delivery, listed);
     let attempts: Vec<_> = whole.attempts.iter().map(|attempt| (attempt.attempt, attempt.result)).collect();
     assert_eq!(attempts, [(1, "server"), (2, "ok")]);
-    let campaign = decision(&reader, all[0], |decision| decision.campaign.to_owned()).unwrap();
+    let shown = Shown::load(&reader).unwrap();
+    let campaign = decision(&reader, &shown, all[0], |decision| decision.campaign.to_owned()).unwrap();
     assert_eq!(campaign.as_deref(), Some("spring"));
-    assert_eq!(decision(&reader, Position::new(9, 4096), |_| ()).unwrap(), None);
+    assert_eq!(decision(&reader, &shown, Position::new(9, 4096), |_| ()).unwrap(), None);
     assert_eq!(show(&reader, [0; 16], &mut |_, _| {}).unwrap(), None);
 }
 

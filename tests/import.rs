@@ -254,8 +254,8 @@ fn killed_again_and_again_an_import_neither_loses_nor_doubles() {
         let mut child = import_command(&file, &arguments).stdout(Stdio::piped()).spawn().unwrap();
         let pause = Duration::from_millis(random(400));
         std::thread::sleep(pause);
-        let is_over = child.try_wait().unwrap().is_some();
-        if !is_over && kills < 12 {
+        let is_killed = child.try_wait().unwrap().is_none() && kills < 12;
+        if is_killed {
             kills += 1;
             // It may have ended just now.
             let _gone = child.kill();
@@ -265,6 +265,7 @@ fn killed_again_and_again_an_import_neither_loses_nor_doubles() {
             assert!(output.status.success(), "seed {seed}: {output:?}");
             break String::from_utf8(output.stdout).unwrap();
         }
+        assert!(is_killed, "seed {seed}: it came to an end by itself: {output:?}");
     };
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     let counted = ["imported", "known", "bad"].map(|name| report[name].as_u64().unwrap());

@@ -21,6 +21,8 @@ use clicklog::event::money::{Micros, Money};
 use clicklog::event::params::{Params, ParamsRef, Source};
 use clicklog::event::postback::Postback;
 use clicklog::store::clicks::{ClickWriter, Recorded};
+use clicklog::store::directory::Directory;
+use clicklog::store::keys::rotate_click_id_key;
 use clicklog::store::reader::Reader;
 use clicklog::store::{Journal, LaneWriter, Position, Store};
 use support::{append, click_at, options};
@@ -202,6 +204,29 @@ fn a_click_has_all_that_happened_to_it_by_its_id_and_by_its_transaction() {
 }
 
 /// While it is written, sealed, and sealed with its indexes gone: the same answer.
+#[test]
+fn a_look_up_says_the_same_after_a_new_key() {
+    let mut written = Written::new();
+    let id = whole_life(&mut written);
+    let click = written.store.clicks().decode(&id).unwrap().packed();
+    let id = id.to_string();
+    written.decide(&id, "t-9", &Decision { click, ..Decision::default() });
+    // Nothing but the id leads from the click to this one.
+    written.postback(&format!("cid={id}&payout=x"), Some(Refusal::BadPayout));
+    let folder = written.close();
+    let look = |text: &str| {
+        let life = look_up(&Reader::open(folder.path()), text, Window::default(), &mut |_, _| {}).unwrap();
+        serde_json::to_value(life).unwrap()
+    };
+    let before = [look(&id), look("t-1")];
+    assert_eq!(before[1]["postbacks"].as_array().unwrap().len(), 5);
+    rotate_click_id_key(&Directory::new(folder.path())).unwrap();
+    assert_eq!([look(&id), look("t-1")], before);
+    std::fs::remove_file(folder.path().join("keys/click-id-00.key")).unwrap();
+    let clicks = &look("t-9")["clicks"];
+    assert_eq!(clicks[0]["click_id"], "unknown: the key of its time is gone", "{clicks}");
+}
+
 #[test]
 fn a_look_up_is_the_same_whether_segments_are_written_sealed_or_without_their_index() {
     let mut written = Written::new();

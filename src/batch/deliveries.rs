@@ -16,7 +16,7 @@ use crate::event::decision::Decision;
 use crate::event::delivery::{DeliveryOutcome, DestinationChange, OutcomeClass};
 use crate::event::hex;
 use crate::store::layout::Summary;
-use crate::store::reader::Reader;
+use crate::store::reader::{Reader, Shown};
 use crate::store::record::Record;
 use crate::store::{Error, Journal, Lookup, Position, Progress};
 
@@ -26,6 +26,9 @@ pub const KEPT_MAX: usize = 100_000;
 /// The most decisions that one click, conversion or transaction is followed to, and the most attempts that are shown of
 /// one delivery.
 pub const FOLLOWED_MAX: usize = 10_000;
+
+const POSTBACKS: (Journal, u8) = (Journal::Postbacks, 0);
+const DELIVERIES: (Journal, u8) = (Journal::Deliveries, 0);
 
 /// Where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -138,22 +141,23 @@ pub struct Whole {
 /// # Errors
 /// What reading the store says.
 pub fn list(reader: &Reader, filter: &Filter, limit: usize, progress: Progress<'_>) -> Result<Found, Error> {
+    let shown = Shown::load(reader)?;
     let decisions = match &filter.about {
-        Some(about) => Some(decisions_about(reader, about, progress)?),
+        Some(about) => Some(decisions_about(reader, &shown, about, progress)?),
         None => None,
     };
     let mut standings = Standings { decisions, ..Standings::new(filter) };
     // What was before `from` may have been attempted again since: then the last attempt is there.
     let from = Window { from: filter.window.from, to: None };
     let wanted = |summary: &Summary| from.overlaps(summary);
-    reader.scan((Journal::Deliveries, 0), wanted, progress, |position, record| {
+    reader.scan(DELIVERIES, wanted, progress, |position, record| {
         standings.take(position, record);
         ControlFlow::Continue(())
     })?;
     let (newest, has_more) = standings.into_newest(limit.min(KEPT_MAX));
     let mut deliveries = Vec::with_capacity(newest.len());
     for last in newest {
-        deliveries.extend(row(reader, last)?);
+        deliveries.extend(row(reader, &shown, last)?);
     }
     Ok(Found { deliveries, has_more })
 }
@@ -164,21 +168,22 @@ pub fn list(reader: &Reader, filter: &Filter, limit: usize, progress: Progress<'
 /// What reading the store says.
 pub fn show(reader: &Reader, delivery_id: [u8; 16], progress: Progress<'_>) -> Result<Option<Whole>, Error> {
     let filter = Filter { delivery_ids: BTreeSet::from([delivery_id]), ..Filter::default() };
+    let shown = Shown::load(reader)?;
     let mut attempts = Vec::new();
     let mut standings = Standings::new(&filter);
     reader.scan(
-        (Journal::Deliveries, 0),
+        DELIVERIES,
         |_| true,
         progress,
         |position, record| {
             standings.take(position, record);
-            match event(record) {
-                Some(Event::DeliveryOutcome(outcome))
+            match shown.event(DELIVERIES, position, record) {
+                Ok(Event::DeliveryOutcome(outcome))
                     if outcome.delivery_id == delivery_id && attempts.len() < FOLLOWED_MAX =>
                 {
                     attempts.push(DeliveryRow::of(position, &outcome));
                 }
-                Some(Event::Destination(event)) => DeliveryRow::note_reopening(&mut attempts, &event),
+                Ok(Event::Destination(event)) => DeliveryRow::note_reopening(&mut attempts, &event),
                 _ => {}
             }
             ControlFlow::Continue(())
@@ -186,38 +191,45 @@ pub fn show(reader: &Reader, delivery_id: [u8; 16], progress: Progress<'_>) -> R
     )?;
     let (newest, _) = standings.into_newest(1);
     let delivery = match newest.first() {
-        Some(last) => row(reader, *last)?,
+        Some(last) => row(reader, &shown, *last)?,
         None => None,
     };
     Ok(delivery.map(|delivery| Whole { delivery, attempts }))
 }
 
-/// Gives `take` the decision at this position, if it can be read.
+/// Gives `take` the decision at this position as it may be shown, if it can be read.
 ///
 /// # Errors
 /// What reading the store says.
 pub fn decision<T>(
     reader: &Reader,
+    shown: &Shown,
     position: Position,
     mut take: impl FnMut(&Decision<'_>) -> T,
 ) -> Result<Option<T>, Error> {
-    let found = reader.record((Journal::Postbacks, 0), position, |record| match event(record) {
-        Some(Event::Decision(decision)) => Some(take(&decision)),
-        _ => None,
-    })?;
+    let found =
+        reader.record(POSTBACKS, position, |record| match shown.event(POSTBACKS, position, record) {
+            Ok(Event::Decision(decision)) => Some(take(&decision)),
+            _ => None,
+        })?;
     Ok(if let Lookup::Found(taken) = found { taken } else { None })
 }
 
 /// The decisions on a click, conversion or transaction.
-fn decisions_about(reader: &Reader, about: &str, progress: Progress<'_>) -> Result<BTreeSet<u64>, Error> {
+fn decisions_about(
+    reader: &Reader,
+    shown: &Shown,
+    about: &str,
+    progress: Progress<'_>,
+) -> Result<BTreeSet<u64>, Error> {
     let mut found = BTreeSet::new();
     reader.scan(
-        (Journal::Postbacks, 0),
+        POSTBACKS,
         |_| true,
         progress,
         |position, record| {
             if record.kind == Kind::Decision.code()
-                && let Some(Event::Decision(decision)) = event(record)
+                && let Ok(Event::Decision(decision)) = shown.event(POSTBACKS, position, record)
                 && is_about(&decision, about)
             {
                 found.insert(position.to_u64());
@@ -363,15 +375,16 @@ impl<'a> Standings<'a> {
 }
 
 /// A delivery with what its last outcome and its decision say; nothing if the outcome is gone meanwhile.
-fn row(reader: &Reader, (last, replays): (Last, u32)) -> Result<Option<Row>, Error> {
-    let found = reader.record((Journal::Deliveries, 0), last.outcome, |record| match event(record) {
-        Some(Event::DeliveryOutcome(outcome)) => Some((outcome.decision, of_outcome(&outcome, last.state))),
+fn row(reader: &Reader, shown: &Shown, (last, replays): (Last, u32)) -> Result<Option<Row>, Error> {
+    let read = |record: &Record<'_>| match shown.event(DELIVERIES, last.outcome, record) {
+        Ok(Event::DeliveryOutcome(outcome)) => Some((outcome.decision, of_outcome(&outcome, last.state))),
         _ => None,
-    })?;
+    };
+    let found = reader.record(DELIVERIES, last.outcome, read)?;
     let Lookup::Found(Some((owed_by, row))) = found else { return Ok(None) };
     let row = Row { replays, ..row };
     let position = Position::from_u64(owed_by).unwrap_or_default();
-    let joined = decision(reader, position, |decision| of_decision(row.clone(), decision))?;
+    let joined = decision(reader, shown, position, |decision| of_decision(row.clone(), decision))?;
     Ok(Some(joined.unwrap_or(row)))
 }
 

@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::lookup::{THROUGH_WINDOW, names_one_of, place_of, same_id};
 use crate::clock::Timestamp;
 use crate::event::click::Click;
-use crate::event::click_id::{ClickId, Keys, Place};
+use crate::event::click_id::{ClickId, Place};
 use crate::event::codec::{Event, decode};
 use crate::event::decision::Decision;
 use crate::event::params::{Params, ParamsRef, Source};
@@ -26,7 +26,7 @@ use crate::event::postback::Postback;
 use crate::store::erasures::{Erasure, lane_text, place_text};
 use crate::store::layout::Summary;
 use crate::store::manifest::Manifest;
-use crate::store::reader::Reader;
+use crate::store::reader::{ClickIds, Reader};
 use crate::store::{Error, Journal, Lookup, Position, Progress, keys};
 
 /// What is looked for.
@@ -66,11 +66,12 @@ impl Found {
 /// # Errors
 /// What reading says.
 pub fn find(reader: &Reader, sought: &[Sought], progress: Progress<'_>) -> Result<Found, Error> {
+    let node = reader.node()?.unwrap_or_default();
     let mut search = Search {
         reader,
         progress,
-        node: reader.node()?.unwrap_or_default(),
-        keys: reader.click_id_keys()?,
+        node,
+        ids: ClickIds::open(reader, node)?,
         params: Vec::new(),
         names: BTreeSet::new(),
         clicks: BTreeSet::new(),
@@ -129,7 +130,7 @@ struct Search<'a> {
     reader: &'a Reader,
     progress: Progress<'a>,
     node: u16,
-    keys: Option<Keys>,
+    ids: Option<ClickIds>,
     params: Vec<(String, String)>,
     /// Texts that stand for these clicks in a request.
     names: BTreeSet<String>,
@@ -147,8 +148,8 @@ impl Search<'_> {
                 Sought::Click(text) => {
                     self.names.insert(text.clone());
                     let read: Option<ClickId> = text.parse().ok();
-                    let place = read.and_then(|id| self.keys.as_ref()?.decode(&id));
-                    if let Some(place) = place.filter(|place| place.node() == self.node) {
+                    let place = read.and_then(|id| self.ids.as_ref()?.decode(&id));
+                    if let Some(place) = place {
                         self.add(place)?;
                     }
                 }
@@ -177,7 +178,8 @@ impl Search<'_> {
             self.clicks.insert(read.packed());
             self.times.push(Timestamp::from_seconds(read.seconds()));
             self.names.extend((!foreign_id.is_empty()).then_some(foreign_id));
-            self.names.extend(self.keys.as_ref().map(|keys| keys.encode(read).to_string()));
+            let id = self.ids.as_ref().and_then(|ids| ids.text(read));
+            self.names.extend(id.map(|id| id.as_str().to_owned()));
             next = Place::from_packed(parent);
         }
         Ok(())

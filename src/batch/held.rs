@@ -16,7 +16,7 @@ use crate::event::decision::{Decision, Verdict};
 use crate::event::hex;
 use crate::event::money::Money;
 use crate::store::layout::Summary;
-use crate::store::reader::Reader;
+use crate::store::reader::{Reader, Shown};
 use crate::store::{Error, Journal, Position, Progress};
 
 /// A payout that waits.
@@ -49,14 +49,16 @@ pub struct HeldRow {
 /// # Errors
 /// What reading the store says.
 pub fn list(reader: &Reader, window: Window, progress: Progress<'_>) -> Result<Vec<HeldRow>, Error> {
-    let mut held = Held::default();
+    let (mut held, shown) = (Held::default(), Shown::load(reader)?);
     let wanted = |summary: &Summary| window.overlaps(summary);
     reader.scan((Journal::Postbacks, 0), wanted, progress, |position, record| {
         if record.kind == Kind::Decision.code()
             && let Ok(Event::Decision(decision)) = decode(record.kind, record.schema, record.payload)
             && window.contains(decision.time)
+            && let Ok(Event::Decision(shown)) = shown.event((Journal::Postbacks, 0), position, record)
         {
-            held.take(position, &decision);
+            // Which payout it is about may be said by what is to be forgotten.
+            held.note(position, &decision, &shown);
         }
         ControlFlow::Continue(())
     })?;
@@ -75,13 +77,17 @@ pub struct Held {
 impl Held {
     /// Takes in the next decision of the journal.
     pub fn take(&mut self, position: Position, decision: &Decision<'_>) {
+        self.note(position, decision, decision);
+    }
+
+    fn note(&mut self, position: Position, decision: &Decision<'_>, shown: &Decision<'_>) {
         // A conversion that has no id is its postback's own.
         let own = if decision.conversion_id == [0; 16] { decision.postback } else { 0 };
         let key = (decision.conversion_id, own, decision.part_key.to_vec());
         match says(decision) {
             Says::Nothing => {}
             Says::Holds => {
-                self.waiting.insert(key, (position, HeldRow::of(position, decision)));
+                self.waiting.insert(key, (position, HeldRow::of(position, shown)));
             }
             Says::HoldsNothing => {
                 self.waiting.remove(&key);

@@ -175,7 +175,7 @@ fn run_list(list: &List, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let reader = open(&settings.store.data)?;
     let found = found(&reader, &list.wanted.filter(list.state), list.limit)?;
     if list.requests {
-        let requests = Requests::load(&settings);
+        let requests = Requests::load(&settings, &reader)?;
         let made = found.deliveries.iter().map(|row| requests.of(&reader, row));
         return write_with(out, &found, &made.collect::<Result<Vec<_>, _>>()?, list.format);
     }

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::Failure;
-use crate::event::codec::{Event, decode};
+use crate::event::codec::Event;
 use crate::event::delivery::{DestinationChange, DestinationEvent};
-use crate::store::reader::{Cursor, Reader};
+use crate::store::reader::{Cursor, Reader, Shown};
 use crate::store::{Journal, Position};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,6 +37,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     std::fs::read_dir(&arguments.data)
         .map_err(|error| Failure::new(format!("cannot read {}: {error}", arguments.data.display())))?;
     let reader = Reader::open(&arguments.data);
+    let shown = Shown::load(&reader)?;
     for journal in Journal::ALL {
         if arguments.kind.is_some_and(|kind| journal_of(kind) != journal) {
             continue;
@@ -49,7 +50,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
                     return ControlFlow::Break(());
                 }
                 left -= 1;
-                let event = decode(record.kind, record.schema, record.payload);
+                let event = shown.event((journal, lane), position, record);
                 written = line(out, (journal, lane, position), record.ordinal, event);
                 if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;

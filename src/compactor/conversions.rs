@@ -1,7 +1,7 @@
 //! The table of conversions: one row for each decision.
 //!
 //! In: decisions of the postbacks journal. Out: what was told, what was concluded, and the click that it is about.
-//! Keeps: the sum of `entry` over all rows of a currency is what the books say; a row is of the day on which it was
+//! Keeps: the sum of `entry` over all rows of a currency is what the books say, so `currency` is that of the books; a row is of the day on which it was
 //! decided, however old its click is.
 //! Not here: the raw requests.
 
@@ -114,7 +114,8 @@ impl Table for Conversions {
             decision,
             conversion_id: hex(&decision.conversion_id),
             reason: reason(decision.reason),
-            currency: decision.conversion.payout.map(|payout| payout.currency).or(decision.standing.currency),
+            // That of the books first: what a postback says may be in another one than what it changes.
+            currency: decision.standing.currency.or(decision.conversion.payout.map(|payout| payout.currency)),
             click_id: origin.click_id(click_place(&decision)),
             address: AddressText::of(decision.address),
             params: Params::sort_out(decision.click_params),

@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use crate::store::layout::Summary;
 use crate::store::manifest::Manifest;
-use crate::store::reader::Reader;
+use crate::store::reader::{ClickIds, Reader};
 use crate::store::sealed::read_footer;
 
-use super::click_ids::ClickIds;
 use super::error::{Error, Result};
 use super::segment::{Origin, forgotten};
 use super::table::Table;

@@ -10,7 +10,6 @@
 
 #[cfg(feature = "daemon")]
 mod brake;
-mod click_ids;
 pub mod clicks;
 pub mod closed;
 pub mod columns;

@@ -8,7 +8,7 @@
 //!
 //! What a click of a redirect, of a script or of another tracker is counted as: `clicks`, and, by its labels, `net`,
 //! `unique`, `bots`, … A way through a lander is counted as `through` alone: its visitor was counted with the first click,
-//! and what that cost is not to be paid twice.
+//! and so was what it cost, which old records of ways say once more.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ pub enum Part {
     Source = 2,
     /// Network id. Clicks have none.
     Network = 3,
-    /// Lander, as its place in the campaign's list. A way through it has none.
+    /// Lander, as its place in the campaign's list. A way through it has that of its first click; in old records none.
     Lander = 4,
     /// Country of the visitor.
     Country = 5,

@@ -18,11 +18,10 @@ use crate::store::Position;
 use crate::store::erasures::Erasures;
 use crate::store::layout::Summary;
 use crate::store::manifest::Manifest;
-use crate::store::reader::{Cursor, Reader};
+use crate::store::reader::{ClickIds, Cursor, Reader};
 use crate::store::record::Record;
 use crate::store::sealed::read_footer;
 
-use super::click_ids::ClickIds;
 use super::columns::Rows;
 use super::error::{Error, Result};
 use super::listed::Listed;

@@ -41,6 +41,15 @@ impl<'a> Chosen<'a> {
     }
 }
 
+/// The click that a way through a lander goes on from.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Parent<'a> {
+    /// Where it lies, packed; 0 is none.
+    pub(super) place: u64,
+    /// The lander that its record names.
+    pub(super) lander: &'a str,
+}
+
 /// Records a click of a campaign and sends the visitor on.
 pub(super) fn click(
     shared: &Shared,
@@ -56,7 +65,8 @@ pub(super) fn click(
     hot.params.parse_into(visit.query().as_bytes(), Raw::Query);
     let visitor = campaign.is_sticky.then(|| visitor(hot, visit));
     let chosen = choose(hot, catalog, campaign, visitor);
-    let recorded = record(shared, hot, catalog, campaign, visit, &chosen, ClickKind::Redirect, 0);
+    let recorded =
+        record(shared, hot, catalog, campaign, visit, &chosen, ClickKind::Redirect, Parent::default());
     let reply = send_on(hot, campaign, &recorded);
     let Some(id) = recorded.click_id.as_ref().filter(|_| campaign.has_cookie) else {
         return reply;
@@ -140,7 +150,7 @@ pub(super) fn record(
     visit: &Visit<'_>,
     chosen: &Chosen<'_>,
     kind: ClickKind,
-    parent: u64,
+    parent: Parent<'_>,
 ) -> Recorded {
     let source = catalog.source(campaign);
     let Picked { external_id, cost } = pick(hot, source);
@@ -151,7 +161,7 @@ pub(super) fn record(
     visit.client_hints(&mut hot.client_hints);
     hot.stored_bytes.clear();
     hot.stored.encode_into(&mut hot.stored_bytes);
-    let lander = chosen.lander.map(|(index, _)| (index + 1).to_string()).unwrap_or_default();
+    let lander = chosen.lander.map(|(index, _)| (index + 1).to_string());
     let stored_bytes = std::mem::take(&mut hot.stored_bytes);
     let client_hints = std::mem::take(&mut hot.client_hints);
     let lists = shared.lists.load();
@@ -161,8 +171,10 @@ pub(super) fn record(
         time: visit.time,
         kind,
         config_version: catalog.version(),
-        parent,
+        parent: parent.place,
         cost: match campaign.cost {
+            // The visitor was paid for with the first click.
+            _ if kind == ClickKind::Through => None,
             Cost::Fixed(money) => Some(money),
             Cost::FromParameter => cost,
         },
@@ -174,7 +186,7 @@ pub(super) fn record(
         campaign: &campaign.id,
         source: source.map_or("", |source| &source.id),
         offer: chosen.offer.map_or("", |offer| &offer.id),
-        lander: &lander,
+        lander: lander.as_deref().unwrap_or(parent.lander),
         external_id,
         foreign_id: "",
         host: visit.host,

@@ -4,12 +4,12 @@
 //! In: a request with a click's id in its query or its cookie, and that click once it is found. Out: the answer; for
 //! a way to an offer a record of its own, which names the click.
 //! Keeps: the id in the offer's URL is that of this record, so that a conversion says which offer converted; the record
-//! leads back to the click, which has the rest of the story. Where there was no room for it, the id is the click's.
+//! leads back to the click, which has the rest of the story: what it cost is there alone. Where there was no room for it, the id is the click's.
 
 use std::str::FromStr;
 
 use super::catalog::{Campaign, Catalog, Redirect};
-use super::click::{Chosen, Made, choose, record, render};
+use super::click::{Chosen, Made, Parent, choose, record, render};
 use super::hot::Hot;
 use super::outcome::Outcome;
 use super::reply::Reply;
@@ -55,8 +55,8 @@ pub(super) fn out(
     let chosen = Chosen { lander: None, offer: offer.and_then(|offer| catalog.offer(offer)) };
     hot.params.clear();
     hot.params.parse_into(visit.query().as_bytes(), Source::Query);
-    let recorded =
-        record(shared, hot, catalog, campaign, visit, &chosen, ClickKind::Through, found.place.packed());
+    let parent = Parent { place: found.place.packed(), lander: first.lander };
+    let recorded = record(shared, hot, catalog, campaign, visit, &chosen, ClickKind::Through, parent);
     // What goes into the URL is the click as it was, with the offer of now.
     let click = Click { offer: chosen.offer.map_or("", |offer| &offer.id), ..first };
     let made = render(hot, campaign, &chosen, &click, recorded.click_id.as_ref().or(Some(&id.to_text())));

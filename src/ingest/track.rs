@@ -12,7 +12,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::catalog::Catalog;
-use super::click::{Chosen, cookie, record};
+use super::click::{Chosen, Parent, cookie, record};
 use super::hot::Hot;
 use super::outcome::Outcome;
 use super::reply::Reply;
@@ -54,7 +54,8 @@ pub(super) fn track(
         return with_origin(Reply::refusal(Outcome::Prefetch), visit.headers());
     }
     let nowhere = Chosen { lander: None, offer: None };
-    let recorded = record(shared, hot, catalog, campaign, visit, &nowhere, ClickKind::Script, 0);
+    let recorded =
+        record(shared, hot, catalog, campaign, visit, &nowhere, ClickKind::Script, Parent::default());
     let Some(id) = recorded.click_id else {
         return with_origin(Reply::refusal(Outcome::Unavailable), visit.headers());
     };

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::eras::Eras;
 use super::erasures::Hidden;
 use super::error::{Error, Result};
 use super::foreign::ForeignIds;
@@ -102,6 +103,8 @@ pub struct Clicks {
     lanes: Arc<[Arc<Lane>]>,
     keys: Arc<Keys>,
     foreign: Arc<ForeignIds>,
+    /// Of each of the lanes.
+    eras: Arc<[Eras]>,
     node: u16,
     hidden: Arc<Hidden>,
 }
@@ -152,7 +155,13 @@ impl Clicks {
         node: u16,
         hidden: Arc<Hidden>,
     ) -> Self {
-        Self { lanes, keys, foreign, node, hidden }
+        let current = keys.current();
+        let eras = |lane: &Arc<Lane>| match keys.versions().count() {
+            1 => Eras::one(current),
+            _ => Eras::read(&lane.view().sealed, lane.first_segment(), current),
+        };
+        let eras = lanes.iter().map(eras).collect();
+        Self { lanes, keys, foreign, eras, node, hidden }
     }
 
     /// What an id says, if it is one of ours; no memory but the keys is touched for one that is not.
@@ -176,9 +185,13 @@ impl Clicks {
             .and_then(|(position, bytes)| self.checked(bytes, position, place))
     }
 
-    /// The id of the click at a place of ours; its second is part of the id.
+    /// The id of the click at a place of ours; its second is part of the id. It is the one that stood in URLs, whatever key
+    /// is current now; if the key of its time is gone, another one that the click is found by. No disk is touched.
     pub fn id_of(&self, place: Place) -> ClickId {
-        self.keys.encode(place)
+        let of_lane = self.lanes.iter().zip(&*self.eras).find(|(lane, _)| lane.number() == place.lane());
+        let version = of_lane.map(|(_, eras)| eras.version(place.segment()));
+        let id = version.and_then(|version| self.keys.encode_as(version, place));
+        id.unwrap_or_else(|| self.keys.encode(place))
     }
 
     /// Finds a click by where it lies, whatever second is in the place; may wait for the disk.

@@ -261,6 +261,11 @@ impl Lane {
         }
     }
 
+    /// The lowest id of a segment that was made since the store was opened.
+    pub(super) fn first_segment(&self) -> u32 {
+        self.first_segment
+    }
+
     // ---- for the threads in the background ----
 
     /// Whether segments are to be made for it.

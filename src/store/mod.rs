@@ -5,6 +5,7 @@ pub mod clicks;
 pub mod commit;
 pub mod dedupe;
 pub mod directory;
+mod eras;
 pub mod erasures;
 mod error;
 mod files;

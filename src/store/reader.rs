@@ -25,10 +25,14 @@
 //! # Ok::<(), clicklog::store::Error>(())
 //! ```
 
+mod click_ids;
 mod find;
 mod held;
+mod shown;
 
+pub use click_ids::ClickIds;
 pub use held::Held;
+pub use shown::Shown;
 
 use std::fs::File;
 use std::ops::ControlFlow;

@@ -15,7 +15,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use super::error::{Error, Result};
 use super::files::OpenFiles;
 use super::index_file::{self, IndexMap, Slot};
-use super::layout::Footer;
+use super::layout::{Footer, Header};
 use super::mapping::FrozenMap;
 use super::record::{
     BODY_OFFSET, FRAME_BYTES, Found, Frame, GAP_ERASED, KIND_GAP, Record, behind_zeros, read_at,
@@ -134,7 +134,7 @@ impl Sealed {
 
     fn scan_slots(&self) -> Result<Vec<u32>> {
         let map = self.map()?;
-        let header = super::layout::Header {
+        let header = Header {
             identity: self.footer.identity,
             segment_bytes: self.footer.segment_bytes,
             created: self.footer.sealed,
@@ -263,6 +263,17 @@ impl Sealed {
         }
         Ok(())
     }
+}
+
+/// Reads the header of a segment file, if one of its two copies is whole.
+///
+/// # Errors
+/// What reading says.
+pub fn read_header(file: &File) -> io::Result<Option<Header>> {
+    use std::os::unix::fs::FileExt;
+    let mut front = [0; BODY_OFFSET as usize];
+    file.read_exact_at(&mut front, 0)?;
+    Ok(Header::from_front(&front))
 }
 
 /// Reads the footer of a segment file, if it has a whole one.

@@ -43,6 +43,35 @@ fn a_visitor_goes_through_a_lander_to_an_offer_under_the_id_of_that_way() {
 }
 
 #[test]
+fn a_way_through_a_lander_costs_nothing_more_and_names_the_lander() {
+    let catalog = CATALOG.replace(
+        "landers = [{ url = \"https://lp.example/a?cid={click_id}\" }]",
+        "landers = [{ url = \"https://lp.example/a\", weight = 0 }, { url = \"https://lp.example/b\" }]",
+    );
+    let fixed = catalog.replace(
+        "id = \"landing\"",
+        "id = \"landing\"\ncost = { model = \"cpc\", amount = \"0.012\", currency = \"EUR\" }",
+    );
+    for (catalog, cost) in [(fixed, "0.012 EUR"), (catalog, "0.03 USD")] {
+        let server = Server::start(&catalog);
+        let id = server.get("/c/landing?cost=0.03").cookie().unwrap().to_owned();
+        assert_eq!(server.get(&format!("/out/1?click_id={id}&cost=0.03")).status, 302);
+        // Who was announced by the page itself came from no lander of ours.
+        let announced = server.get("/track?campaign=landing&cost=0.03").cookie().unwrap().to_owned();
+        assert_eq!(server.get(&format!("/out/1?click_id={announced}")).status, 302);
+        let clicks = server.clicks();
+        let mut ways: Vec<_> = clicks.iter().map(|click| (click.kind as u8, &*click.path[3])).collect();
+        ways.sort_unstable();
+        assert_eq!(ways, [(0, "2"), (1, ""), (2, ""), (2, "2")]);
+        let costs: Vec<_> =
+            clicks.iter().filter_map(|click| click.cost).map(|cost| cost.to_string()).collect();
+        assert_eq!(costs, [cost, cost], "each visitor is paid for once");
+        assert!(clicks.iter().all(|click| click.cost.is_none() == (click.kind == ClickKind::Through)));
+        server.stop();
+    }
+}
+
+#[test]
 fn a_click_id_that_is_none_leads_nowhere_and_is_counted() {
     let server = Server::start(CATALOG);
     for target in ["/out", "/out?click_id=0000000000000000000000zzzz", "/out/7?click_id=x", "/out?click_id="]

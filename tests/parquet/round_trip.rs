@@ -15,10 +15,16 @@ use clicklog::compactor::table::Table;
 use clicklog::compactor::{Source, write_file};
 use clicklog::event::click::{Click, ClickKind, Labels};
 use clicklog::event::click_id::Place;
+use clicklog::event::codec::Encoder;
+use clicklog::event::conversion::{Conversion, Standing};
+use clicklog::event::decision::Decision;
+use clicklog::event::money::{Currency, Micros, Money};
 use clicklog::store::reader::Reader;
+use clicklog::store::{Journal, Store};
 
-use crate::events::{Chance, EVENING, MadeClick, store_clicks, store_decisions, store_outcomes};
+use crate::events::{Chance, EVENING, MadeClick, roomy, store_clicks, store_decisions, store_outcomes};
 use crate::files::{Cell, Cells, open, rows, sum};
+use crate::support::append;
 
 /// The rows of a segment, in the order of its files.
 fn published<T: Table>(data: &Path, lane: u8) -> Vec<Cells> {
@@ -190,6 +196,31 @@ fn conversions_add_up_to_what_the_books_say() {
         assert_eq!(row.contains_key("payout"), n % 2 == 0);
         assert_eq!(row.contains_key("click_id"), n % 3 == 0, "row {n}");
     }
+}
+
+/// What withdraws a postback copies the newest one, and what it says is in euros.
+#[test]
+fn an_entry_stands_beside_the_currency_of_the_books() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(roomy(root.path())).unwrap();
+    let mut journal = store.journal_writer(Journal::Postbacks).unwrap();
+    let mut encoder = Encoder::default();
+    let euros = Money { amount: Micros::new(9), currency: "EUR".parse().unwrap() };
+    let conversion = Conversion { payout: Some(euros), ..Conversion::default() };
+    let standing = Standing { currency: Some(Currency::USD), ..Standing::default() };
+    let withdrawn = Decision { conversion, standing, entry: Micros::new(-5), ..Decision::default() };
+    let unmatched = Decision { conversion, ..Decision::default() };
+    for decision in [withdrawn, unmatched] {
+        append(|| journal.append(&encoder.decision(&decision).unwrap()));
+    }
+    journal.close();
+    store.close().unwrap();
+    let currencies: Vec<_> = published::<Conversions>(root.path(), 0)
+        .into_iter()
+        .map(|row| (row["entry"].clone(), row["currency"].clone()))
+        .collect();
+    let text = |text: &str| Cell::Text(text.to_owned());
+    assert_eq!(currencies, [(Cell::Number(-5), text("USD")), (Cell::Number(0), text("EUR"))]);
 }
 
 #[test]

@@ -1,18 +1,26 @@
 //! Erasure: hidden at once, in no file after a pass, and money as it was.
 
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 
+use clicklog::batch::deliveries::{self, Filter};
 use clicklog::batch::erase::{Found, Sought, erasure, find};
+use clicklog::batch::held;
 use clicklog::batch::lookup::{Window, look_up};
 use clicklog::compactor::rewrite::{Alone, Company, Pass, Rules};
+use clicklog::event::codec::Encoder;
+use clicklog::event::conversion::Conversion;
+use clicklog::event::decision::{Decision, Verdict};
+use clicklog::event::postback::Postback;
 use clicklog::store::erasures::{Erasures, ask};
+use clicklog::store::keys::rotate_click_id_key;
 use clicklog::store::reader::Reader;
 use clicklog::store::rewrite::Step;
 use clicklog::store::verify::verify;
-use clicklog::store::{Lookup, Position, Store};
+use clicklog::store::{Journal, Lookup, Position, Store};
 
-use crate::support::options;
+use crate::support::{append, options};
 use crate::world::{VISITORS, books, filled, foreign_id, marker, pass, start, time_of, who_has};
 
 fn found(data: &Path, sought: &[Sought]) -> Found {
@@ -65,6 +73,63 @@ fn one_visitor_is_one_click_one_postback_and_one_decision_however_he_is_named() 
     }
     assert!(found(root.path(), &[click("nobody"), email(VISITORS)]).is_empty());
     assert!(who_has(root.path(), "erase").is_none(), "to look for it changes nothing");
+}
+
+#[test]
+fn what_is_erased_is_shown_by_no_command() {
+    let root = tempfile::tempdir().unwrap();
+    let ids = filled(root.path());
+    let foreign = foreign_id(BY_FOREIGN_ID);
+    let store = Store::open(options(root.path())).unwrap();
+    let mut journal = store.journal_writer(Journal::Postbacks).unwrap();
+    let (mut encoder, time) = (Encoder::default(), time_of(VISITORS));
+    let conversion = Conversion { click_id: &foreign, ..Conversion::default() };
+    let held = Decision { time, verdict: Verdict::Held, conversion, ..Decision::default() };
+    append(|| journal.append(&encoder.decision(&held).unwrap()));
+    journal.close();
+    store.close().unwrap();
+    let listed = |about: Option<&str>| {
+        let filter = Filter { about: about.map(str::to_owned), ..Filter::default() };
+        deliveries::list(&Reader::open(root.path()), &filter, 1_000, &mut |_, _| {}).unwrap()
+    };
+    let shown = || {
+        let reader = Reader::open(root.path());
+        let whole = deliveries::show(&reader, [0; 16], &mut |_, _| {}).unwrap().unwrap();
+        let held = held::list(&reader, Window::default(), &mut |_, _| {}).unwrap();
+        assert_eq!(held.len(), 1, "it waits yet");
+        let mut inspect = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+        let inspected = inspect.args(["inspect", "--data"]).arg(root.path()).output().unwrap();
+        [
+            serde_json::to_string(&listed(None)).unwrap(),
+            serde_json::to_string(&whole).unwrap(),
+            serde_json::to_string(&held).unwrap(),
+            String::from_utf8(inspected.stdout).unwrap(),
+        ]
+    };
+    let has = |text: &str| shown().map(|text_of| text_of.contains(text));
+    assert_eq!(has(&marker(BY_ID)), [true, true, false, true]);
+    assert_eq!((has(&foreign), listed(Some(&foreign)).deliveries.len()), ([true, false, true, true], 1));
+    erase(root.path(), &all_three(&ids));
+    assert_eq!(has(&marker(BY_ID)), [false; 4]);
+    assert_eq!((has(&foreign), listed(Some(&foreign)).deliveries.len()), ([false; 4], 0));
+    assert_eq!(has(&marker(STAYS)), [true, true, false, true]);
+}
+
+#[test]
+fn a_request_that_nothing_but_a_click_s_id_leads_to_is_found_after_a_new_key() {
+    let root = tempfile::tempdir().unwrap();
+    let id = filled(root.path())[BY_PARAM as usize].to_string();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut journal = store.journal_writer(Journal::Postbacks).unwrap();
+    let (mut encoder, query) = (Encoder::default(), format!("cid={id}&payout=x"));
+    let refused = Postback { time: time_of(BY_PARAM), query: &query, refused: 1, ..Postback::default() };
+    let refused = append(|| journal.append(&encoder.postback(&refused).unwrap())).position();
+    journal.close();
+    store.close().unwrap();
+    rotate_click_id_key(Reader::open(root.path()).directory()).unwrap();
+    let found = found(root.path(), &[email(BY_PARAM)]);
+    assert_eq!((found.clicks.len(), found.postbacks.len()), (1, 2));
+    assert!(found.postbacks.contains(&refused.to_string()), "{found:?}");
 }
 
 #[test]

@@ -1,15 +1,20 @@
 //! Appending, finding, closing, opening again.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::support::{click_at, options, record};
 use clicklog::event::click::Click;
-use clicklog::event::click_id::Place;
+use clicklog::event::click_id::{ClickId, Place};
 use clicklog::event::codec::Encoder;
 use clicklog::event::postback::Postback;
-use clicklog::store::clicks::ClickWriter;
+use clicklog::store::clicks::{ClickWriter, Clicks};
+use clicklog::store::directory::Directory;
+use clicklog::store::keys::rotate_click_id_key;
 use clicklog::store::layout::SEGMENT_BYTES_MIN;
+use clicklog::store::reader::Reader;
 use clicklog::store::sealed::Tried;
 use clicklog::store::{Error, Journal, Lookup, Options, Store};
 
@@ -20,7 +25,7 @@ fn a_click_is_found_by_its_id_before_and_after_sealing_and_restart() {
     let mut writer = store.click_writer(0).unwrap();
     let ids: Vec<_> = (0..3_000).map(|n| record(&mut writer, n).click_id).collect();
     let clicks = store.clicks();
-    let finds = |clicks: &clicklog::store::clicks::Clicks| {
+    let finds = |clicks: &Clicks| {
         for (n, id) in (0..).zip(&ids) {
             let Lookup::Found(found) = clicks.find(id) else { panic!("click {n} is found") };
             assert_eq!(found.click().unwrap().external_id, format!("external-{n}"));
@@ -66,6 +71,40 @@ fn a_click_is_found_by_where_it_lies_and_gets_its_own_id_again() {
 }
 
 #[test]
+fn a_click_keeps_the_id_it_had_in_its_url_whatever_key_is_current() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = Directory::new(root.path());
+    let mut ids = Vec::new();
+    let is_each_its_own = |clicks: &Clicks, ids: &[ClickId]| {
+        for (n, id) in ids.iter().enumerate() {
+            assert_eq!(clicks.id_of(clicks.decode(id).unwrap()), *id, "click {n}");
+        }
+    };
+    for round in 0..4 {
+        let store = Store::open(options(root.path())).unwrap();
+        let mut writer = store.click_writer(0).unwrap();
+        // One that ends with no click at all is among them.
+        let count = if round == 2 { 0 } else { 3_000 };
+        ids.extend((0..count).map(|n| record(&mut writer, n).click_id));
+        is_each_its_own(&store.clicks(), &ids);
+        writer.close();
+        store.close().unwrap();
+        assert_eq!(rotate_click_id_key(&directory).unwrap(), round + 1);
+    }
+    // Its neighbours tell of a segment whose header is damaged.
+    let second = Reader::open(root.path()).segments(Journal::Clicks, 0).unwrap()[1];
+    let file = File::options().write(true).open(directory.segment(Journal::Clicks, 0, second, 0)).unwrap();
+    file.write_all_at(&[7; 2048], 0).unwrap();
+    is_each_its_own(&Store::open(options(root.path())).unwrap().clicks(), &ids);
+    // Of a key that is gone no id is found any more: then one by which the click is.
+    let place = Store::open(options(root.path())).unwrap().clicks().decode(&ids[0]).unwrap();
+    std::fs::remove_file(root.path().join("keys/click-id-00.key")).unwrap();
+    let clicks = Store::open(options(root.path())).unwrap().clicks();
+    assert!(matches!(clicks.find(&ids[0]), Lookup::Absent));
+    assert!(matches!(clicks.find(&clicks.id_of(place)), Lookup::Found(_)));
+}
+
+#[test]
 fn an_unclean_stop_loses_nothing_that_was_appended() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(options(root.path())).unwrap();
@@ -87,7 +126,7 @@ fn an_unclean_stop_loses_nothing_that_was_appended() {
 fn an_unknown_id_is_answered_and_never_guessed() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(options(root.path())).unwrap();
-    let garbage = clicklog::event::click_id::ClickId::from_bytes([7; 16]);
+    let garbage = ClickId::from_bytes([7; 16]);
     assert!(matches!(store.clicks().find(&garbage), Lookup::Absent));
 }
 
@@ -230,7 +269,7 @@ fn every_metric_of_a_store_is_on_the_page() {
 fn a_segment_that_was_never_finished_is_removed_and_not_quarantined() {
     let root = tempfile::tempdir().unwrap();
     Store::open(options(root.path())).unwrap().close().unwrap();
-    let directory = clicklog::store::directory::Directory::new(root.path());
+    let directory = Directory::new(root.path());
     let mut manifest = clicklog::store::manifest::ManifestFile::load(&directory).unwrap().unwrap();
     let segment = manifest.update(|manifest| manifest.reserve(Journal::Clicks, 0)).unwrap();
     let path = directory.segment(Journal::Clicks, 0, segment, 0);

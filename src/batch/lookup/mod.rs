@@ -10,7 +10,6 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,14 +19,13 @@ pub use rows::{Amount, ClickRow, DecisionRow, DeliveryRow, PlaceRow, PostbackRow
 
 use crate::clock::Timestamp;
 use crate::event::click::Click;
-use crate::event::click_id::{ClickId, Keys, Place};
+use crate::event::click_id::{ClickId, Place};
 use crate::event::codec::{Event, Kind, decode, time_of};
 use crate::event::decision::Decision;
 use crate::event::params::{Params, Source};
 use crate::event::postback::Postback;
-use crate::store::erasures::Erasures;
 use crate::store::layout::Summary;
-use crate::store::reader::Reader;
+use crate::store::reader::{ClickIds, Reader, Shown};
 use crate::store::record::Record;
 use crate::store::{Error, Journal, Lookup, Position, Progress};
 
@@ -108,7 +106,7 @@ struct Search<'a> {
     reader: &'a Reader,
     progress: Progress<'a>,
     window: Window,
-    keys: Option<Keys>,
+    ids: Option<ClickIds>,
     node: u16,
     shown: Shown,
     text: String,
@@ -131,9 +129,9 @@ impl<'a> Search<'a> {
             reader,
             progress,
             window,
-            keys: reader.click_id_keys()?,
+            ids: ClickIds::open(reader, node)?,
             node,
-            shown: Shown { erasures: Erasures::load(reader.directory())?.into(), node },
+            shown: Shown::load(reader)?,
             text: text.to_owned(),
             found_as: FoundAs::Nothing,
             notes: Vec::new(),
@@ -149,7 +147,7 @@ impl<'a> Search<'a> {
     /// What the text says, if it is the id of one of our clicks.
     fn own_place(&self) -> Option<Place> {
         let id: ClickId = self.text.parse().ok()?;
-        self.keys.as_ref()?.decode(&id).filter(|place| place.node() == self.node)
+        self.ids.as_ref()?.decode(&id)
     }
 
     fn by_click_id(&mut self, place: Place) -> Result<(), Error> {
@@ -180,7 +178,7 @@ impl<'a> Search<'a> {
             let (reader, shown) = (self.reader, self.shown.clone());
             reader.scan((Journal::Clicks, lane), wanted, self.progress, |position, record| {
                 let is_it = record.kind == Kind::ForeignClick.code()
-                    && matches!(shown.event((Journal::Clicks, lane), position, record), Some(Event::Click(click)) if click.foreign_id == text);
+                    && matches!(shown.event((Journal::Clicks, lane), position, record), Ok(Event::Click(click)) if click.foreign_id == text);
                 if is_it && let Some(place) = place_of(self.node, lane, position, record) {
                     places.push(place);
                 }
@@ -217,8 +215,7 @@ impl<'a> Search<'a> {
         for (position, row, name) in found {
             self.names.extend((!name.is_empty()).then_some(name.clone()));
             // Version 1 of a decision does not say where its click is; the id does.
-            let named = name.parse().ok().and_then(|id| self.keys.as_ref()?.decode(&id));
-            places.extend(named.filter(|place| place.node() == self.node));
+            places.extend(name.parse().ok().and_then(|id| self.ids.as_ref()?.decode(&id)));
             self.decisions.insert(position, row);
         }
         places.sort_unstable();
@@ -308,7 +305,7 @@ impl<'a> Search<'a> {
         let shown = self.shown.clone();
         self.reader.scan((Journal::Postbacks, 0), wanted, self.progress, |position, record| {
             if record.kind == Kind::Decision.code()
-                && let Some(Event::Decision(decision)) = shown.event(POSTBACKS, position, record)
+                && let Ok(Event::Decision(decision)) = shown.event(POSTBACKS, position, record)
                 && window.contains(decision.time)
             {
                 each(position, &decision);
@@ -323,7 +320,7 @@ impl<'a> Search<'a> {
         let wanted = |summary: &Summary| window.overlaps(summary);
         self.reader.scan((Journal::Postbacks, 0), wanted, self.progress, |position, record| {
             if record.kind == Kind::Postback.code()
-                && let Some(Event::Postback(postback)) = shown.event(POSTBACKS, position, record)
+                && let Ok(Event::Postback(postback)) = shown.event(POSTBACKS, position, record)
                 && postback.refused != 0
                 && window.contains(postback.time)
                 && names_one_of(&postback, names)
@@ -340,7 +337,7 @@ impl<'a> Search<'a> {
         for position in wanted.into_iter().take(ROWS_MAX) {
             let row = self.reader.record(POSTBACKS, position, |record| {
                 match self.shown.event(POSTBACKS, position, record) {
-                    Some(Event::Postback(postback)) => Some(PostbackRow::of(position, &postback)),
+                    Ok(Event::Postback(postback)) => Some(PostbackRow::of(position, &postback)),
                     _ => None,
                 }
             })?;
@@ -362,10 +359,10 @@ impl<'a> Search<'a> {
         let (shown, of) = (&self.shown, (Journal::Deliveries, 0));
         self.reader.scan(of, wanted, self.progress, |position, record| {
             match shown.event(of, position, record) {
-                Some(Event::DeliveryOutcome(outcome)) if decisions.contains(&outcome.decision) => {
+                Ok(Event::DeliveryOutcome(outcome)) if decisions.contains(&outcome.decision) => {
                     deliveries.push(DeliveryRow::of(position, &outcome));
                 }
-                Some(Event::Destination(event)) if decisions.contains(&event.decision) => {
+                Ok(Event::Destination(event)) if decisions.contains(&event.decision) => {
                     DeliveryRow::note_reopening(deliveries, &event);
                 }
                 _ => {}
@@ -417,17 +414,16 @@ impl<'a> Search<'a> {
         self.reader.click(at, |position, record| {
             let place = place_of(self.node, at.0, position, record)?;
             match self.shown.event((Journal::Clicks, at.0), position, record) {
-                Some(Event::Click(click)) => Some(take(place, &click, &|place| self.id_of(place))),
+                Ok(Event::Click(click)) => Some(take(place, &click, &|place| self.id_of(place))),
                 _ => None,
             }
         })
     }
 
     fn id_of(&self, place: Place) -> String {
-        match &self.keys {
-            Some(keys) => keys.encode(place).to_string(),
-            None => "unknown: the keys are not there".to_owned(),
-        }
+        let Some(ids) = &self.ids else { return "unknown: the keys are not there".to_owned() };
+        let id = ids.text(place);
+        id.map_or_else(|| "unknown: the key of its time is gone".to_owned(), |id| id.as_str().to_owned())
     }
 
     fn into_life(mut self) -> Life {
@@ -479,25 +475,6 @@ fn event<'a>(record: &Record<'a>) -> Option<Event<'a>> {
 
 /// The one lane of postbacks and decisions.
 const POSTBACKS: (Journal, u8) = (Journal::Postbacks, 0);
-
-/// Reads records as they may be shown: without what was asked to be forgotten.
-#[derive(Clone)]
-struct Shown {
-    erasures: Arc<Erasures>,
-    node: u16,
-}
-
-impl Shown {
-    fn event<'a>(
-        &self,
-        (journal, lane): (Journal, u8),
-        position: Position,
-        record: &Record<'a>,
-    ) -> Option<Event<'a>> {
-        let event = event(record)?;
-        Some(self.erasures.shown((journal, self.node, lane), (position, record.ordinal), event))
-    }
-}
 
 /// The place of a click whose record lies here.
 pub(super) fn place_of(node: u16, lane: u8, position: Position, record: &Record<'_>) -> Option<Place> {

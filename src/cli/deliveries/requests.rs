@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{self, Egress, Settings, catalog};
 use crate::dispatcher::destinations::Destinations;
 use crate::dispatcher::request::{Moment, Shown, show_now};
-use crate::store::reader::Reader;
+use crate::store::reader::{self, Reader};
 
 /// A request, or why there is none.
 pub(super) type Made = Result<Shown, String>;
@@ -24,6 +24,7 @@ pub(super) struct Requests {
     destinations: Result<Destinations, String>,
     path: PathBuf,
     clock: Clock,
+    shown: reader::Shown,
 }
 
 /// A delivery with its request, for programs.
@@ -47,13 +48,14 @@ impl<'a, T> With<'a, T> {
 
 impl Requests {
     /// By the catalog that the settings name. One that cannot be used is no reason to show nothing of deliveries.
-    pub(super) fn load(settings: &Settings) -> Self {
+    pub(super) fn load(settings: &Settings, reader: &Reader) -> Result<Self, Failure> {
         let path = settings.catalog_path().to_owned();
         // Over which connections a request goes does not show.
         let loaded = catalog::load_all(&path, 0, &config::environment, &Egress::default());
         let destinations = loaded.map(|snapshot| snapshot.destinations);
         let unusable = |problems| format!("the catalog cannot be used:\n{problems}");
-        Self { destinations: destinations.map_err(unusable), path, clock: Clock::default() }
+        let (destinations, shown) = (destinations.map_err(unusable), reader::Shown::load(reader)?);
+        Ok(Self { destinations, path, clock: Clock::default(), shown })
     }
 
     /// That of a delivery.
@@ -64,7 +66,8 @@ impl Requests {
         };
         let now = self.clock.now();
         let moment = Moment { now, random: now.micros().unsigned_abs() };
-        let found = deliveries::decision(reader, row.decision.parse().unwrap_or_default(), |decision| {
+        let position = row.decision.parse().unwrap_or_default();
+        let found = deliveries::decision(reader, &self.shown, position, |decision| {
             show_now(destinations, decision, &row.destination, moment)
         })?;
         Ok(match found {

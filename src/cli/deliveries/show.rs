@@ -38,7 +38,7 @@ pub(super) fn run(show: &Show, out: &mut dyn Write) -> Result<ExitCode, Failure>
         writeln!(out, "there is no attempt at this delivery")?;
         return Ok(ExitCode::FAILURE);
     };
-    let request = Requests::load(&settings).of(&reader, &whole.delivery)?;
+    let request = Requests::load(&settings, &reader)?.of(&reader, &whole.delivery)?;
     match show.format {
         Format::Json => {
             serde_json::to_writer_pretty(&mut *out, &With::new(&whole, &request))?;

@@ -7,7 +7,6 @@
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::{Reader, read_segment};
@@ -22,7 +21,7 @@ use crate::store::layout::{Footer, Header, Summary};
 use crate::store::manifest::{Manifest, State};
 use crate::store::position::Position;
 use crate::store::record::{BODY_OFFSET, Record};
-use crate::store::sealed::{Sealed, read_footer};
+use crate::store::sealed::{Sealed, read_footer, read_header};
 use crate::store::segment::map_name;
 use crate::store::{Journal, Progress};
 
@@ -46,9 +45,8 @@ impl Reader {
     pub fn header(&self, journal: Journal, lane: u8, segment: u32) -> Result<Option<Header>> {
         let is_it = |file: &SegmentFile| file.segment == segment;
         let Some(file) = self.files(journal, lane)?.into_iter().find(is_it) else { return Ok(None) };
-        let mut front = [0; BODY_OFFSET as usize];
-        match File::open(&file.path).and_then(|open| open.read_exact_at(&mut front, 0)) {
-            Ok(()) => Ok(Header::from_front(&front)),
+        match File::open(&file.path).and_then(|open| read_header(&open)) {
+            Ok(header) => Ok(header),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", &file.path)(error)),
         }

@@ -8,15 +8,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::event::click_id::{ClickIdText, Keys, Place};
+use super::Reader;
+use crate::event::click_id::{ClickId, ClickIdText, Keys, Place};
 use crate::store::Journal;
-use crate::store::reader::Reader;
-
-use super::error::Result;
+use crate::store::error::Result;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct ClickIds {
+pub struct ClickIds {
     reader: Reader,
     keys: Keys,
     node: u16,
@@ -25,14 +24,22 @@ pub(super) struct ClickIds {
 }
 
 impl ClickIds {
-    /// Nothing if there are no keys.
-    pub(super) fn open(reader: &Reader, node: u16) -> Result<Option<Self>> {
+    /// Of the store of this node. Nothing if there are no keys.
+    ///
+    /// # Errors
+    /// `Key` if a file does not hold one.
+    pub fn open(reader: &Reader, node: u16) -> Result<Option<Self>> {
         let keys = reader.click_id_keys()?;
         Ok(keys.map(|keys| Self { reader: reader.clone(), keys, node, versions: Arc::default() }))
     }
 
-    /// Nothing if the key of its time is gone.
-    pub(super) fn text(&self, place: Place) -> Option<ClickIdText> {
+    /// Where the click with this id lies, if it is one of this node's and its key is there.
+    pub fn decode(&self, id: &ClickId) -> Option<Place> {
+        self.keys.decode(id).filter(|place| place.node() == self.node)
+    }
+
+    /// The id of the click at a place, with the second that is in it; nothing if the key of its time is gone.
+    pub fn text(&self, place: Place) -> Option<ClickIdText> {
         // Of another node's clicks nothing is known here.
         if place.node() != self.node {
             return Some(self.keys.encode(place).to_text());

@@ -108,6 +108,13 @@ metrics! {
     COMPACTOR_WAITING: Gauge "clicklog_compactor_waiting_segments" "Sealed segments that are not published yet, by table.";
     COMPACTOR_FAILURES: Counter "clicklog_compactor_failures_total" "Times that something could not be published, by reason; it is tried again.";
     COMPACTOR_LAST_SUCCESS: Gauge "clicklog_compactor_last_success_seconds" "When something was published last, in seconds since 1970; 0 if nothing was since the start.";
+    FORGETTING_SEGMENTS: Counter "clicklog_forgetting_segments_total" "Segments that something was taken out of, or that went whole, by which of these.";
+    FORGETTING_RECORDS: Counter "clicklog_forgetting_records_total" "Records that say less, or that went out of a segment that stays, by which of these.";
+    FORGETTING_BYTES: Counter "clicklog_forgetting_bytes_total" "Bytes that were written to make segments anew.";
+    FORGETTING_FAILURES: Counter "clicklog_forgetting_failures_total" "Times that something due could not be forgotten; it is tried again.";
+    FORGETTING_LAST_RUN: Gauge "clicklog_forgetting_last_run_timestamp_seconds" "When all that was due was forgotten last, in seconds since 1970; 0 if it was not since the start.";
+    ERASURES_PENDING: Gauge "clicklog_erasures_pending" "Erasures that were asked for and are hidden, but not out of every segment yet.";
+    ERASURES: Counter "clicklog_erasures_total" "Erasures of which no segment has anything left.";
     RECONCILED: Gauge "clicklog_reconcile_last_run_timestamp_seconds" "When a network's file was last compared with the books, in seconds since 1970, by network.";
     RECONCILED_CONVERSIONS: Gauge "clicklog_reconcile_conversions" "Conversions of the file that was compared last, by network and by what came of them.";
     RECONCILED_DISCREPANCY: Gauge "clicklog_reconcile_discrepancy_ratio" "The largest difference to the file that was compared last, of counts or of money, by network.";

@@ -7,6 +7,7 @@
 //! | dispatcher | two threads (`dispatcher::start`) | decisions on disk, answers | after the books: it drains, then says what it cut off | outcomes that cannot be written stop it from sending |
 //! | edge | a thread a worker (`ingest::worker`) | connections | first: it drains | the stop says what a worker ended with |
 //! | compactor | one thread (`compactor::run`) | segments that are sealed; the clock | told first, awaited before the store | what is not published waits; a log line, a counter |
+//! | forgetting | one thread (`compactor::forget`) | erasures; the clock | told first, awaited before the store | what is due waits; a log line, a counter |
 //! | admin | one thread | connections | before the store | requests of operators go unanswered |
 //! | signals | the caller's thread | SIGHUP, SIGTERM, SIGINT | with `run` | |
 //! | poison watch | one thread | the store's poison | with the store | |
@@ -45,7 +46,7 @@ use crate::ingest::{self, Edge};
 use crate::store::Progress;
 use crate::store::recovery::Report;
 use crate::store::{self, Store};
-use compaction::Compaction;
+use compaction::{Beside, Compaction};
 use operations::State;
 
 /// How the settings are loaded, at the start and at every reload: all flags and files are looked at again.
@@ -137,7 +138,12 @@ pub fn start(source: Source, clock: Clock, progress: Progress<'_>) -> Result<Dae
     let served = (Arc::clone(&catalog), Arc::clone(&lists));
     let edge = ingest::start(options, &store, served.0, served.1, books.handle(), clock.clone());
     let edge = edge.map_err(system(format!("listen at {}", shown(&settings))))?;
-    let compaction = Compaction::start(&settings, &store, edge.handle(), clock.clone());
+    let beside = Beside {
+        edge: edge.handle(),
+        dispatcher: dispatcher.as_ref().map(Dispatcher::handle),
+        catalog: Arc::clone(&catalog),
+    };
+    let compaction = Compaction::start(&settings, &store, beside, clock.clone());
     let compaction = compaction.map_err(system("start a thread for the compactor"))?;
     let served = operations::Swaps { catalog, lists, destinations };
     let actors = operations::Actors {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clicklog::config::catalog::{self, BUILT_IN, CATALOG_BYTES_MAX, load};
-use clicklog::config::{PROBLEMS_MAX, Problems, offer_warning, warnings};
+use clicklog::config::{PROBLEMS_MAX, Problems, Settings, offer_warning, warnings};
 use clicklog::event::money::{Currency, Micros, Money};
 use clicklog::ingest::{AddressPolicy, Catalog, Cost, Redirect};
 use proptest::prelude::*;
@@ -70,6 +70,7 @@ sticky = true
 cookie = false
 ip = "truncated"
 window = "30d"
+retention = "90d"
 duplicate_window = "1h"
 fallback_url = "https://example.org/"
 [[postback]]
@@ -93,6 +94,7 @@ keys = ["id"]
     assert_eq!((spring.redirect, spring.address), (Redirect::Temporary, AddressPolicy::Truncated));
     assert_eq!((spring.is_sticky, spring.has_cookie), (true, false));
     assert_eq!(spring.duplicate_window, Duration::from_secs(3600));
+    assert_eq!(spring.retention, Some(Duration::from_secs(90 * 24 * 3600)));
     assert_eq!((spring.offers.len(), spring.landers.len()), (2, 1));
     let source = catalog.source(spring).unwrap();
     assert_eq!((source.external_id.as_deref(), source.cost.as_deref()), (Some("visitor_id"), Some("cost")));
@@ -110,6 +112,21 @@ fn the_built_in_catalog_is_the_shipped_file_and_has_nothing_to_warn_of() {
     assert_eq!(load(shipped, 1, NOBODY).unwrap().campaigns().len(), built_in.campaigns().len());
     assert!(built_in.campaign("demo").is_some() && built_in.campaign("demo-lander").is_some());
     assert_eq!(warnings(&built_in, 9), Vec::<String>::new());
+}
+
+#[test]
+fn clicks_and_postbacks_are_kept_as_long_as_conversions_of_any_campaign_count() {
+    let day = Duration::from_secs(24 * 3600);
+    let told = |clicks: Duration, postbacks: Duration| {
+        let mut settings = Settings::default();
+        (settings.retention.clicks, settings.retention.postbacks) = (clicks, postbacks);
+        settings.load_served(1).err().map(|problems| problems.to_string()).unwrap_or_default()
+    };
+    assert_eq!(told(Duration::ZERO, Duration::ZERO), "");
+    assert_eq!(told(day * 30, day * 30), "");
+    let refused = told(day * 29, day * 30);
+    assert!(refused.contains("retention.clicks: must be \"0\", or \"30d\" at least"), "{refused}");
+    assert!(told(day * 365, day * 7).contains("retention.postbacks: must be"));
 }
 
 const OFFER: &str = "[[offer]]\nid = \"o\"\nurl = \"https://o.example/?c={click_id}\"\n";
@@ -150,6 +167,12 @@ fn what_is_wrong_is_shown_with_file_line_caret_and_a_way_out() {
         ("[[campaign]]\nid = \"c\"\nredirect = \"301\"", "3:12: unknown value \"301\"", "302"),
         ("[[campaign]]\nid = \"c\"\nwindow = \"1y\"", "3:10: must be a duration", "^^^^"),
         ("[[campaign]]\nid = \"c\"\nwindow = \"181d\"", "3:10: must be a duration", "180d"),
+        (
+            "[[campaign]]\nid = \"c\"\nretention = \"29d\"",
+            "3:13: must be 1d at least, and not below the window",
+            "^",
+        ),
+        ("[[campaign]]\nid = \"c\"\nwindow = \"1h\"\nretention = \"23h\"", "4:13: must be 1d at least", "^"),
         (
             "[[campaign]]\nid = \"c\"\ncost = { model = \"cpc\" }",
             "2:6: the cost model \"cpc\" needs an amount",

@@ -65,3 +65,38 @@ impl Brake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::clock::{ManualClock, Timestamp};
+
+    /// The clock moves until the wait is over, so that it ends whenever it looks.
+    #[test]
+    fn bytes_take_their_time_pressure_more_of_it_and_a_stop_none() {
+        let begun = Timestamp::from_seconds(1_000);
+        let (manual, bell, is_over) = (ManualClock::at(begun), Shutdown::default(), AtomicBool::new(false));
+        let mut brake = Brake {
+            bytes_per_second: 1_000,
+            is_pressed: Box::new(|| true),
+            clock: Clock::Manual(manual.clone()),
+            bell: bell.clone(),
+            due: Duration::ZERO,
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Acquire) {
+                    manual.advance(Duration::from_millis(10));
+                    std::thread::yield_now();
+                }
+            });
+            assert_eq!(brake.spend(2_000), ControlFlow::Continue(()));
+            is_over.store(true, Ordering::Release);
+        });
+        assert!(manual.now().since(begun) >= Duration::from_secs(2) - AHEAD_MAX + PRESSED_MAX);
+        bell.trip();
+        assert_eq!(brake.spend(1_000_000_000), ControlFlow::Break(()));
+    }
+}

@@ -18,6 +18,8 @@ mod days;
 pub mod deliveries;
 mod error;
 pub mod folder;
+#[cfg(feature = "daemon")]
+pub mod forget;
 pub mod listed;
 mod merge;
 mod parquet;

@@ -7,7 +7,7 @@
 //! file of an earlier generation is left, and neither are copies of damage of the segments that it was in.
 //! Not here: when (`serve`), what goes (`rules`), how a segment is made (`store::rewrite`).
 
-mod pace;
+mod company;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use pace::{Alone, BYTES_PER_SECOND, Company, Paced};
+pub use company::{Alone, Company};
 pub use rules::{At, Due, Rules};
 
 use super::error::{Error, Result};
@@ -152,6 +152,17 @@ impl Pass {
         }
         self.finish(&erasures, &meant, now, &mut report)?;
         Ok(report)
+    }
+
+    /// The erasures that are not done, by their ids, and whether all that they are in is sealed.
+    ///
+    /// # Errors
+    /// As `Erasures::load`.
+    pub fn pending(&self) -> Result<BTreeMap<String, bool>> {
+        let hidden = self.rewriter.hidden();
+        hidden.refresh()?;
+        let now = hidden.now();
+        Ok(now.pending().map(|erasure| (erasure.id.clone(), !self.is_unsealed(erasure))).collect())
     }
 
     fn drop_whole(&self, at: &At<'_>, needed: Position, report: &mut Report) -> Result<()> {

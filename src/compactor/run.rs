@@ -280,7 +280,7 @@ impl OnDuty {
 }
 
 /// An error and its causes on one line.
-fn described(error: &dyn std::error::Error) -> String {
+pub(super) fn described(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

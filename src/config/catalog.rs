@@ -42,6 +42,10 @@ pub const DUPLICATE_WINDOW_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 pub const WINDOW_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The longest of either window: what the table of visitors can tell apart.
 pub const WINDOW_MAX: Duration = Duration::from_secs(180 * 24 * 3600);
+/// The shortest time for which a campaign's clicks can be kept: ages are counted in days.
+pub const RETENTION_MIN: Duration = Duration::from_secs(24 * 3600);
+/// The longest.
+pub const RETENTION_MAX: Duration = Duration::from_secs(36_500 * 24 * 3600);
 
 /// The catalog for a first look, which is also the shipped file.
 pub const BUILT_IN: &str = include_str!("../../config/catalog.toml");
@@ -422,6 +426,7 @@ impl<'a> Compiler<'a> {
         };
         let conversion_window = window(self, item.window.as_ref(), WINDOW_DEFAULT);
         let duplicate_window = window(self, item.duplicate_window.as_ref(), DUPLICATE_WINDOW_DEFAULT);
+        let retention = self.retention(source, item, conversion_window);
         let cost = self.cost(source, item);
         self.postbacks(source, &item.postback, &Level::Campaign(item.id.get_ref()));
         let (Some(offers), Some(landers)) = (Rotation::new(offers), Rotation::new(landers)) else {
@@ -447,8 +452,19 @@ impl<'a> Compiler<'a> {
             },
             duplicate_window,
             window: conversion_window,
+            retention,
             pixels: self.pixels(source, item),
         })
+    }
+
+    fn retention(&mut self, source: &Source, item: &file::Campaign, window: Duration) -> Option<Duration> {
+        let given = item.retention.as_ref()?;
+        let retention = self.checks(source).duration(given, RETENTION_MAX, "36500d")?;
+        if retention < window.max(RETENTION_MIN) {
+            let what = "must be 1d at least, and not below the window: a conversion would not find its click";
+            self.wrong(source, given.span(), what);
+        }
+        Some(retention)
     }
 
     fn pixels(&mut self, source: &Source, item: &file::Campaign) -> Vec<Pixel> {

@@ -296,6 +296,8 @@ pub(super) struct Campaign {
     #[serde(default)]
     pub(super) duplicate_window: Option<Text>,
     #[serde(default)]
+    pub(super) retention: Option<Text>,
+    #[serde(default)]
     pub(super) fallback_url: Option<Text>,
     #[serde(default)]
     pub(super) postback: Vec<Postback>,

@@ -30,12 +30,14 @@ pub use problem::{Line, PROBLEMS_MAX, Problem, Problems};
 pub use route::Egress;
 pub use secret::{Environment, Secret, SecretError, SecretRef};
 pub use settings::{
-    Admin, Catalog, Compactor, Dispatcher, Edge, Entry, Labels, Settings, Store, default_file,
+    Admin, Catalog, Compactor, Dispatcher, Edge, Entry, Labels, Retention, Settings, Store, default_file,
 };
 pub use value::{Bytes, Listen, duration};
 pub use warnings::{all as all_warnings, offer as offer_warning, warnings};
 
 use std::path::Path;
+#[cfg(feature = "parquet")]
+use std::time::Duration;
 
 use crate::clock::Clock;
 #[cfg(feature = "parquet")]
@@ -138,6 +140,40 @@ impl Settings {
         given.enabled.then_some(compactor::publisher::Options { keep_replaced, ..options })
     }
 
+    /// What is forgotten with age, by these settings and this catalog.
+    #[cfg(feature = "parquet")]
+    pub fn forgetting_rules(&self, catalog: &ingest::Catalog) -> compactor::rewrite::Rules {
+        let given = &self.retention;
+        let age = |time: Duration| (!time.is_zero()).then_some(time);
+        let campaigns = catalog.campaigns().iter();
+        compactor::rewrite::Rules {
+            personal: age(given.personal),
+            personal_params: given.personal_params.clone(),
+            clicks: age(given.clicks),
+            postbacks: age(given.postbacks),
+            deliveries: age(given.deliveries),
+            campaigns: campaigns.filter_map(|one| Some((one.id.to_string(), one.retention?))).collect(),
+        }
+    }
+
+    /// A conversion that counts yet must find its click, and a repeat of it what was decided.
+    fn check_retention(&self, catalog: &ingest::Catalog) -> Result<(), Problems> {
+        let Some(longest) = catalog.campaigns().iter().max_by_key(|campaign| campaign.window) else {
+            return Ok(());
+        };
+        let mut problems = Problems::default();
+        let given = [("clicks", self.retention.clicks), ("postbacks", self.retention.postbacks)];
+        for (key, _) in given.iter().filter(|(_, time)| !time.is_zero() && *time < longest.window) {
+            let days = longest.window.as_secs().div_ceil(24 * 3600);
+            let what = format!(
+                "must be \"0\", or \"{days}d\" at least: so long conversions of the campaign \"{}\" count",
+                longest.id
+            );
+            problems.add(Problem::at(format!("retention.{key}"), what));
+        }
+        problems.unless_any(())
+    }
+
     /// What the edge is to be.
     pub fn edge_options(&self, workers: u8) -> ingest::Options {
         let given = &self.edge;
@@ -179,6 +215,7 @@ impl Settings {
         let egress = Egress::of(&self.dispatcher)?;
         let snapshot = catalog::load_all(self.catalog_path(), version, &environment, &egress)?;
         let catalog::Snapshot { catalog, destinations } = snapshot;
+        self.check_retention(&catalog)?;
         Ok(Served { catalog, destinations, lists: load_lists(&self.labels)? })
     }
 

@@ -123,6 +123,7 @@ fn time_within(start: Duration, end: Duration, value: Duration) -> Result<(), St
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -243,6 +244,26 @@ settings! {
         /// It stands back while more than one in a hundred of the last requests took longer, 1ms to 1h.
         stand_back: Duration = 25 * MS, &|time| time_within(MS, HOUR, *time);
     }
+    /// What is forgotten with age; what `clicklog erase` asks for is forgotten in any case. Ages are in whole days, UTC, and "0"
+    /// is for ever.
+    retention: Retention {
+        /// After which clicks go, 0 or 1d to 36500d, not below the longest window of a campaign. A campaign may have a
+        /// retention of its own in the catalog, where that is sooner.
+        clicks: Duration = Duration::ZERO, &|time| kept(DAY, *time);
+        /// After which postbacks and what was decided on them go, once nobody is owed anything of it; 0 or 7d to 36500d, not
+        /// below the longest window of a campaign: a repeat that comes later would count again.
+        postbacks: Duration = Duration::ZERO, &|time| kept(7 * DAY, *time);
+        /// After which outcomes of deliveries go, 0 or 7d to 36500d.
+        deliveries: Duration = Duration::ZERO, &|time| kept(7 * DAY, *time);
+        /// After which nothing says whom it was about, 0 or 1d to 36500d: counts and money stay.
+        personal: Duration = Duration::ZERO, &|time| kept(DAY, *time);
+        /// Parameters that are personal too, in any case of their letters.
+        personal_params: Vec<String> = Vec::new();
+        /// How often it is looked whether something has become old enough, 1s to 24h.
+        interval: Duration = HOUR, &|time| time_within(SECOND, 24 * HOUR, *time);
+        /// What is read and written for it in a second, 64KiB to 1TiB.
+        rewrite_bytes_per_second: Bytes = Bytes(32 * MIB), &|n| bytes_within(64 * KIB, TIB, *n);
+    }
     /// Health, metrics and changes, for operators only.
     admin: Admin {
         /// Address to listen at.
@@ -254,6 +275,11 @@ settings! {
         /// made and kept in the data folder as admin-token.
         token: Option<SecretRef> = None;
     }
+}
+
+/// For ever, or so long at least.
+fn kept(least: Duration, time: Duration) -> Result<(), String> {
+    if time.is_zero() { Ok(()) } else { time_within(least, 36_500 * DAY, time) }
 }
 
 fn segment(bytes: Bytes) -> Result<(), String> {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::shutdown::{Shutdown, Woken};
+use crate::store::Position;
 use crate::store::directory::write_whole;
 use crate::store::lane::Lane;
 
@@ -23,18 +24,26 @@ const MODE: u32 = 0o600;
 pub(super) struct Keep {
     lane: Arc<Lane>,
     path: PathBuf,
-    newest: Mutex<Option<Vec<u8>>>,
+    newest: Mutex<Option<(Vec<u8>, Position)>>,
     failures: AtomicU64,
+    /// A start that reads the newest checkpoint needs nothing of the log before this.
+    needed: AtomicU64,
 }
 
 impl Keep {
     pub(super) fn new(lane: Arc<Lane>, path: PathBuf) -> Self {
-        Self { lane, path, newest: Mutex::default(), failures: AtomicU64::new(0) }
+        Self { lane, path, newest: Mutex::default(), failures: AtomicU64::new(0), needed: AtomicU64::new(0) }
     }
 
-    /// Has a checkpoint written. One that is still waiting is forgotten for it.
-    pub(super) fn put(&self, bytes: Vec<u8>) {
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes);
+    /// Has a checkpoint written, by which nothing of the log is needed before `needed`. One that is still waiting is
+    /// forgotten for it.
+    pub(super) fn put(&self, bytes: Vec<u8>, needed: Position) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some((bytes, needed));
+    }
+
+    /// Before this nothing of the log is needed any more, not even by a start.
+    pub(super) fn needed(&self) -> Position {
+        Position::from_u64(self.needed.load(Ordering::Relaxed)).unwrap_or(Position::START)
     }
 
     /// How many could not be written.
@@ -60,10 +69,12 @@ impl Keep {
         if self.lane.sync().is_err() {
             return;
         }
-        if let Some(bytes) = newest
-            && write_whole(&self.path, &bytes, MODE).is_err()
-        {
-            self.failures.fetch_add(1, Ordering::Relaxed);
+        let Some((bytes, needed)) = newest else { return };
+        match write_whole(&self.path, &bytes, MODE) {
+            Ok(()) => self.needed.store(needed.to_u64(), Ordering::Relaxed),
+            Err(_) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }

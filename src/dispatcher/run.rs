@@ -334,7 +334,7 @@ impl Loop {
         {
             (self.state.kept, self.state.kept_at) = (monotonic, made_of);
             let bytes = self.desk.checkpoint(self.log.end());
-            self.keep.put(bytes);
+            self.keep.put(bytes, self.desk.needed());
         }
     }
 
@@ -422,7 +422,7 @@ impl Loop {
         self.log.tick(now);
         if self.log.is_written() {
             let bytes = self.desk.checkpoint(self.log.end());
-            self.keep.put(bytes);
+            self.keep.put(bytes, self.desk.needed());
         }
         self.log.close();
     }

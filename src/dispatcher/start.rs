@@ -270,6 +270,11 @@ impl Handle {
         self.unwritten.load(Ordering::Relaxed)
     }
 
+    /// Before this it needs nothing of the log of decisions any more, not even after a start.
+    pub fn needed(&self) -> Position {
+        self.keep.needed()
+    }
+
     /// Writes its numbers on a page.
     pub fn write_metrics(&self, page: &mut Page) {
         self.tally.write_metrics(page);

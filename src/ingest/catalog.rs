@@ -136,6 +136,8 @@ pub struct Campaign {
     pub duplicate_window: Duration,
     /// How long after its click a conversion counts.
     pub window: Duration,
+    /// After which age its clicks go, if that is said.
+    pub retention: Option<Duration>,
     /// Third parties' pixels.
     pub pixels: Vec<Pixel>,
 }

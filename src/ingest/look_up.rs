@@ -222,6 +222,7 @@ mod tests {
             address: AddressPolicy::Full,
             duplicate_window: Duration::ZERO,
             window: Duration::from_secs(*window),
+            retention: None,
             pixels: Vec::new(),
         };
         let offers = vec![

@@ -30,6 +30,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use super::Journal;
 use super::background::Shared;
 use super::directory::{Directory, index_path, sync_folder};
+use super::erasures::Hidden;
 use super::error::Error;
 use super::index_file;
 use super::lane::{Lane, describe};
@@ -136,6 +137,11 @@ pub struct Rewriter(Arc<Shared>);
 impl Rewriter {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self(shared)
+    }
+
+    /// What was asked to be forgotten, as the store's look-ups know it.
+    pub fn hidden(&self) -> &Hidden {
+        &self.0.hidden
     }
 
     /// The sealed segments of all lanes, by journal, lane and number.

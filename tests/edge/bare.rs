@@ -270,6 +270,7 @@ pub(crate) fn campaign(id: &str, landers: &[&str], offers: &[u32]) -> Campaign {
         address: AddressPolicy::Full,
         duplicate_window: Duration::ZERO,
         window: Duration::from_secs(30 * 24 * 3600),
+        retention: None,
         pixels: Vec::new(),
     }
 }

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::world::{World, answer, named};
 
+const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_hours(24);
 
 /// Twenty decisions for three destinations, of which one fails now and then, and one for the first minute.
@@ -176,4 +177,35 @@ proptest! {
         prop_assert!(repeats <= deaths, "{} repeats, {} were in flight", repeats, deaths);
         super::order::is_kept(&world)?;
     }
+}
+
+/// Retention takes what is old out of the log; one of the two has been away for so long.
+#[test]
+fn what_lies_before_what_is_needed_can_go_and_no_start_misses_it() {
+    let answers = |id: &str, after: Duration, _| match id {
+        "away" if after < SECOND * 300 => answer(OutcomeClass::Safe, 3),
+        _ => answer(OutcomeClass::Ok, 1_000),
+    };
+    let mut world = World::new(named(&["well", "away"]), Box::new(answers));
+    for number in 0..3_000 {
+        world.approve(number, SECOND / 10 * number);
+    }
+    let all: Vec<u64> = world.decisions.keys().copied().collect();
+    for round in 1..=40 {
+        world.run_until(SECOND * 15 * round);
+        let checkpoint = world.checkpoint();
+        let needed = world.desk.needed().to_u64();
+        let taken = world.taken();
+        for at in all.iter().filter(|at| **at < needed) {
+            for id in ["well", "away"] {
+                assert!(taken.contains_key(&(id.to_owned(), *at)), "{at} is needed by {id}, not {needed}");
+            }
+        }
+        world.decisions.retain(|at, _| *at >= needed.min(all[2_999]));
+        world.restart(checkpoint);
+    }
+    world.run_until(Duration::from_hours(3));
+    assert_eq!(world.taken().len(), 6_000);
+    world.checkpoint();
+    assert!(world.desk.needed().to_u64() > all[2_999], "nothing is needed any more");
 }

@@ -14,6 +14,8 @@ mod faults;
 #[expect(dead_code, reason = "other test files use the rest of it")]
 #[path = "../parquet/files.rs"]
 mod files;
+#[cfg(feature = "parquet")]
+mod forgetting;
 mod hostile;
 mod killed;
 mod lifecycle;

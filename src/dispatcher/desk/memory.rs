@@ -105,6 +105,11 @@ impl Desk {
         (0..self.stations.len()).for_each(|index| self.note(index, now, log));
     }
 
+    /// Nobody needs what the log has before this, by what a checkpoint that is made now tells.
+    pub fn needed(&self) -> Position {
+        self.stations.iter().map(|station| station.line.progress.low()).fold(self.head, Position::min)
+    }
+
     /// All that a start needs to know, as bytes. `covered` is how far the journal of deliveries is in it.
     pub fn checkpoint(&mut self, covered: Position) -> Vec<u8> {
         let head = self.head;

@@ -1,0 +1,252 @@
+//! The thread that forgets beside the daemon: what has become old enough, and what was asked to be.
+//!
+//! In: erasures, looked for each second; rules and what is needed yet, asked before each pass. Out: what a pass does
+//! (`rewrite`); a line in the log for a pass that did something and for what could not be done; numbers.
+//! Keeps: an erasure has a pass when it is new and again once all that it is in is sealed; all else has one every interval.
+//! It goes behind all others on the processor, no faster than it may, and makes nothing anew on a disk that is full; what
+//! goes whole makes room, and goes even then. A stop ends it within the time that a chunk of a segment takes.
+//! Not in the publisher's thread: that one may be switched off, or have days of work before it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::setpriority_process;
+
+use super::brake::{Brake, IsPressed};
+use super::rewrite::{Company, Pass, Report, Rules};
+use super::run::described;
+use crate::clock::Clock;
+use crate::metrics::{self, Page};
+use crate::shutdown::{Shutdown, Woken};
+use crate::store::directory::Directory;
+use crate::store::rewrite::{Rewriter, SegmentAt};
+use crate::store::space::Room;
+use crate::store::{Position, RoomWatch};
+
+/// How often it looks whether something was asked to be forgotten.
+const POLL: Duration = Duration::from_secs(1);
+/// After how long it tries again what could not be done.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// What it is told at its start.
+pub struct Options {
+    /// Makes segments of the store anew.
+    pub rewriter: Rewriter,
+    /// The store's.
+    pub directory: Directory,
+    /// How long what is kept, as of now.
+    pub rules: Box<dyn Fn() -> Rules + Send>,
+    /// From where on somebody reads the postbacks journal yet, as of now.
+    pub needed: Box<dyn Fn() -> Position + Send>,
+    /// How often it looks for what is old enough.
+    pub interval: Duration,
+    /// Bytes that are read and written in a second.
+    pub bytes_per_second: u64,
+    /// Whether there is room on the disk.
+    pub room: RoomWatch,
+    /// Whether others are in a hurry.
+    pub is_pressed: IsPressed,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+/// It, running.
+#[derive(Debug)]
+pub struct Forgetting {
+    thread: JoinHandle<()>,
+    handle: Handle,
+}
+
+/// What can be asked of it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    bell: Shutdown,
+    numbers: Arc<Numbers>,
+}
+
+/// What it has done since it was started.
+#[derive(Debug, Default)]
+struct Numbers {
+    rewritten: AtomicU64,
+    dropped_segments: AtomicU64,
+    bytes: AtomicU64,
+    changed: AtomicU64,
+    dropped: AtomicU64,
+    failures: AtomicU64,
+    erased: AtomicU64,
+    pending: AtomicU64,
+    /// Microseconds since 1970; 0 before the first.
+    last_run: AtomicU64,
+}
+
+/// Starts it.
+///
+/// # Errors
+/// There is no thread for it.
+pub fn start(options: Options) -> io::Result<Forgetting> {
+    let handle = Handle { bell: Shutdown::default(), numbers: Arc::default() };
+    let own = handle.clone();
+    let thread =
+        std::thread::Builder::new().name("forgetting".to_owned()).spawn(move || run(options, own))?;
+    Ok(Forgetting { thread, handle })
+}
+
+impl Forgetting {
+    /// For whoever wants to know.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Tells it to stop, and does not wait for it.
+    pub fn announce(&self) {
+        self.handle.bell.trip();
+    }
+
+    /// Stops it. It has let go of the store then.
+    pub fn stop(self) {
+        self.announce();
+        if let Err(panic) = self.thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl Handle {
+    /// There may be something to do.
+    pub fn nudge(&self) {
+        self.bell.nudge();
+    }
+
+    /// Adds its metrics to a page.
+    pub fn write_metrics(&self, page: &mut Page) {
+        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let numbers = &*self.numbers;
+        let did = |what: &'static str| [("did", what)];
+        page.sample(&metrics::FORGETTING_SEGMENTS, &did("rewrite"), load(&numbers.rewritten));
+        page.sample(&metrics::FORGETTING_SEGMENTS, &did("drop"), load(&numbers.dropped_segments));
+        page.sample(&metrics::FORGETTING_RECORDS, &did("strip"), load(&numbers.changed));
+        page.sample(&metrics::FORGETTING_RECORDS, &did("drop"), load(&numbers.dropped));
+        page.sample(&metrics::FORGETTING_BYTES, &[], load(&numbers.bytes));
+        page.sample(&metrics::FORGETTING_FAILURES, &[], load(&numbers.failures));
+        let last_run = Duration::from_micros(load(&numbers.last_run)).as_secs_f64();
+        page.number(&metrics::FORGETTING_LAST_RUN, &[], last_run);
+        page.sample(&metrics::ERASURES_PENDING, &[], load(&numbers.pending));
+        page.sample(&metrics::ERASURES, &[], load(&numbers.erased));
+    }
+}
+
+fn run(options: Options, handle: Handle) {
+    // Where the system does not allow it, requests are slower now and then.
+    let _as_before = setpriority_process(None, 19);
+    let Options { rewriter, directory, rules, needed, interval, bytes_per_second, room, is_pressed, clock } =
+        options;
+    let bell = handle.bell.clone();
+    let brake =
+        Brake { bytes_per_second, is_pressed, clock: clock.clone(), bell: bell.clone(), due: Duration::ZERO };
+    let mut duty = Duty {
+        pass: Pass::new(rewriter, &directory),
+        steady: Steady { brake, room },
+        numbers: handle.numbers,
+        clock: clock.clone(),
+        tried: BTreeMap::new(),
+        failing: BTreeSet::new(),
+        not_before: Duration::ZERO,
+    };
+    loop {
+        duty.look(interval, &*rules, &*needed);
+        if bell.is_tripped() || bell.pause(clock.nap(POLL)) == Woken::Stopped {
+            return;
+        }
+    }
+}
+
+/// Goes at the right speed, and not on a disk that is full.
+struct Steady {
+    brake: Brake,
+    room: RoomWatch,
+}
+
+impl Company for Steady {
+    fn passed(&mut self, bytes: u64) -> ControlFlow<()> {
+        if self.room.room() == Room::Critical { ControlFlow::Break(()) } else { self.brake.spend(bytes) }
+    }
+}
+
+/// The passes, one after the other.
+struct Duty {
+    pass: Pass,
+    steady: Steady,
+    numbers: Arc<Numbers>,
+    clock: Clock,
+    /// The erasures of the last pass, and whether all that they are in was sealed then.
+    tried: BTreeMap<String, bool>,
+    /// Of which segments it was said that they cannot be made anew.
+    failing: BTreeSet<SegmentAt>,
+    /// When there is a pass, if nothing is new.
+    not_before: Duration,
+}
+
+impl Duty {
+    fn look(&mut self, interval: Duration, rules: &dyn Fn() -> Rules, needed: &dyn Fn() -> Position) {
+        let now = self.clock.monotonic();
+        // What cannot be read is told by the pass.
+        let pending = self.pass.pending().unwrap_or_default();
+        self.numbers.pending.store(pending.len() as u64, Ordering::Relaxed);
+        let is_news = pending.iter().any(|(id, is_sealed)| self.tried.get(id) != Some(is_sealed));
+        if !is_news && now < self.not_before {
+            return;
+        }
+        let may_be_done = pending.values().any(|is_sealed| *is_sealed);
+        self.tried = pending;
+        let done = self.pass.run(&rules(), needed(), self.clock.now(), &mut self.steady);
+        let is_through = match done {
+            Ok(report) => self.told(&report) && !(may_be_done && report.pending > 0),
+            Err(error) => {
+                self.numbers.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("nothing is forgotten, which is tried again: {}", described(&error));
+                false
+            }
+        };
+        let pause = if is_through { interval } else { RETRY.min(interval) };
+        self.not_before = self.clock.monotonic() + pause;
+    }
+
+    /// Counts what a pass did, and says so; whether it did all that was due.
+    fn told(&mut self, report: &Report) -> bool {
+        let numbers = &*self.numbers;
+        let add = |number: &AtomicU64, count: u64| number.fetch_add(count, Ordering::Relaxed);
+        add(&numbers.rewritten, report.rewritten);
+        add(&numbers.dropped_segments, report.dropped_segments);
+        add(&numbers.bytes, report.bytes);
+        add(&numbers.changed, report.changed);
+        add(&numbers.dropped, report.dropped);
+        add(&numbers.erased, report.erased);
+        add(&numbers.failures, report.failed.len() as u64);
+        numbers.pending.store(report.pending, Ordering::Relaxed);
+        let Report { rewritten, changed, dropped, dropped_segments, erased, pending, .. } = report;
+        if rewritten + dropped_segments + erased > 0 {
+            tracing::info!(
+                "forgot: {changed} records say less and {dropped} went, in {rewritten} segments; \
+                 {dropped_segments} segments went whole; {erased} erasures are done, {pending} wait"
+            );
+        }
+        for (at, why) in report.failed.iter().filter(|(at, _)| !self.failing.contains(at)) {
+            let (journal, lane, segment) = (at.journal.name(), at.lane, at.segment);
+            tracing::warn!(
+                "segment {segment} of lane {lane} of {journal} cannot be made anew, which is tried again: {why}"
+            );
+        }
+        self.failing = report.failed.iter().map(|(at, _)| *at).collect();
+        let is_through = !report.is_stopped && report.failed.is_empty();
+        if is_through {
+            let now = u64::try_from(self.clock.now().micros()).unwrap_or(0);
+            numbers.last_run.store(now, Ordering::Relaxed);
+        }
+        is_through
+    }
+}

@@ -30,6 +30,7 @@ use crate::store::Store;
 const POLL: Duration = Duration::from_secs(2);
 
 /// Whom it works beside.
+#[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "then there is nobody beside them"))]
 pub(super) struct Beside {
     pub(super) edge: ingest::Handle,
     /// Nobody where nothing is sent.

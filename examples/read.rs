@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     Ok(Event::Decision(_)) => "decisions",
                     Ok(Event::DeliveryOutcome(_)) => "attempts",
                     Ok(Event::Destination(_)) => "notes on destinations",
+                    Ok(Event::CostUpdate(_)) => "cost updates",
                     Err(_) => "records of a newer build",
                 };
                 *counts.entry(what).or_default() += 1;

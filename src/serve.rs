@@ -17,6 +17,7 @@
 
 mod brought;
 mod compaction;
+mod costs;
 mod made_up;
 mod operations;
 mod replay;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 pub use brought::Alone;
+pub use costs::AloneWithCosts;
 pub use signals::{Ended, run};
 pub use token::FILE as TOKEN_FILE;
 

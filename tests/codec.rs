@@ -77,6 +77,7 @@ fn each_file_has_its_value_and_each_kind_its_files() {
         Kind::DeliveryOutcome,
         Kind::ForeignClick,
         Kind::Destination,
+        Kind::CostUpdate,
     ];
     assert_eq!(kinds, BTreeSet::from(all));
     for schema in [0, SCHEMA_MAX + 1, u16::MAX] {
@@ -106,7 +107,7 @@ fn hostile_bytes_are_refused_or_read_and_never_panic() {
 
 fn look(payload: &[u8]) {
     let payload = aligned(payload);
-    for kind in 0..=6 {
+    for kind in 0..=8 {
         for schema in 1..=SCHEMA_MAX {
             if let Ok(event) = decode(kind, schema, &payload) {
                 let _every_field = format!("{event:?}");
@@ -131,6 +132,7 @@ fn encoded(event: &Event<'_>) -> Written {
         Event::Decision(decision) => encoder.decision(decision),
         Event::DeliveryOutcome(outcome) => encoder.outcome(outcome),
         Event::Destination(event) => encoder.destination(event),
+        Event::CostUpdate(update) => encoder.cost_update(update),
     };
     let encoded = encoded.unwrap();
     assert_eq!(encoded.time, event.time());

@@ -1,4 +1,4 @@
-//! Clicks of another tracker: every form of a file, what is wrong with lines, interruptions, and a daemon that has the store.
+//! Clicks of another tracker, conversions and costs: every form of a file, what is wrong with lines, interruptions, and a daemon that has the store.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 #[expect(dead_code, reason = "other test files use the rest of it")]
@@ -545,4 +545,105 @@ fn a_network_whose_every_postback_counts_counts_each_line_of_a_file_once() {
         assert!(said.ends_with(&expected), "{said}{error}");
     }
     assert_eq!(decided(&data).len(), 2);
+}
+
+fn import_costs(file: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+    settings(&mut command).args(["import", "costs"]).arg(file).args(arguments);
+    let (code, said, error) = output(&mut command);
+    (code, said + &error)
+}
+
+/// Rows of a report of two days, without its names and counts: dimensions, currency, cost.
+fn costs(data: &str, by: &str) -> Vec<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+    let period = ["--from", "2026-01-03", "--to", "2026-01-04"];
+    let command = command.args(["report", "--format", "json", "--by", by, "--data", data]).args(period);
+    let (code, said, error) = output(command);
+    assert_eq!((code, &*error), (Some(0), ""), "{said}");
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);
+    let row = |row: &serde_json::Value| {
+        let values: Vec<String> = by.split(',').map(|name| text(&row["values"][name])).collect();
+        let money = row["money"].as_object().unwrap();
+        let costs: Vec<String> =
+            money.iter().map(|(code, of)| format!("{} {code}", text(&of["cost"]))).collect();
+        format!("{}: {}", values.join(","), costs.join(", "))
+    };
+    let mut rows: Vec<String> = report["rows"].as_array().unwrap().iter().map(row).collect();
+    rows.sort();
+    rows
+}
+
+#[test]
+fn costs_of_a_file_are_spread_count_once_and_take_the_place_of_earlier_ones() {
+    let place = Place::new();
+    let data = place.data().to_str().unwrap().to_owned();
+    let clicks = place.file("clicks.csv", "id,time,campaign,cost\nold1,2026-01-03T07:00:00Z,spring,0.5\n");
+    place.import(&given(&clicks)).unwrap();
+    let file = place.file(
+        "costs.csv",
+        "Date;Campaign ID;Traffic source;Zone;Spend;Impressions\n\
+         2026-01-03;spring;propeller;;24,00;100\n\
+         2026-01-03;spring;propeller;;24,00;100\n\
+         2026-01-03;spring;;;0.000025;7\n\
+         2026-01-03;autumn;propeller;97;12;7\n\
+         2126-01-03;spring;propeller;;1;100\n\
+         2026-01-03;;propeller;;1;100\n\
+         2026-01-03;spring;propeller;;-1;100\n\
+         2026-01-03;spring;propeller;;much;100\n\
+         ;spring;propeller;;1;100\n",
+    );
+    let alone = ["--data", &data, "--map", "zone=Zone"];
+    let (code, said) = import_costs(&file, &alone);
+    assert!(said.ends_with("3 imported, 1 known already, 5 bad\n"), "{said}");
+    assert_eq!(code, Some(0));
+    // What clicks say themselves is beside it.
+    assert_eq!(costs(&data, "campaign"), ["autumn: 12 USD", "spring: 24.500025 USD"]);
+    let (_, said) = import_costs(&file, &alone);
+    assert!(said.ends_with("0 imported, 4 known already, 5 bad\n"), "{said}");
+    let hours = costs(&data, "hour,source");
+    assert_eq!(hours.len(), 48);
+    assert!(hours.contains(&"2026-01-03T00,: 0.000002 USD".to_owned()), "{hours:?}");
+    assert!(hours.contains(&"2026-01-03T23,: 0.000001 USD".to_owned()), "{hours:?}");
+    assert!(hours.contains(&"2026-01-03T23,propeller: 1.5 USD".to_owned()), "{hours:?}");
+    assert_eq!(costs(&data, "zone"), ["97: 12 USD", ": 24.500025 USD"]);
+
+    // Corrected beside a daemon, whole days by single hours too.
+    let daemon = Daemon::start(place.folder.path());
+    let operators = daemon.operators.to_string();
+    let beside = ["--data", &data, "--admin", &operators];
+    let more = place.file(
+        "more.csv",
+        "hour,campaign,source,cost,currency\n2026-01-03T05,spring,propeller,0.25,USD\n\
+         2026-01-03T06,spring,propeller,3,USD\n2026-01-03T06,spring,propeller,2,EUR\n",
+    );
+    for expected in ["3 imported, 0 known already, 0 bad\n", "0 imported, 3 known already, 0 bad\n"] {
+        let (_, said) = import_costs(&more, &beside);
+        assert!(said.ends_with(expected), "{said}");
+    }
+    let all = ["autumn: 0 EUR, 12 USD", "spring: 2 EUR, 25.750025 USD"];
+    assert_eq!(costs(&data, "campaign"), all);
+    let (_, said) = import_costs(&file, &[&beside[..], &alone[2..]].concat());
+    assert!(said.ends_with("1 imported, 3 known already, 5 bad\n"), "{said}");
+    daemon.stop();
+    let all = ["autumn: 0 EUR, 12 USD", "spring: 2 EUR, 24.500025 USD"];
+    assert_eq!(costs(&data, "campaign"), all);
+
+    // Nobody stumbles over them.
+    for (arguments, part) in [
+        (&["verify"][..], ""),
+        (&["inspect", "--kind", "postbacks"], "cost 1 USD campaign=\"spring\" source=\"propeller\""),
+        (&["export", "conversions"], ""),
+        (&["tail", "postbacks"], ""),
+        (&["tail", "conversions"], ""),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+        let (code, said, error) = output(command.args(arguments).args(["--data", &data]));
+        assert_eq!(code, Some(0), "{arguments:?}: {said}{error}");
+        assert!(said.contains(part), "{arguments:?}: {said}");
+    }
+    assert!(decided(&data).is_empty());
+    let daemon = Daemon::start(place.folder.path());
+    daemon.stop();
 }

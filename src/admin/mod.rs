@@ -104,6 +104,11 @@ pub trait Operations: Send + Sync + 'static {
     /// # Errors
     /// It is no chunk, there is no such network, or there is no room.
     fn import_conversions(&self, query: &str, rows: &[u8]) -> ApiResult;
+    /// Keeps a chunk of costs of a file.
+    ///
+    /// # Errors
+    /// It is no chunk, or there is no room.
+    fn import_costs(&self, query: &str, rows: &[u8]) -> ApiResult;
     /// Takes a made-up postback through everything, and explains each step.
     ///
     /// # Errors

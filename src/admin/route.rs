@@ -12,6 +12,7 @@
 //! | `POST /api/held/release`, `/api/held/drop` | lets a held payout count, or throws it away |
 //! | `POST /api/import/clicks` | stores a chunk of clicks of another tracker |
 //! | `POST /api/import/conversions` | decides on a chunk of conversions of a file |
+//! | `POST /api/import/costs` | keeps a chunk of costs of a file |
 //! | `POST /api/postback/test` | takes a made-up postback through everything |
 //! | `POST /api/replay` | decides once more on postbacks that are in the journal |
 //! | `GET /api/destinations` | how all destinations stand |
@@ -85,6 +86,7 @@ enum Route {
     Drop,
     Import,
     ImportConversions,
+    ImportCosts,
     Test,
     Replay,
     Destinations,
@@ -107,6 +109,7 @@ impl Route {
             "/api/held/drop" => Self::Drop,
             "/api/import/clicks" => Self::Import,
             "/api/import/conversions" => Self::ImportConversions,
+            "/api/import/costs" => Self::ImportCosts,
             "/api/postback/test" => Self::Test,
             "/api/replay" => Self::Replay,
             "/api/destinations" => Self::Destinations,
@@ -122,7 +125,8 @@ impl Route {
             Self::Metrics | Self::Health | Self::Ready | Self::Postbacks | Self::Destinations => false,
             Self::Reload | Self::Roll | Self::Drain => true,
             Self::Release | Self::Drop | Self::Import | Self::Test | Self::Replay => true,
-            Self::Pause | Self::Resume | Self::Redeliver | Self::ImportConversions => true,
+            Self::Pause | Self::Resume | Self::Redeliver => true,
+            Self::ImportConversions | Self::ImportCosts => true,
         }
     }
 
@@ -134,7 +138,7 @@ impl Route {
     /// How long a body it takes; what is sent to the others is not read.
     fn body_bytes_max(self) -> usize {
         match self {
-            Self::Import | Self::ImportConversions => api::CHUNK_BYTES_MAX,
+            Self::Import | Self::ImportConversions | Self::ImportCosts => api::CHUNK_BYTES_MAX,
             Self::Redeliver => api::DELIVERIES_BYTES_MAX,
             Self::Release | Self::Drop | Self::Test | Self::Replay | Self::Pause | Self::Resume => {
                 api::BODY_BYTES_MAX
@@ -217,6 +221,7 @@ impl Door {
             Route::Drop => json(api::held(body).and_then(|held| does.settle(held, false))),
             Route::Import => json(does.import_clicks(query, body)),
             Route::ImportConversions => json(does.import_conversions(query, body)),
+            Route::ImportCosts => json(does.import_costs(query, body)),
             Route::Test => json(api::parse(body).and_then(|test| does.test_postback(&test))),
             Route::Replay => json(api::parse(body).and_then(|replay| does.replay(&replay))),
             Route::Destinations => json(does.destinations()),

@@ -11,8 +11,9 @@ use crate::clock::Timestamp;
 use crate::event::click::KeptAddress;
 use crate::event::click_id::Place;
 use crate::event::conversion::Status;
-use crate::event::money::{Currency, Micros};
-use crate::event::params::Params;
+use crate::event::cost::CostUpdate;
+use crate::event::money::{Currency, Micros, Money};
+use crate::event::params::{Params, ParamsRef};
 use crate::event::postback::Postback;
 use crate::store::Position;
 use crate::store::clicks::FoundClick;
@@ -140,6 +141,8 @@ pub enum Request {
     Postback(Box<Submission>),
     /// Keep a request that was refused.
     Refused(Box<Evidence>, Refusal),
+    /// Keep cost updates.
+    Costs(Vec<Cost>),
     /// Begin a new segment of the journal, so that what is in the old one can be sealed.
     Roll,
     /// Decide on a held payout.
@@ -162,6 +165,50 @@ pub enum Request {
         /// For a dry run: what the steps of it so far would have come to.
         assumed: Option<Arc<Assumed>>,
     },
+}
+
+/// A cost update on its way into the journal.
+#[derive(Clone, Debug)]
+pub struct Cost {
+    /// See `CostUpdate`, for all of them.
+    pub time: Timestamp,
+    /// The chunk that brought it.
+    pub import: u64,
+    /// What the hour costs.
+    pub cost: Money,
+    /// What that adds.
+    pub entry: Micros,
+    /// Of which clicks.
+    pub of: Arc<CostKey>,
+}
+
+/// Which clicks a cost is of.
+#[derive(Clone, Debug)]
+pub struct CostKey {
+    /// Campaign id.
+    pub campaign: String,
+    /// Source id, or nothing.
+    pub source: String,
+    /// Offer id, or nothing.
+    pub offer: String,
+    /// What else they have in common, in its stored form.
+    pub params: Vec<u8>,
+}
+
+impl Cost {
+    /// As it goes into the journal.
+    pub(super) fn as_update(&self) -> CostUpdate<'_> {
+        CostUpdate {
+            time: self.time,
+            import: self.import,
+            cost: self.cost,
+            entry: self.entry,
+            campaign: &self.of.campaign,
+            source: &self.of.source,
+            offer: &self.of.offer,
+            params: ParamsRef::check(&self.of.params).unwrap_or_default(),
+        }
+    }
 }
 
 macro_rules! refusals {

@@ -551,6 +551,13 @@ impl Stage for Ledger {
                 let postback = self.keep(&evidence, 0, Some(refusal), journal)?;
                 Ok(Ruling { verdict: Verdict::Rejected, postback: Some(postback), ..Ruling::default() })
             }
+            Request::Costs(costs) => {
+                for cost in &costs {
+                    let encoded = self.encoder.cost_update(&cost.as_update()).map_err(too_long)?;
+                    journal.append(&encoded)?;
+                }
+                Ok(Ruling::default())
+            }
             Request::Roll => {
                 journal.roll_now();
                 Ok(Ruling::default())

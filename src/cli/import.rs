@@ -1,4 +1,5 @@
-//! `clicklog import`: live clicks of another tracker, so that their conversions still attribute; and conversions of a file.
+//! `clicklog import`: live clicks of another tracker, so that their conversions still attribute; and conversions and costs
+//! of a file.
 //!
 //! The store has one owner: a daemon that runs is sent the rows, else this process opens the store itself.
 
@@ -12,14 +13,14 @@ use super::lookup::open;
 use super::progress::Progress;
 use super::{Failure, Format, client};
 use crate::batch::import::{
-    CHUNK_BYTES_MAX, Conversion, Counts, DryRun, Form, ImportError, Importer, Offset, Options, Rename,
+    CHUNK_BYTES_MAX, Conversion, Cost, Counts, DryRun, Form, ImportError, Importer, Offset, Options, Rename,
     Report, Row, Sink, Taken, run as run_import,
 };
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::event::money::Currency;
 use crate::event::percent_encoded;
-use crate::serve::{Alone, ServeError};
+use crate::serve::{Alone, AloneWithCosts, ServeError};
 use crate::store::{self, Store};
 
 #[derive(Debug, Subcommand)]
@@ -30,6 +31,23 @@ pub(super) enum Command {
     /// Conversions from a CSV file, decided on as if their network had reported them; a line that was imported before, or
     /// whose transaction was told, counts no more. Sources are told of them as of all others. Exit 1 if nothing was imported
     Conversions(Conversions),
+    /// What clicks cost by day, hour or other period, from a CSV file. It adds to what clicks say themselves, spread evenly
+    /// over the hours of the period that have begun; a later line for the same hours, campaign, source, offer, parameters
+    /// and currency takes the place of an earlier one. Exit 1 if nothing was imported
+    Costs(Costs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Costs {
+    /// What a column holds that is not called so: time (a day, or a moment of an hour), hour, from, to, campaign, source,
+    /// offer, cost, currency, or the name of a parameter, as sub1 or zone. Columns that are neither are left out
+    #[arg(long = "map", value_name = "OUR=COLUMN")]
+    renames: Vec<Rename>,
+    #[command(flatten)]
+    given: Common,
+    /// Currency of costs that do not say
+    #[arg(long, value_name = "CODE", default_value = "USD")]
+    currency: Currency,
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +110,7 @@ pub(super) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Fa
     let (given, report) = match command {
         Command::Clicks(clicks) => (&clicks.given, clicks.import()?),
         Command::Conversions(conversions) => (&conversions.given, conversions.import()?),
+        Command::Costs(costs) => (&costs.given, costs.import()?),
     };
     match given.format {
         Format::Json => {
@@ -180,6 +199,29 @@ impl Conversions {
                 let target = format!("/api/import/conversions?network={network}&");
                 let mut remote = self.given.remote(&settings, target)?;
                 import_into::<Conversion>(&options, &mut remote, Some(data))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Costs {
+    fn import(&self) -> Result<Report, Failure> {
+        let options = self.given.options(&self.renames, self.currency);
+        if self.given.dry_run {
+            return import_into::<Cost>(&options, &mut DryRun, None);
+        }
+        let settings = self.given.check()?;
+        let data = settings.store.data.clone();
+        match AloneWithCosts::open(&settings, Clock::System) {
+            Ok(mut alone) => {
+                let imported = import_into(&options, &mut alone, Some(data));
+                alone.close()?;
+                imported
+            }
+            Err(ServeError::Store(store::Error::Locked { .. })) => {
+                let mut remote = self.given.remote(&settings, "/api/import/costs?".to_owned())?;
+                import_into::<Cost>(&options, &mut remote, Some(data))
             }
             Err(error) => Err(error.into()),
         }

@@ -115,6 +115,11 @@ fn line(
             event.change.name(),
             of_change(&event)
         ),
+        Ok(Event::CostUpdate(update)) => writeln!(
+            out,
+            "{} cost {} campaign={:?} source={:?} offer={:?} entry={}",
+            update.time, update.cost, update.campaign, update.source, update.offer, update.entry
+        ),
         Err(error) => writeln!(out, "{error}"),
     }
 }

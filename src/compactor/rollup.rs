@@ -358,7 +358,7 @@ impl Rollups {
 
 /// Takes a record into a tally, if it is of a kind that is summed up.
 fn take(journal: Journal, position: Position, record: &Record<'_>, tally: &mut Tally) -> Result<()> {
-    const SUMMED: [Kind; 3] = [Kind::Click, Kind::ForeignClick, Kind::Decision];
+    const SUMMED: [Kind; 4] = [Kind::Click, Kind::ForeignClick, Kind::Decision, Kind::CostUpdate];
     // What a newer build has added is in none of these sums.
     if SUMMED.iter().any(|kind| kind.code() == record.kind) {
         let event = decode(record.kind, record.schema, record.payload).map_err(|source| Error::Record {

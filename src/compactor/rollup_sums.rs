@@ -3,7 +3,8 @@
 //! In: clicks and decisions, in any order. Out: for each hour, campaign, offer, source, network, lander, country and
 //! currency how many there were of what, what they cost and what they brought.
 //! Keeps: every number is a plain sum of whole numbers, so sums of parts are the sum of the whole, in any order.
-//! A row is of the hour in which it was recorded: a click of its own, a conversion of its decision, not of its click.
+//! A row is of the hour in which it was recorded: a click of its own, a conversion of its decision, not of its click. A cost
+//! update is of the hour that it is about, and adds to what the clicks of that hour say themselves.
 //! Not here: files (`rollup_file`), ratios and what is shown of them (`batch::report`).
 //!
 //! What a click of a redirect, of a script or of another tracker is counted as: `clicks`, and, by its labels, `net`,
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use crate::event::click::{Click, ClickKind, Labels};
 use crate::event::codec::Event;
 use crate::event::conversion::Status;
+use crate::event::cost::CostUpdate;
 use crate::event::decision::{Decision, Verdict};
 
 use super::shared;
@@ -112,7 +114,7 @@ pub const COUNTS: usize = Count::ALL.len();
 pub struct Sums {
     /// By `Count`.
     pub counts: [u64; COUNTS],
-    /// What clicks cost, in millionths.
+    /// What clicks cost and what updates add to that, in millionths.
     pub cost: i128,
     /// What entries of the books come to, in millionths.
     pub revenue: i128,
@@ -213,6 +215,7 @@ impl<'a> Fact<'a> {
         let fact = match event {
             Event::Click(click) => Self::of_click(click),
             Event::Decision(decision) => Self::of_decision(decision),
+            Event::CostUpdate(update) => Self::of_cost(update),
             Event::Postback(_) | Event::DeliveryOutcome(_) | Event::Destination(_) => return None,
         };
         (!fact.sums.is_zero()).then_some(fact)
@@ -225,6 +228,14 @@ impl<'a> Fact<'a> {
             hour: click.time.hour(),
             texts: [click.campaign, click.offer, click.source, "", click.lander, country, currency],
             sums: Sums::of_click(click),
+        }
+    }
+
+    fn of_cost(update: &'a CostUpdate<'a>) -> Self {
+        Self {
+            hour: update.time.hour(),
+            texts: [update.campaign, update.offer, update.source, "", "", "", update.cost.currency.as_str()],
+            sums: Sums { cost: update.entry.get().into(), ..Sums::default() },
         }
     }
 

@@ -10,6 +10,8 @@ use crate::event::money::Money;
 use crate::event::params::ParamsRef;
 use crate::store::record::Record;
 
+pub use crate::event::params::KNOWN;
+
 use super::segment::Origin;
 use super::table::{Field, Get, Table};
 
@@ -51,33 +53,6 @@ pub fn lineage_fields<T: Table>(get: [Number<T>; 4]) -> impl Iterator<Item = Fie
 pub(super) fn int(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
-
-/// Parameters that have a column of their own: sub-ids, what sources say of their places, platforms' click ids, and how
-/// campaigns are named elsewhere.
-pub const KNOWN: [&str; 22] = [
-    "sub1",
-    "sub2",
-    "sub3",
-    "sub4",
-    "sub5",
-    "sub6",
-    "sub7",
-    "sub8",
-    "sub9",
-    "sub10",
-    "zone",
-    "creative",
-    "keyword",
-    "gclid",
-    "fbclid",
-    "msclkid",
-    "ttclid",
-    "utm_source",
-    "utm_medium",
-    "utm_campaign",
-    "utm_term",
-    "utm_content",
-];
 
 /// Longer names are unknown without a look.
 const KNOWN_BYTES_MAX: usize = "utm_campaign".len();

@@ -10,17 +10,19 @@ use rkyv::ser::allocator::SubAllocator;
 use rkyv::util::AlignedVec;
 
 use super::click::{Click, ClickKind, KeptAddress, Labels};
-use super::conversion::{Conversion, Standing, Status};
+use super::conversion::{Conversion, Status};
+use super::cost::CostUpdate;
 use super::decision::{Decision, Verdict};
 use super::delivery::{DeliveryOutcome, DestinationChange, DestinationEvent, OutcomeClass};
-use super::money::{Currency, Micros, Money};
+use super::money::Micros;
 use super::params::ParamsRef;
+use super::parts::{money, money_parts, standing, standing_parts, strings};
 use super::postback::Postback;
 use super::schema_v1::{
-    ArchivedClickV1, ArchivedDecisionV1, ArchivedDestinationV1, ArchivedOutcomeV1, ArchivedPostbackV1,
-    ClickV1, DecisionV1, DestinationV1, OutcomeV1, PostbackV1,
+    ArchivedClickV1, ArchivedCostV1, ArchivedDecisionV1, ArchivedDestinationV1, ArchivedOutcomeV1,
+    ArchivedPostbackV1, ClickV1, CostV1, DecisionV1, DestinationV1, OutcomeV1, PostbackV1,
 };
-use super::schema_v2::{ArchivedDecisionV2, ArchivedStandingV2, DecisionV2, StandingV2};
+use super::schema_v2::{ArchivedDecisionV2, DecisionV2};
 use super::text::{Joined, ends, split};
 use crate::clock::Timestamp;
 
@@ -41,6 +43,8 @@ pub enum Kind {
     ForeignClick = 5,
     /// `DestinationEvent`.
     Destination = 6,
+    /// `CostUpdate`.
+    CostUpdate = 7,
 }
 
 impl Kind {
@@ -53,9 +57,8 @@ impl Kind {
     pub const fn schema(self) -> u16 {
         match self {
             Self::Decision => 2,
-            Self::Click | Self::Postback | Self::DeliveryOutcome | Self::ForeignClick | Self::Destination => {
-                1
-            }
+            Self::Click | Self::Postback | Self::DeliveryOutcome => 1,
+            Self::ForeignClick | Self::Destination | Self::CostUpdate => 1,
         }
     }
 }
@@ -77,6 +80,8 @@ pub enum Event<'a> {
     DeliveryOutcome(DeliveryOutcome<'a>),
     /// See `DestinationEvent`.
     Destination(DestinationEvent<'a>),
+    /// See `CostUpdate`.
+    CostUpdate(CostUpdate<'a>),
 }
 
 impl Event<'_> {
@@ -88,6 +93,7 @@ impl Event<'_> {
             Self::Decision(decision) => decision.time,
             Self::DeliveryOutcome(outcome) => outcome.time,
             Self::Destination(event) => event.time,
+            Self::CostUpdate(update) => update.time,
         }
     }
 }
@@ -305,6 +311,7 @@ impl Encoder {
             Event::Decision(decision) => self.decision(decision),
             Event::DeliveryOutcome(outcome) => self.outcome(outcome),
             Event::Destination(event) => self.destination(event),
+            Event::CostUpdate(update) => self.cost_update(update),
         }
     }
 
@@ -392,6 +399,30 @@ impl Encoder {
         };
         Ok(archived!(self, row, Kind::Destination, event.time))
     }
+
+    /// A cost update as bytes.
+    ///
+    /// # Errors
+    /// If its texts are together longer than 4 GiB.
+    pub fn cost_update(&mut self, update: &CostUpdate<'_>) -> Result<Encoded<'_>, TooLong> {
+        let fields = [
+            update.campaign.as_bytes(),
+            update.source.as_bytes(),
+            update.offer.as_bytes(),
+            update.params.as_bytes(),
+        ];
+        let ends = ends(&fields).ok_or_else(|| too_long(&fields))?;
+        let row = CostV1 {
+            time: update.time.micros(),
+            import: update.import,
+            cost: update.cost.amount.get(),
+            entry: update.entry.get(),
+            ends,
+            currency: update.cost.currency.code(),
+            text: Joined(&fields),
+        };
+        Ok(archived!(self, row, Kind::CostUpdate, update.time))
+    }
 }
 
 /// Reads a payload. `payload` must lie at an address that is a multiple of 16, as records in a segment do.
@@ -409,6 +440,7 @@ pub fn decode(kind: u16, schema: u16, payload: &[u8]) -> Result<Event<'_>, Undec
             outcome_v1(payload).map(Event::DeliveryOutcome).ok_or_else(malformed(Kind::DeliveryOutcome))
         }
         (6, 1) => destination_v1(payload).map(Event::Destination).ok_or_else(malformed(Kind::Destination)),
+        (7, 1) => cost_v1(payload).map(Event::CostUpdate).ok_or_else(malformed(Kind::CostUpdate)),
         _ => Err(Undecodable::Unknown { kind, schema }),
     }
 }
@@ -432,6 +464,7 @@ pub fn time_of(kind: u16, schema: u16, payload: &[u8]) -> Result<Timestamp, Unde
         (3, 2) => rkyv::access::<ArchivedDecisionV2<'_>, Failure>(payload).map(|row| row.time),
         (4, 1) => rkyv::access::<ArchivedOutcomeV1<'_>, Failure>(payload).map(|row| row.time),
         (6, 1) => rkyv::access::<ArchivedDestinationV1<'_>, Failure>(payload).map(|row| row.time),
+        (7, 1) => rkyv::access::<ArchivedCostV1<'_>, Failure>(payload).map(|row| row.time),
         _ => return Err(Undecodable::Unknown { kind, schema }),
     };
     time.map(|time| Timestamp::from_micros(time.to_native())).map_err(|_| Undecodable::Unreadable { kind })
@@ -580,16 +613,6 @@ fn decision_v2(payload: &[u8]) -> Option<Decision<'_>> {
     })
 }
 
-fn standing_parts(standing: Standing) -> StandingV2 {
-    let (approved, reversed, held, currency, flags) = standing.to_parts();
-    StandingV2 { approved, reversed, held, currency, flags }
-}
-
-fn standing(row: &ArchivedStandingV2) -> Option<Standing> {
-    let (approved, reversed) = (row.approved.to_native(), row.reversed.to_native());
-    Standing::from_parts((approved, reversed, row.held.to_native(), row.currency, row.flags))
-}
-
 fn outcome_v1(payload: &[u8]) -> Option<DeliveryOutcome<'_>> {
     let row = rkyv::access::<ArchivedOutcomeV1<'_>, Failure>(payload).ok()?;
     let [destination, detail] = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
@@ -621,24 +644,20 @@ fn destination_v1(payload: &[u8]) -> Option<DestinationEvent<'_>> {
     })
 }
 
-fn strings<const N: usize>(fields: [&[u8]; N]) -> Option<[&str; N]> {
-    let mut texts = [""; N];
-    for (text, field) in texts.iter_mut().zip(fields) {
-        *text = std::str::from_utf8(field).ok()?;
-    }
-    Some(texts)
-}
-
-/// Money as a number and a code; no money is a code of zeros.
-fn money_parts(money: Option<Money>) -> (i64, [u8; 3]) {
-    money.map_or((0, [0; 3]), |money| (money.amount.get(), money.currency.code()))
-}
-
-fn money(amount: i64, code: [u8; 3]) -> Option<Option<Money>> {
-    if code == [0; 3] {
-        return Some(None);
-    }
-    Some(Some(Money { amount: Micros::new(amount), currency: Currency::from_code(code).ok()? }))
+fn cost_v1(payload: &[u8]) -> Option<CostUpdate<'_>> {
+    let row = rkyv::access::<ArchivedCostV1<'_>, Failure>(payload).ok()?;
+    let [texts @ .., params] = split(row.text.as_slice(), row.ends.map(|end| end.to_native()))?;
+    let [campaign, source, offer] = strings(texts)?;
+    Some(CostUpdate {
+        time: Timestamp::from_micros(row.time.to_native()),
+        import: row.import.to_native(),
+        cost: money(row.cost.to_native(), row.currency)??,
+        entry: Micros::new(row.entry.to_native()),
+        campaign,
+        source,
+        offer,
+        params: ParamsRef::check(params).ok()?,
+    })
 }
 
 fn too_long<const N: usize>(fields: &[&[u8]; N]) -> TooLong {

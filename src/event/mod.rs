@@ -7,6 +7,7 @@ pub mod click;
 pub mod click_id;
 pub mod codec;
 pub mod conversion;
+pub mod cost;
 pub mod decision;
 pub mod delivery;
 mod hex;
@@ -16,6 +17,7 @@ pub mod money;
 #[cfg(feature = "daemon")]
 pub mod nearest;
 pub mod params;
+mod parts;
 #[cfg(feature = "daemon")]
 mod percent;
 pub mod postback;

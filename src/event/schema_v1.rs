@@ -20,6 +20,8 @@ pub(super) const DECISION_TEXTS: usize = 13;
 pub(super) const OUTCOME_TEXTS: usize = 2;
 /// Texts of what happened to a destination: its id, detail.
 pub(super) const DESTINATION_TEXTS: usize = 2;
+/// Texts of a cost update: campaign, source, offer, parameters.
+pub(super) const COST_TEXTS: usize = 4;
 
 #[derive(Archive, Serialize)]
 pub(super) struct ClickV1<'a> {
@@ -98,8 +100,20 @@ pub(super) struct DestinationV1<'a> {
     pub(super) text: Joined<'a>,
 }
 
+#[derive(Archive, Serialize)]
+pub(super) struct CostV1<'a> {
+    pub(super) time: i64,
+    pub(super) import: u64,
+    pub(super) cost: i64,
+    pub(super) entry: i64,
+    pub(super) ends: [u32; COST_TEXTS],
+    pub(super) currency: [u8; 3],
+    pub(super) text: Joined<'a>,
+}
+
 const _: () = assert!(size_of::<ArchivedClickV1<'_>>() == 96, "the layout of a click is frozen");
 const _: () = assert!(size_of::<ArchivedPostbackV1<'_>>() == 80, "the layout of a postback is frozen");
 const _: () = assert!(size_of::<ArchivedDecisionV1<'_>>() == 152, "the layout of a decision is frozen");
 const _: () = assert!(size_of::<ArchivedOutcomeV1<'_>>() == 72, "the layout of an outcome is frozen");
 const _: () = assert!(size_of::<ArchivedDestinationV1<'_>>() == 40, "the layout of these is frozen");
+const _: () = assert!(size_of::<ArchivedCostV1<'_>>() == 64, "the layout of a cost update is frozen");

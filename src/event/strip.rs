@@ -60,8 +60,8 @@ pub fn personal<'a>(event: &Event<'a>, names: &[String], scratch: &'a mut Scratc
             ..nobodys_decision(decision)
         }),
         Event::DeliveryOutcome(outcome) => Event::DeliveryOutcome(unanswered(outcome)),
-        // Of a destination, and of nobody.
-        Event::Destination(_) => *event,
+        // Of a destination or of all clicks of an hour, and of nobody.
+        Event::Destination(_) | Event::CostUpdate(_) => *event,
     }
 }
 
@@ -73,7 +73,7 @@ pub fn erased<'a>(event: &Event<'a>, is_ours: &dyn Fn(&str) -> bool) -> Event<'a
         Event::Postback(postback) => Event::Postback(erased_postback(postback)),
         Event::Decision(decision) => Event::Decision(erased_decision(decision, is_ours)),
         Event::DeliveryOutcome(outcome) => Event::DeliveryOutcome(unanswered(outcome)),
-        Event::Destination(_) => *event,
+        Event::Destination(_) | Event::CostUpdate(_) => *event,
     }
 }
 

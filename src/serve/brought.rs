@@ -199,15 +199,41 @@ fn query(row: &Conversion, mapping: &Mapping) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
+/// A store that no daemon has, and its books.
+#[derive(Debug)]
+pub(super) struct Owned {
+    pub(super) store: Store,
+    pub(super) books: Books,
+    catalog: std::sync::Arc<arc_swap::ArcSwap<Catalog>>,
+    pub(super) clock: Clock,
+}
+
+impl Owned {
+    /// Opens them; nothing is listened at, and nothing is sent.
+    pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Self, super::ServeError> {
+        let version = u64::try_from(clock.now().micros()).unwrap_or(0);
+        let catalog = settings.load_served(version)?.catalog;
+        let store = Store::open(settings.store_options(1, clock.clone()))?;
+        let catalog = std::sync::Arc::new(arc_swap::ArcSwap::from_pointee(catalog));
+        let rules = std::sync::Arc::new(ingest::CatalogRules::of(&catalog));
+        let books =
+            crate::apply::start::start(&store, settings.store.transactions_max, rules, clock.clone())?;
+        Ok(Self { store, books, catalog, clock })
+    }
+
+    /// Ends them in order.
+    pub(super) fn close(self) -> Result<(), super::ServeError> {
+        self.books.stop();
+        Ok(self.store.close()?)
+    }
+}
+
 /// The books of a store that no daemon has, for as long as an import goes.
 #[derive(Debug)]
 pub struct Alone {
-    store: Store,
-    books: Books,
-    catalog: std::sync::Arc<arc_swap::ArcSwap<Catalog>>,
+    owned: Owned,
     network: String,
     brought: Brought,
-    clock: Clock,
 }
 
 impl Alone {
@@ -216,15 +242,9 @@ impl Alone {
     /// # Errors
     /// What is wrong with the catalog; what opening the store says, `Locked` if a daemon has it.
     pub fn open(settings: &Settings, network: &str, clock: Clock) -> Result<Self, super::ServeError> {
-        let version = u64::try_from(clock.now().micros()).unwrap_or(0);
-        let catalog = settings.load_served(version)?.catalog;
-        let store = Store::open(settings.store_options(1, clock.clone()))?;
-        let brought = Brought::load(&Reader::open(store.directory().root()))?;
-        let catalog = std::sync::Arc::new(arc_swap::ArcSwap::from_pointee(catalog));
-        let rules = std::sync::Arc::new(ingest::CatalogRules::of(&catalog));
-        let books =
-            crate::apply::start::start(&store, settings.store.transactions_max, rules, clock.clone())?;
-        Ok(Self { store, books, catalog, network: network.to_owned(), brought, clock })
+        let owned = Owned::open(settings, clock)?;
+        let brought = Brought::load(&Reader::open(owned.store.directory().root()))?;
+        Ok(Self { owned, network: network.to_owned(), brought })
     }
 
     /// Ends them in order.
@@ -232,15 +252,15 @@ impl Alone {
     /// # Errors
     /// What closing the store says.
     pub fn close(self) -> Result<(), super::ServeError> {
-        self.books.stop();
-        Ok(self.store.close()?)
+        self.owned.close()
     }
 }
 
 impl Sink<Conversion> for Alone {
     fn take(&mut self, chunk: u64, rows: &[Conversion]) -> Result<Taken, ImportError> {
-        let (catalog, books) = (self.catalog.load(), self.books.handle());
-        let means = Means { catalog: &catalog, store: &self.store, books: &books, now: self.clock.now() };
+        let Owned { store, books, catalog, clock } = &self.owned;
+        let (catalog, books) = (catalog.load(), books.handle());
+        let means = Means { catalog: &catalog, store, books: &books, now: clock.now() };
         self.brought.take(&self.network, (chunk, rows), &means)
     }
 

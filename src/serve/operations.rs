@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::brought::Brought;
+use super::costs::Costs;
 use super::replay::{Order, ReplayError, Tools};
 use super::{Source, brought, compaction, made_up};
 use crate::admin::{self, ApiError, ApiResult, Check, Health, Operations, Pause, PostbackTest, Replay};
@@ -18,7 +19,7 @@ use crate::apply::claim::Request;
 use crate::apply::ledger;
 use crate::apply::reason::Reason;
 use crate::apply::start::Numbers;
-use crate::batch::import::{self, Conversion, ImportError, Importer};
+use crate::batch::import::{self, Conversion, Cost, ImportError, Importer};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Problems, Served, Settings};
 use crate::dispatcher::destinations::Destinations;
@@ -82,6 +83,7 @@ pub(super) struct State {
     importer: Mutex<Option<Importer>>,
     /// Read from the journal when the first chunk comes.
     brought: Mutex<Option<Brought>>,
+    costs: Mutex<Option<Costs>>,
 }
 
 impl fmt::Debug for State {
@@ -121,7 +123,19 @@ impl State {
             last_reload_was_refused: AtomicBool::new(false),
             importer: Mutex::new(None),
             brought: Mutex::new(None),
+            costs: Mutex::new(None),
         }
+    }
+
+    /// What a chunk of an import is sent with, and its number; refused where there is no room for it.
+    fn chunk(&self, query: &str) -> Result<(Params, u64), ApiError> {
+        if self.store.room() == Room::Critical {
+            return Err(ApiError::Unavailable("there is hardly any room on the disk".to_owned()));
+        }
+        let params = Params::parse(query.as_bytes(), ParamSource::Query);
+        let chunk = params.get("chunk").and_then(|text| text.parse().ok());
+        let chunk = chunk.ok_or_else(|| ApiError::Bad("?chunk= is the number of the chunk".to_owned()))?;
+        Ok((params, chunk))
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -312,12 +326,7 @@ impl Operations for State {
     }
 
     fn import_clicks(&self, query: &str, rows: &[u8]) -> ApiResult {
-        if self.store.room() == Room::Critical {
-            return Err(ApiError::Unavailable("there is hardly any room on the disk".to_owned()));
-        }
-        let params = Params::parse(query.as_bytes(), ParamSource::Query);
-        let mark = params.get("chunk").and_then(|text| text.parse().ok());
-        let mark = mark.ok_or_else(|| ApiError::Bad("?chunk= is the number of the chunk".to_owned()))?;
+        let (params, mark) = self.chunk(query)?;
         let mut importer = self.importer.lock().unwrap_or_else(PoisonError::into_inner);
         if importer.is_none() {
             *importer = Importer::new(&self.store, self.clock.clone());
@@ -335,12 +344,7 @@ impl Operations for State {
     }
 
     fn import_conversions(&self, query: &str, rows: &[u8]) -> ApiResult {
-        if self.store.room() == Room::Critical {
-            return Err(ApiError::Unavailable("there is hardly any room on the disk".to_owned()));
-        }
-        let params = Params::parse(query.as_bytes(), ParamSource::Query);
-        let chunk = params.get("chunk").and_then(|text| text.parse().ok());
-        let chunk = chunk.ok_or_else(|| ApiError::Bad("?chunk= is the number of the chunk".to_owned()))?;
+        let (params, chunk) = self.chunk(query)?;
         let network = params.get("network").unwrap_or_default();
         let catalog = self.catalog();
         if catalog.network(network).is_none() {
@@ -357,6 +361,20 @@ impl Operations for State {
         let means = brought::Means { catalog: &catalog, store, books, now: self.clock.now() };
         let taken = brought.insert(known).take(network, (chunk, &rows), &means);
         as_json(&taken.map_err(|error| ApiError::Unavailable(error.to_string()))?)
+    }
+
+    fn import_costs(&self, query: &str, rows: &[u8]) -> ApiResult {
+        let (_, chunk) = self.chunk(query)?;
+        let rows: Vec<Cost> = import::read_rows(rows).map_err(|error| ApiError::Bad(error.to_string()))?;
+        let mut costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = match costs.take() {
+            Some(known) => known,
+            None => Costs::load(&Reader::open(self.store.directory().root())).map_err(unavailable)?,
+        };
+        // After a failure what was kept is only in the journal: the next chunk reads it.
+        let taken = known.take((chunk, &rows), &self.books, self.clock.now()).map_err(unavailable)?;
+        *costs = Some(known);
+        as_json(&taken)
     }
 
     fn test_postback(&self, test: &PostbackTest) -> ApiResult {

@@ -200,7 +200,7 @@ impl Erasures {
                 journal == Journal::Deliveries
                     && Position::from_u64(outcome.decision).is_some_and(|at| self.decisions.contains(&at))
             }
-            Event::Destination(_) => false,
+            Event::Destination(_) | Event::CostUpdate(_) => false,
         }
     }
 

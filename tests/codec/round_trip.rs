@@ -6,6 +6,7 @@ use clicklog::clock::Timestamp;
 use clicklog::event::click::{Click, ClickKind, KeptAddress, Labels};
 use clicklog::event::codec::{Event, decode};
 use clicklog::event::conversion::{Conversion, Reversal, Standing, Status};
+use clicklog::event::cost::CostUpdate;
 use clicklog::event::decision::{Decision, Verdict};
 use clicklog::event::delivery::{DeliveryOutcome, DestinationChange, DestinationEvent, OutcomeClass};
 use clicklog::event::money::{Currency, Micros, Money};
@@ -130,6 +131,18 @@ proptest! {
     ) {
         let event = DestinationEvent { time, change, decision, destination: &destination, detail: &detail };
         reads_back(&Event::Destination(event))?;
+    }
+
+    #[test]
+    fn a_cost_update_is_read_back(
+        texts in texts(), stored in stored(), import: u64, amounts: (i64, i64), time in time(),
+        code in select(&CURRENCIES),
+    ) {
+        let [campaign, source, offer, ..] = slices(&texts);
+        let (amount, entry) = (Micros::new(amounts.0), Micros::new(amounts.1));
+        let cost = Money { amount, currency: Currency::from_code(code).unwrap() };
+        let params = ParamsRef::check(&stored).unwrap();
+        reads_back(&Event::CostUpdate(CostUpdate { time, import, cost, entry, campaign, source, offer, params }))?;
     }
 }
 

@@ -6,6 +6,7 @@ use clicklog::clock::Timestamp;
 use clicklog::event::click::{Click, ClickKind, KeptAddress, Labels};
 use clicklog::event::codec::{Event, Kind};
 use clicklog::event::conversion::{Conversion, Reversal, Standing, Status};
+use clicklog::event::cost::CostUpdate;
 use clicklog::event::decision::{Decision, Verdict};
 use clicklog::event::delivery::{DeliveryOutcome, DestinationChange, DestinationEvent, OutcomeClass};
 use clicklog::event::money::{Currency, Micros, Money};
@@ -42,6 +43,8 @@ pub(crate) fn golden() -> Vec<Golden> {
         of("outcome-v1-empty", Kind::DeliveryOutcome, Event::DeliveryOutcome(DeliveryOutcome::default())),
         of("destination-v1-full", Kind::Destination, Event::Destination(full_destination())),
         of("destination-v1-empty", Kind::Destination, Event::Destination(DestinationEvent::default())),
+        of("cost-v1-full", Kind::CostUpdate, Event::CostUpdate(full_cost())),
+        of("cost-v1-least", Kind::CostUpdate, Event::CostUpdate(least_cost())),
     ]
 }
 
@@ -171,6 +174,32 @@ fn full_destination() -> DestinationEvent<'static> {
         decision: 0x0000_0007_0000_1000,
         destination: "propeller-s2s",
         detail: b"an operator asked for it",
+    }
+}
+
+fn full_cost() -> CostUpdate<'static> {
+    CostUpdate {
+        time: Timestamp::from_micros(1_795_158_000_000_000),
+        import: 0xfedc_ba98_7654_3210,
+        cost: Money { amount: Micros::new(12_500_001), currency: Currency::from_code(*b"EUR").unwrap() },
+        entry: Micros::new(-499_999),
+        campaign: "spring",
+        source: "propeller",
+        offer: "diet-42",
+        params: params(b"\x04\0\x02\0zone97"),
+    }
+}
+
+fn least_cost() -> CostUpdate<'static> {
+    CostUpdate {
+        time: Timestamp::default(),
+        import: 0,
+        cost: Money { amount: Micros::new(0), currency: Currency::USD },
+        entry: Micros::new(0),
+        campaign: "",
+        source: "",
+        offer: "",
+        params: ParamsRef::default(),
     }
 }
 

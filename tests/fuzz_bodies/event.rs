@@ -104,7 +104,7 @@ pub(crate) fn click_id(data: &[u8]) {
 pub(crate) fn codec(data: &[u8]) {
     let mut payload = AlignedVec::<16>::new();
     payload.extend_from_slice(data);
-    for (kind, schema) in (0..=6).flat_map(|kind| (0..=SCHEMA_MAX + 1).map(move |schema| (kind, schema))) {
+    for (kind, schema) in (0..=8).flat_map(|kind| (0..=SCHEMA_MAX + 1).map(move |schema| (kind, schema))) {
         if let Ok(event) = decode(kind, schema, &payload) {
             assert!((1..=SCHEMA_MAX).contains(&schema), "this build knows no schema {schema}");
             assert_eq!(time_of(kind, schema, &payload), Ok(event.time()));
@@ -113,7 +113,7 @@ pub(crate) fn codec(data: &[u8]) {
     }
     // From an address that suits no archive there is an answer as well, for no bytes at all too.
     if let Some(shifted) = payload.get(1..) {
-        for (kind, schema) in (1..=5).flat_map(|kind| (1..=SCHEMA_MAX).map(move |schema| (kind, schema))) {
+        for (kind, schema) in (1..=7).flat_map(|kind| (1..=SCHEMA_MAX).map(move |schema| (kind, schema))) {
             let _refused = decode(kind, schema, shifted);
             let _time = time_of(kind, schema, shifted);
         }
@@ -160,6 +160,7 @@ fn reads_back(event: &Event<'_>) {
         Event::Decision(decision) => encoder.decision(decision),
         Event::DeliveryOutcome(outcome) => encoder.outcome(outcome),
         Event::Destination(event) => encoder.destination(event),
+        Event::CostUpdate(update) => encoder.cost_update(update),
     };
     match encoded {
         Ok(encoded) => {

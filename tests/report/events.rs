@@ -8,8 +8,9 @@ use clicklog::clock::Timestamp;
 use clicklog::event::click::{Click, ClickKind, Labels};
 use clicklog::event::codec::{Encoder, Event, decode};
 use clicklog::event::conversion::{Conversion, Status};
+use clicklog::event::cost::CostUpdate;
 use clicklog::event::decision::{Decision, Verdict};
-use clicklog::event::money::{Micros, Money};
+use clicklog::event::money::{Currency, Micros, Money};
 use clicklog::event::params::{Params, ParamsRef, Source};
 use clicklog::store::clicks::ClickWriter;
 use clicklog::store::reader::{Cursor, Reader};
@@ -84,6 +85,9 @@ impl Written {
                 let click = random_click(chance, days, params);
                 let writer = chance.below(2);
                 append(|| self.clicks[writer].append(&click));
+            } else if chance.below(4) == 0 {
+                let update = random_update(chance, days, params);
+                append(|| self.postbacks.append(&self.encoder.cost_update(&update).unwrap()));
             } else {
                 let decision = random_decision(chance, days, params);
                 self.decide(&decision);
@@ -121,6 +125,21 @@ fn random_click<'a>(chance: &mut Chance, days: usize, params: ParamsRef<'a>) -> 
         lander: chance.pick(&["1", "2", ""]),
         params,
         ..Click::default()
+    }
+}
+
+fn random_update<'a>(chance: &mut Chance, days: usize, params: ParamsRef<'a>) -> CostUpdate<'a> {
+    let amount = chance.money().unwrap_or(Money { amount: Micros::new(1), currency: Currency::USD });
+    CostUpdate {
+        time: Timestamp::from_micros(chance.time(days).hour() * HOUR_MICROS),
+        import: 7,
+        // What an hour costs says nothing: what that adds does.
+        cost: Money { amount: Micros::new(3), ..amount },
+        entry: amount.amount,
+        campaign: chance.pick(&CAMPAIGNS),
+        source: chance.pick(&["propeller", ""]),
+        offer: chance.pick(&OFFERS),
+        params,
     }
 }
 
@@ -177,6 +196,7 @@ pub(crate) fn counted(data: &Path) -> Vec<Counted> {
                     match decode(record.kind, record.schema, record.payload).unwrap() {
                         Event::Click(click) => all.push(of_click(&click)),
                         Event::Decision(decision) => all.push(of_decision(&decision)),
+                        Event::CostUpdate(update) => all.push(of_update(&update)),
                         _ => {}
                     }
                     ControlFlow::Continue(())
@@ -209,6 +229,13 @@ fn of_click(click: &Click<'_>) -> Counted {
         click.params,
     );
     Counted { time: click.time.micros(), dimensions, adds }
+}
+
+fn of_update(update: &CostUpdate<'_>) -> Counted {
+    let currency = update.cost.currency.to_string();
+    let dimensions =
+        dimensions((update.campaign, update.offer, update.source, "", ""), ([0; 2], currency), update.params);
+    Counted { time: update.time.micros(), dimensions, adds: vec![("cost", update.entry.get().into())] }
 }
 
 fn of_decision(decision: &Decision<'_>) -> Counted {

@@ -174,6 +174,7 @@ pub(crate) fn books(data: &Path) -> BTreeMap<&'static str, i64> {
                 Event::Decision(decision) => ("paid", decision.entry.get()),
                 Event::DeliveryOutcome(_) => ("deliveries", 1),
                 Event::Destination(_) => ("destinations", 1),
+                Event::CostUpdate(update) => ("costs", update.entry.get()),
             };
             *books.entry(name).or_default() += amount;
             ControlFlow::Continue(())

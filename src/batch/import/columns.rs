@@ -102,6 +102,7 @@ pub(super) fn assign<R: Form>(
     let rest = |(use_of, name): (Option<Use<R::Field>>, &String)| match use_of {
         Some(use_of) => use_of,
         None if name.is_empty() || ADDRESSES.contains(&&*bare(name)) => Use::Skipped,
+        None if !R::keeps_param(name) => Use::Skipped,
         None => Use::Param(name.clone()),
     };
     Ok(uses.into_iter().zip(head).map(rest).collect())

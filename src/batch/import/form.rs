@@ -1,4 +1,4 @@
-//! What the lines of a file are: clicks, or conversions.
+//! What the lines of a file are: clicks, conversions, or costs.
 //!
 //! In: texts of one line, each with what its column holds. Out: a row, or what is wrong with it.
 //! Not here: files and columns, which are the same for all (`file`, `columns`).
@@ -49,6 +49,11 @@ pub trait Form: Serialize + Default {
     /// Whether a column is only there for whoever wrote the file.
     fn is_left_out(_field: Self::Field) -> bool {
         false
+    }
+
+    /// Whether a column that nobody has named becomes a parameter.
+    fn keeps_param(_name: &str) -> bool {
+        true
     }
 
     /// Takes a text, which is not empty.

@@ -9,6 +9,7 @@
 
 mod columns;
 mod conversion;
+mod cost;
 mod file;
 mod form;
 mod own;
@@ -27,6 +28,7 @@ pub use columns::Rename;
 #[cfg(feature = "parquet")]
 pub(in crate::batch) use columns::bare;
 pub use conversion::{Conversion, ConversionField};
+pub use cost::{Cost, CostField};
 #[cfg(feature = "parquet")]
 pub(in crate::batch) use file::delimiter_of;
 pub use form::{Column, Form, How};

@@ -104,10 +104,13 @@ impl Dimension {
 impl Detail {
     /// Its value for an event.
     pub(super) fn of<'a>(&self, event: &Event<'a>) -> &'a str {
+        if let Event::CostUpdate(update) = event {
+            return if let Self::Param(name) = self { param(update.params, name) } else { "" };
+        }
         let (params, labels, language) = match event {
             Event::Click(click) => (click.params, click.labels, click.language),
             Event::Decision(decision) => (decision.click_params, decision.labels, decision.language),
-            Event::Postback(_) | Event::DeliveryOutcome(_) | Event::Destination(_) => return "",
+            _ => return "",
         };
         match (self, event) {
             (Self::Param(name), _) => param(params, name),

@@ -7,7 +7,8 @@
 //! not change any more. What a period's clicks bring later is in later periods.
 //! Not here: the command line, the table on a terminal (`cli`).
 //!
-//! Clicks do not know which network will pay for them: by network they are all in the row without one.
+//! Clicks do not know which network will pay for them: by network they are all in the row without one. Cost updates know
+//! neither network nor country nor lander, nor labels: they are in the row without.
 
 mod dimension;
 pub mod exact;
@@ -65,7 +66,7 @@ pub struct Query {
 /// Money of one currency, in millionths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amounts {
-    /// What clicks cost.
+    /// What clicks cost, by themselves and by cost updates.
     pub cost: i128,
     /// What conversions brought.
     pub revenue: i128,
@@ -179,7 +180,7 @@ fn scan(
     progress: Progress<'_>,
     groups: &mut Groups<'_>,
 ) -> Result<Vec<String>, ReportError> {
-    const COUNTED: [Kind; 3] = [Kind::Click, Kind::ForeignClick, Kind::Decision];
+    const COUNTED: [Kind; 4] = [Kind::Click, Kind::ForeignClick, Kind::Decision, Kind::CostUpdate];
     let wanted = |summary: &Summary| {
         summary.records > 0 && summary.first_time < query.to && summary.last_time >= query.from
     };

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | click | older than its campaign's retention | older than `personal` | all of it older than `clicks` |
 //! | postback, decision | never | older than `personal` | all of it older than `postbacks`, and nobody needs it |
+//! | cost update | never | never: it is of nobody | as a postback |
 //! | outcome of a delivery | older than `deliveries` | older than `personal` | nothing is left in it |
 //! | what happened to a destination | never: a start must know it | never: it is of nobody | never |
 //!
@@ -91,7 +92,7 @@ impl At<'_> {
             }
             Event::DeliveryOutcome(outcome) => self.is_older(outcome.time, rules.deliveries),
             Event::Postback(_) | Event::Decision(_) => false,
-            Event::Destination(_) => return Due::Nothing,
+            Event::Destination(_) | Event::CostUpdate(_) => return Due::Nothing,
         };
         if goes {
             Due::Drop

@@ -17,6 +17,33 @@ use decode::decode;
 use stored::PAIR_HEADER_BYTES;
 pub use stored::{ParamsError, ParamsRef};
 
+/// Parameters that have a column of their own: sub-ids, what sources say of their places, platforms' click ids, and how
+/// campaigns are named elsewhere.
+pub const KNOWN: [&str; 22] = [
+    "sub1",
+    "sub2",
+    "sub3",
+    "sub4",
+    "sub5",
+    "sub6",
+    "sub7",
+    "sub8",
+    "sub9",
+    "sub10",
+    "zone",
+    "creative",
+    "keyword",
+    "gclid",
+    "fbclid",
+    "msclkid",
+    "ttclid",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+];
+
 /// How much a set of parameters may hold. Names and values are measured as stored: decoded, in UTF-8.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {

@@ -80,7 +80,9 @@ impl Running {
                 .journal
                 .append(&self.encoder.decision(&decision).unwrap())
                 .map(|appended| (appended, None)),
-            Event::DeliveryOutcome(_) | Event::Destination(_) => unreachable!("no sample is one"),
+            Event::DeliveryOutcome(_) | Event::Destination(_) | Event::CostUpdate(_) => {
+                unreachable!("no sample is one")
+            }
         };
         let (appended, click_id) = match done {
             Ok(done) => done,

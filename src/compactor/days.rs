@@ -67,12 +67,17 @@ impl<T: Table> Days<T> {
         }
     }
 
+    /// A segment is no more: days that it has a part in are not what they should be.
+    pub(super) fn forget(&mut self, segment: (u8, u32)) {
+        for parts in self.parts.values_mut() {
+            parts.remove(&segment);
+        }
+    }
+
     /// What came of a segment, in place of what came of an earlier generation of it.
     pub(super) fn note(&mut self, publication: &Publication) {
         let Publication { node, lane, segment, generation, .. } = *publication;
-        for parts in self.parts.values_mut() {
-            parts.remove(&(lane, segment));
-        }
+        self.forget((lane, segment));
         for file in &publication.files {
             let Some(day) = file.day() else { continue };
             let share = Share { node, lane, segment, generation, rows: file.rows };

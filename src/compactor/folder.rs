@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use crate::clock::Timestamp;
 
 use super::plan::DAY_MICROS;
+use super::publish::Publication;
 use super::segment::Origin;
 use super::table::{Table, VERSION};
 
@@ -120,6 +121,12 @@ impl Folder {
         self.meta::<T>().join(format!("{}.json", origin_name(origin)))
     }
 
+    /// Where this is written down.
+    pub(super) fn record_of<T: Table>(&self, publication: &Publication) -> PathBuf {
+        let Publication { node, lane, segment, generation, .. } = *publication;
+        self.meta::<T>().join(format!("{}.json", name_of((node, lane, segment, generation))))
+    }
+
     /// The name of the file of a segment whose first row is of `first`, below `export`.
     pub fn file<T: Table>(&self, origin: &Origin, first: Timestamp) -> PathBuf {
         let text = first.to_string();
@@ -144,7 +151,10 @@ fn digits(text: &str) -> String {
 
 /// Tells a segment, and each rewrite of it, from all others of all nodes.
 fn origin_name(origin: &Origin) -> String {
-    let Origin { node, lane, segment, generation, .. } = origin;
+    name_of((origin.node, origin.lane, origin.segment, origin.generation))
+}
+
+fn name_of((node, lane, segment, generation): (u16, u8, u32, u32)) -> String {
     format!("n{node}-l{lane:02}-s{segment:07}-g{generation}")
 }
 

@@ -127,6 +127,42 @@ pub fn publish<T: Table>(
     Ok(publication)
 }
 
+/// Takes away what came of a segment that the journals have dropped. What of it is in files of whole days goes when those are
+/// merged again. What is written down goes last, so that a next run finishes it.
+///
+/// # Errors
+/// `Stopped`, or what the system says.
+pub(super) fn withdraw<T: Table>(
+    folder: &Folder,
+    publication: &Publication,
+    mut each_step: impl FnMut(Step) -> ControlFlow<()>,
+) -> Result<()> {
+    let mut step = |step| if each_step(step).is_break() { Err(Error::Stopped) } else { Ok(()) };
+    for file in &publication.files {
+        let path = folder.export().join(&file.path);
+        if !remove(&path)? {
+            continue;
+        }
+        step(Step::Moved)?;
+        let day = path.parent().unwrap_or(Path::new("."));
+        sync_folder(day)?;
+        // If it was the last of the day, there is none.
+        let _others = fs::remove_dir(day);
+        step(Step::Named)?;
+    }
+    remove(&folder.record_of::<T>(publication))?;
+    step(Step::Recorded)
+}
+
+/// Removes a file; says whether it was there.
+fn remove(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("remove", path)(error)),
+    }
+}
+
 /// Moves a file to where readers look, in place of those of other generations.
 fn show<T: Table>(
     folder: &Folder,
@@ -189,13 +225,7 @@ fn outdated<T: Table>(folder: &Folder, origin: &Origin) -> Result<BTreeMap<Day, 
 
 fn forget_earlier<T: Table>(folder: &Folder, origin: &Origin) -> Result<()> {
     for generation in 0..origin.generation {
-        let record = folder.record::<T>(&origin.at(generation));
-        match fs::remove_file(&record) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &record)(error));
-            }
-            _gone => {}
-        }
+        remove(&folder.record::<T>(&origin.at(generation)))?;
     }
     Ok(())
 }

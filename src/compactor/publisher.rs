@@ -1,7 +1,8 @@
 //! What of the journals is to be published, and that it is: round by round.
 //!
 //! In: a data folder that somebody else may be writing. Out: every sealed segment's files, those of the newest day last.
-//! Keeps: what cannot be published stops nothing else, and is tried again later, less and less often. What was published
+//! Keeps: what the journals have dropped is in no file for longer than the days that it is in take to be merged again. What
+//! cannot be published stops nothing else, and is tried again later, less and less often. What was published
 //! is known from what is written down beside it; it is read once, at the start.
 //! Not here: how fast, and by whom (`run`).
 
@@ -22,7 +23,7 @@ use super::days::Days;
 use super::deliveries::Deliveries;
 use super::error::{Error, Result};
 use super::folder::{Day, Folder};
-use super::publish::{MODE, Publication, Step, publish};
+use super::publish::{MODE, Publication, Step, publish, withdraw};
 use super::segment::identify;
 use super::swap;
 use super::table::{Field, Table, VERSION};
@@ -158,6 +159,8 @@ impl Publisher {
 struct Shelf<T> {
     /// Which generation of each segment is published, by lane and number.
     published: BTreeMap<(u8, u32), Publication>,
+    /// What else is written down: of earlier generations, or with files that are not there.
+    others: Vec<Publication>,
     failing: BTreeMap<(u8, u32), Failing>,
     days: Days<T>,
     /// What was replaced, and when that was seen.
@@ -195,7 +198,8 @@ struct Pending {
 impl<T: Table> Shelf<T> {
     fn open(folder: &Folder) -> Result<Self> {
         let closed: BTreeMap<_, _> = Closed::all::<T>(folder)?.into_iter().collect();
-        let mut published: BTreeMap<(u8, u32), Publication> = BTreeMap::new();
+        let (mut published, mut others): (BTreeMap<(u8, u32), Publication>, _) =
+            (BTreeMap::new(), Vec::new());
         let meta = folder.meta::<T>();
         for name in swap::names(&meta)?.iter().filter(|name| name.starts_with('n')) {
             let Some(found) = Publication::read(&meta.join(name))? else { continue };
@@ -206,16 +210,19 @@ impl<T: Table> Shelf<T> {
             let key = (found.lane, found.segment);
             let is_newest = published.get(&key).is_none_or(|other| other.generation < found.generation);
             if is_whole && is_newest {
-                published.insert(key, found);
+                others.extend(published.insert(key, found));
+            } else {
+                others.push(found);
             }
         }
         write_schema::<T>(folder)?;
         let mut days = Days::new(closed);
         published.values().for_each(|publication| days.note(publication));
-        Ok(Self { published, failing: BTreeMap::new(), days, replaced: BTreeMap::new() })
+        Ok(Self { published, others, failing: BTreeMap::new(), days, replaced: BTreeMap::new() })
     }
 
     fn round(&mut self, options: &Options, manifest: &Manifest, watcher: &mut dyn Watcher) -> Result<()> {
+        self.withdraw_dropped(options, manifest, watcher)?;
         let pending = self.pending(options, manifest);
         let (mut left, now) = (pending.len(), options.clock.monotonic());
         watcher.told(&News::Waiting { table: T::NAME, segments: left });
@@ -244,6 +251,35 @@ impl<T: Table> Shelf<T> {
             self.days.round(options, manifest, &unpublished, watcher)?;
         }
         self.clear(options, now)
+    }
+
+    /// Takes away what came of segments that the journals have dropped: retention is about every copy.
+    fn withdraw_dropped(
+        &mut self,
+        options: &Options,
+        manifest: &Manifest,
+        watcher: &mut dyn Watcher,
+    ) -> Result<()> {
+        let now = options.clock.monotonic();
+        let known = self.others.iter().chain(self.published.values());
+        let dropped: Vec<Publication> = known.filter(|of| is_dropped::<T>(manifest, of)).cloned().collect();
+        for publication in dropped {
+            let key = (publication.lane, publication.segment);
+            if self.failing.get(&key).is_some_and(|failing| failing.is_waiting(now)) {
+                continue;
+            }
+            match withdraw::<T>(&options.folder, &publication, |step| watcher.step(step)) {
+                Ok(()) => {
+                    self.published.remove(&key);
+                    self.others.retain(|other| *other != publication);
+                    self.failing.remove(&key);
+                    self.days.forget(key);
+                }
+                Err(Error::Stopped) => return Err(Error::Stopped),
+                Err(error) => self.failed(key, &error, now, watcher),
+            }
+        }
+        Ok(())
     }
 
     /// Removes what was replaced long enough ago.
@@ -289,6 +325,15 @@ impl<T: Table> Shelf<T> {
         pending.sort_by_key(|pending| (pending.first_time, pending.lane, pending.segment));
         pending
     }
+}
+
+/// Whether its segment is one that this store had and dropped. What is missing or in quarantine is in the manifest.
+fn is_dropped<T: Table>(manifest: &Manifest, publication: &Publication) -> bool {
+    let lane = manifest.lanes.get(&(T::JOURNAL, publication.lane));
+    publication.node == manifest.node
+        && lane.is_some_and(|lane| {
+            publication.segment < lane.next_segment && !lane.segments.contains_key(&publication.segment)
+        })
 }
 
 /// Writes down what the columns are, if that is not there.

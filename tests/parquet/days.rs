@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clicklog::clock::ManualClock;
@@ -20,35 +20,36 @@ use crate::events::{EVENING, MIDNIGHT, MadeClick, roomy, store_clicks, store_dec
 use crate::files::{Cell, below, rows};
 use crate::rounds::{
     Looking, clicks, clock_at, copy, cost, list, options, rewrite, round_at, store_in_lane, totals,
+    wait_for_more,
 };
 use crate::support::append;
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// When the evening's day is complete.
-const MORNING: i64 = MIDNIGHT + 7_200_000_000;
+pub(crate) const MORNING: i64 = MIDNIGHT + 7_200_000_000;
 
-fn round(data: &Path, steps: usize) -> (Result<()>, Looking) {
+pub(crate) fn round(data: &Path, steps: usize) -> (Result<()>, Looking) {
     round_at(MORNING, data, steps)
 }
 
 /// A publisher that goes on, and its clock.
-fn lasting(data: &Path) -> (Publisher, ManualClock) {
+pub(crate) fn lasting(data: &Path) -> (Publisher, ManualClock) {
     let (manual, clock) = clock_at(MORNING);
     (Publisher::open(options(data, clock)).unwrap(), manual)
 }
 
-fn go(publisher: &mut Publisher) -> Looking {
+pub(crate) fn go(publisher: &mut Publisher) -> Looking {
     let mut looking = Looking::until(usize::MAX);
     publisher.round(&mut looking).unwrap();
     looking
 }
 
-fn evening(data: &Path) -> PathBuf {
+pub(crate) fn evening(data: &Path) -> PathBuf {
     data.join("export/clicks/v1/dt=2026-11-20")
 }
 
-fn closed(data: &Path) -> Closed {
+pub(crate) fn closed(data: &Path) -> Closed {
     Closed::read::<Clicks>(&Folder::new(data), Day::parse("2026-11-20").unwrap()).unwrap().unwrap()
 }
 
@@ -247,7 +248,7 @@ fn whoever_queries_a_day_while_it_is_merged_never_counts_twice_or_too_little() {
     store_in_lane(root.path(), 0, &clicks(20, 1, EVENING));
     let (mut publisher, manual) = lasting(root.path());
     go(&mut publisher);
-    let (day, is_over) = (evening(root.path()), AtomicBool::new(false));
+    let (day, is_over, queried) = (evening(root.path()), AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let querying = scope.spawn(|| {
             let (mut seen, mut last) = (BTreeSet::new(), 0);
@@ -256,6 +257,7 @@ fn whoever_queries_a_day_while_it_is_merged_never_counts_twice_or_too_little() {
                 assert!(count >= last && count % 5 == 0, "{count} rows after {last}");
                 last = count;
                 seen.insert(count);
+                queried.fetch_add(1, Ordering::Relaxed);
             }
             seen
         });
@@ -264,6 +266,7 @@ fn whoever_queries_a_day_while_it_is_merged_never_counts_twice_or_too_little() {
             go(&mut publisher);
             manual.advance(HOUR * 2);
             go(&mut publisher);
+            wait_for_more(&queried, &querying);
         }
         is_over.store(true, Ordering::Relaxed);
         assert!(querying.join().unwrap().len() > 2, "it was queried all the while");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod days;
+mod dropped;
 mod events;
 mod files;
 mod keys;

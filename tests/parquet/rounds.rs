@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use clicklog::clock::{Clock, ManualClock, Timestamp};
@@ -296,6 +297,14 @@ pub(crate) fn list(day: &Path) -> BTreeSet<String> {
     std::fs::read_dir(day).unwrap().map(|entry| name(&entry.unwrap().path())).collect()
 }
 
+/// Waits until whoever counts there has done so twice: once it began no earlier than now.
+pub(crate) fn wait_for_more<T>(done: &AtomicUsize, by: &ScopedJoinHandle<'_, T>) {
+    let enough = done.load(Ordering::Relaxed) + 2;
+    while done.load(Ordering::Relaxed) < enough && !by.is_finished() {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn whoever_lists_a_day_while_a_segment_is_replaced_sees_one_generation_of_it() {
     let root = tempfile::tempdir().unwrap();
@@ -304,7 +313,7 @@ fn whoever_lists_a_day_while_a_segment_is_replaced_sees_one_generation_of_it() {
     store_in_lane(root.path(), 1, &clicks(5, 2, EVENING));
     round(root.path(), usize::MAX).0.unwrap();
     let day = root.path().join("export/clicks/v1/dt=2026-11-20");
-    let is_over = AtomicBool::new(false);
+    let (is_over, listed) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let listing = scope.spawn(|| {
             let mut seen = BTreeSet::new();
@@ -313,14 +322,16 @@ fn whoever_lists_a_day_while_a_segment_is_replaced_sees_one_generation_of_it() {
                 let of_first = names.iter().filter(|name| name.contains("-l00-")).count();
                 assert_eq!((names.len(), of_first), (2, 1), "{names:?}");
                 seen.extend(names);
+                listed.fetch_add(1, Ordering::Relaxed);
             }
             seen
         });
         for generation in 1..20 {
             rewrite(root.path(), (0, 0), &whole[generation..]);
             round(root.path(), usize::MAX).0.unwrap();
+            wait_for_more(&listed, &listing);
         }
         is_over.store(true, Ordering::Relaxed);
-        assert!(listing.join().unwrap().len() > 3, "it was listed all the while");
+        assert!(listing.join().unwrap().len() >= 20, "it was listed all the while");
     });
 }

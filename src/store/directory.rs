@@ -31,7 +31,15 @@ pub struct Directory {
 
 /// The folder is ours for as long as this lives.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "holds the lock until it is dropped")] File);
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file would do, but not while a process that was just forked off here, and has not become another
+        // program yet, has it open too.
+        let _released = flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 /// One segment file found on disk.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -243,6 +251,8 @@ mod tests {
         let directory = Directory::new(root.path().join("data"));
         let lock = directory.lock().unwrap();
         assert!(matches!(directory.lock(), Err(Error::Locked { .. })));
+        // As a child has it between fork and exec.
+        let _inherited = lock.0.try_clone().unwrap();
         drop(lock);
         directory.lock().unwrap();
     }

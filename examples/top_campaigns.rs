@@ -19,7 +19,9 @@ fn main() -> Result<(), Error> {
             // Texts of an event lie where the segment is mapped: what is kept has to be copied.
             if let Ok(Event::Decision(decision)) = decode(record.kind, record.schema, record.payload)
                 && matches!(decision.verdict, Verdict::Accepted | Verdict::Updated)
-                && let Some(currency) = decision.standing.currency
+                // Decisions of the first builds do not say in which currency the books have it.
+                && let Some(currency) =
+                    decision.standing.currency.or(decision.conversion.payout.map(|payout| payout.currency))
             {
                 let key = (decision.campaign.to_owned(), currency.as_str().to_owned());
                 *revenue.entry(key).or_default() += i128::from(decision.entry.get());
@@ -30,8 +32,8 @@ fn main() -> Result<(), Error> {
     let mut top: Vec<_> = revenue.into_iter().collect();
     top.sort_by_key(|(_, millionths)| -millionths);
     for ((campaign, currency), millionths) in top.into_iter().take(10) {
-        let cents = millionths / 10_000;
-        println!("{campaign:<20} {:>13}.{:02} {currency}", cents / 100, cents.abs() % 100);
+        let (sign, cents) = (if millionths < 0 { "-" } else { "" }, millionths.unsigned_abs() / 10_000);
+        println!("{campaign:<20} {:>16} {currency}", format!("{sign}{}.{:02}", cents / 100, cents % 100));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use clicklog::apply::claim::Refusal;
 use clicklog::apply::reason::Reason;
@@ -391,11 +392,14 @@ fn only_the_time_that_is_asked_for_is_read() {
     let id = whole_life(&mut written);
     let reader = Reader::open(written.data());
     let all = written.look("t-1");
-    let to = all.decisions[0].time.parse().unwrap();
-    let window = Window { from: None, to: Some(to) };
-    let life = look_up(&reader, &id.to_string(), window, &mut |_, _| {}).unwrap();
-    assert_eq!(verdicts(&life), ["accepted"]);
-    let window = Window { from: Some(to.plus(std::time::Duration::from_secs(3600))), to: None };
+    let to: Timestamp = all.decisions[0].time.parse().unwrap();
+    // The end is no part of it.
+    for (later, expected) in [(0, &[][..]), (1, &["accepted"])] {
+        let window = Window { from: None, to: Some(to.plus(Duration::from_micros(later))) };
+        let life = look_up(&reader, &id.to_string(), window, &mut |_, _| {}).unwrap();
+        assert_eq!(verdicts(&life), expected);
+    }
+    let window = Window { from: Some(to.plus(Duration::from_secs(3600))), to: None };
     assert!(look_up(&reader, "t-1", window, &mut |_, _| {}).unwrap().is_empty());
 }
 

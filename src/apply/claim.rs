@@ -153,6 +153,8 @@ pub enum Request {
         is_release: bool,
         /// When that was asked.
         time: Timestamp,
+        /// The newest decision on its conversion, where keys that were erased lead there no more.
+        newest: Option<Position>,
     },
     /// Decide once more on a postback that is in the journal, in place of what was decided on it before.
     Reapply {
@@ -259,6 +261,8 @@ refusals! {
     RequireHttps = 7, "require_https", "this network takes https only";
     /// The network takes no pixels.
     Pixel = 8, "pixel", "this network takes no pixels";
+    /// The network's callers show a certificate, and this one did not.
+    ClientCertificate = 9, "client_certificate", "this network's callers must show a client certificate";
     /// Nothing says which click.
     MissingClickId = 16, "missing_click_id", "nothing says which click";
     /// The network must send a transaction id, and did not.

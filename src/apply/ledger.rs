@@ -222,7 +222,7 @@ impl Ledger {
         keys.fill(&submission, &about);
         let partition = keys.partition(&about.name);
         let is_kept = submission.effect != Effect::DryRun;
-        let done = self.past.check_room(2).and_then(|()| {
+        let done = self.past.make_room(2).and_then(|()| {
             let evidence = &submission.evidence;
             let postback = if is_kept { Some(self.keep(evidence, partition, None, journal)?) } else { None };
             postback.iter().for_each(|postback| keys.name_by(*postback));
@@ -346,11 +346,15 @@ impl Ledger {
         decision: &Decision<'_>,
         journal: &mut LaneWriter,
     ) -> Result<Position, Error> {
+        // What an erasure has left of keys leads nowhere, but for a transaction's that was a key of its own.
+        let leads = |key: &&[u8]| {
+            !key.is_empty()
+                && (!decision.dedupe_key.is_empty() || matches!(self.past.newest(key), Ok(Some(_))))
+        };
+        let keys = [decision.dedupe_key, decision.part_key].into_iter().filter(leads).collect::<Vec<_>>();
         let encoded = self.encoder.decision(decision).map_err(too_long)?;
         let position = journal.append(&encoded)?.position();
-        for key in [decision.dedupe_key, decision.part_key].into_iter().filter(|key| !key.is_empty()) {
-            self.past.note(key, position);
-        }
+        keys.into_iter().for_each(|key| self.past.note(key, position));
         Ok(position)
     }
 
@@ -367,6 +371,7 @@ impl Ledger {
         for (gauge, count) in gauges.into_iter().zip(counts) {
             gauge.store(count as u64, Ordering::Relaxed);
         }
+        self.gauges.transactions_gone.store(self.past.gone(), Ordering::Relaxed);
     }
 
     /// Decides on parked postbacks whose click has come; says whether there were any. What cannot be appended now stays
@@ -399,7 +404,7 @@ impl Ledger {
         keys.fill(submission, &about);
         keys.name_by(postback);
         self.stay(&mut keys)?;
-        self.past.check_room(2)?;
+        self.past.make_room(2)?;
         let before = self.before(&keys)?;
         let draft = Draft { submission, about: &about, keys: &keys, postback: Some(postback), before };
         self.decide_and_keep(&draft, Reason::ClickCame, journal).map(|_ruling| ())
@@ -562,7 +567,9 @@ impl Stage for Ledger {
                 journal.roll_now();
                 Ok(Ruling::default())
             }
-            Request::Settle { held, is_release, time } => self.settle(held, is_release, time, journal),
+            Request::Settle { held, is_release, time, newest } => {
+                self.settle((held, newest), is_release, time, journal)
+            }
             Request::Reapply { postback, decisions, submission, assumed } => {
                 self.reapply(postback, &decisions, &submission, assumed.as_deref(), journal)
             }
@@ -574,6 +581,7 @@ impl Stage for Ledger {
     }
 
     fn idle(&mut self, journal: &mut LaneWriter) -> bool {
+        self.past.let_go();
         self.show();
         !self.parked.is_empty() && self.look_for_parked(journal)
     }

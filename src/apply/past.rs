@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use super::ledger::Keys;
+use super::ledger::{Before, Keys};
 use super::reason::Reason;
 use crate::event::codec::{Event, decode};
 use crate::event::conversion::{Standing, Status};
 use crate::event::decision::{Decision, Verdict};
 use crate::event::money::Money;
+use crate::store::dedupe::sweep::Sweep;
 use crate::store::dedupe::{DedupeKey, Table};
 use crate::store::lane::{Lane, View};
 use crate::store::{Error, Position};
@@ -63,17 +64,25 @@ impl Step {
     }
 }
 
+/// Steps of letting go that one request waits for at most where there is no room.
+const STEPS_MAX: usize = 16;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Past {
     table: Table,
     key: DedupeKey,
     lane: Arc<Lane>,
+    /// What `Lane::drops` was when the last walk over the table began.
+    drops: u64,
+    sweep: Option<Sweep>,
+    /// Keys that were let go.
+    gone: u64,
 }
 
 impl Past {
     pub(super) fn new(table: Table, key: DedupeKey, lane: Arc<Lane>) -> Self {
-        Self { table, key, lane }
+        Self { table, key, lane, drops: 0, sweep: None, gone: 0 }
     }
 
     /// The table, and the key that it is hashed with.
@@ -81,13 +90,44 @@ impl Past {
         (&self.table, &self.key)
     }
 
-    /// Whether so many more keys fit.
+    /// Makes room for so many more keys, if there is any to be had.
     ///
     /// # Errors
     /// `TooManyTransactions`.
-    pub(super) fn check_room(&self, keys: usize) -> Result<(), Error> {
+    pub(super) fn make_room(&mut self, keys: usize) -> Result<(), Error> {
         let max = self.table.entries_max();
+        for _ in 0..STEPS_MAX {
+            if self.table.len() + keys <= max || !self.let_go() {
+                break;
+            }
+        }
         if self.table.len() + keys > max { Err(Error::TooManyTransactions { max }) } else { Ok(()) }
+    }
+
+    /// Lets go of transactions that retention has dropped, for one step; whether there was any to be looked for.
+    pub(super) fn let_go(&mut self) -> bool {
+        let drops = self.lane.drops();
+        if self.sweep.is_none() && self.drops == drops {
+            return false;
+        }
+        let (lane, table) = (&self.lane, &mut self.table);
+        let sweep = self.sweep.get_or_insert_with(|| {
+            // Read before the view: what is dropped meanwhile has a walk of its own.
+            self.drops = drops;
+            Sweep::new(&lane.view())
+        });
+        let before = table.len();
+        let is_last = sweep.step(table);
+        self.gone += (before - table.len()) as u64;
+        if is_last {
+            self.sweep = None;
+        }
+        true
+    }
+
+    /// How many it has let go.
+    pub(super) fn gone(&self) -> u64 {
+        self.gone
     }
 
     /// The newest decision with this key, as its own or as that of its part.
@@ -113,6 +153,28 @@ impl Past {
             !matches!(newest, Ok(None))
         });
         newest
+    }
+
+    /// How a conversion stands that no key leads to any more, by its newest decision, and how this part of it does.
+    pub(super) fn before_erased(&self, newest: Position, part: &[u8]) -> Option<Before> {
+        let mut next = Some(newest);
+        let mut whole = self.decision(newest, |decision| Newest {
+            position: newest,
+            sequence: decision.sequence,
+            standing: decision.standing,
+            part: Standing::default(),
+        })?;
+        while let Some(position) = next {
+            let read =
+                |decision: &Decision<'_>| (decision.part_key == part, decision.part, decision.previous);
+            let (is_of_part, standing, previous) = self.decision(position, read)?;
+            if is_of_part {
+                whole.part = standing;
+                break;
+            }
+            next = leads_back(position, previous);
+        }
+        Some(Before { newest: Some(whole), part: whole.part })
     }
 
     /// The key of the conversion that this transaction, by the key of its part, has been told of; nothing if it has not.

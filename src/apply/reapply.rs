@@ -74,10 +74,10 @@ impl Chain {
 }
 
 impl Ledger {
-    /// Lets a held payout count, or throws it away.
+    /// Lets a held payout count, or throws it away. `newest` as in `Request::Settle`.
     pub(super) fn settle(
         &mut self,
-        held: Position,
+        (held, newest): (Position, Option<Position>),
         is_release: bool,
         time: Timestamp,
         journal: &mut LaneWriter,
@@ -88,9 +88,12 @@ impl Ledger {
                 return None;
             }
             let step = Step::of(decision);
-            let before = match self.before(&step.keys) {
-                Ok(before) => before,
-                Err(error) => return Some(Err(error)),
+            let before = match newest.filter(|_| step.keys.whole.is_empty()) {
+                Some(newest) => self.past.before_erased(newest, &step.keys.part)?,
+                None => match self.before(&step.keys) {
+                    Ok(before) => before,
+                    Err(error) => return Some(Err(error)),
+                },
             };
             let newest = before.newest?;
             let (mut whole, mut part) = (newest.standing, before.part);
@@ -178,7 +181,7 @@ impl Ledger {
         if told.as_ref().is_some_and(|told| is_same(told, &keys, &fresh, &about, &submission.claim)) {
             return Ok(unchanged(draft(Before::default()).ruling(&fresh)));
         }
-        self.past.check_room(4)?;
+        self.past.make_room(4)?;
         let is_dry = submission.effect != Effect::Counts;
         let withdrawn = match &told {
             Some(told) => self.withdraw(told, postback, submission, assumed.filter(|_| is_dry), journal)?,

@@ -58,6 +58,7 @@ struct Keep {
 pub struct Gauges {
     pub(super) transactions: AtomicU64,
     pub(super) transactions_bytes: AtomicU64,
+    pub(super) transactions_gone: AtomicU64,
     pub(super) parked: AtomicU64,
 }
 
@@ -187,15 +188,16 @@ impl Keep {
 impl Numbers {
     /// Writes them on a page.
     pub fn write_metrics(&self, page: &mut Page) {
-        let Keep { gauges, failures, .. } = &*self.0;
+        let Keep { gauges, failures, transactions_max, .. } = &*self.0;
+        let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
         let samples = [
-            (&metrics::TRANSACTIONS, &gauges.transactions),
-            (&metrics::TRANSACTIONS_BYTES, &gauges.transactions_bytes),
-            (&metrics::POSTBACKS_PARKED, &gauges.parked),
-            (&metrics::CHECKPOINT_FAILURES, failures),
+            (&metrics::TRANSACTIONS, load(&gauges.transactions)),
+            (&metrics::TRANSACTIONS_MAX, *transactions_max as u64),
+            (&metrics::TRANSACTIONS_BYTES, load(&gauges.transactions_bytes)),
+            (&metrics::TRANSACTIONS_GONE, load(&gauges.transactions_gone)),
+            (&metrics::POSTBACKS_PARKED, load(&gauges.parked)),
+            (&metrics::CHECKPOINT_FAILURES, load(failures)),
         ];
-        samples.into_iter().for_each(|(metric, value)| {
-            page.sample(metric, &[], value.load(Ordering::Relaxed));
-        });
+        samples.into_iter().for_each(|(metric, value)| page.sample(metric, &[], value));
     }
 }

@@ -45,6 +45,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Delivered, Self::Dead, Self::Retrying, Self::Reopened];
+
     /// Its name in listings.
     pub const fn name(self) -> &'static str {
         match self {
@@ -134,6 +137,18 @@ pub struct Whole {
     pub delivery: Row,
     /// Its attempts, oldest first.
     pub attempts: Vec<DeliveryRow>,
+}
+
+/// A delivery's id, of its 32 hexadecimal digits.
+pub fn delivery_id(text: &str) -> Option<[u8; 16]> {
+    let is_one = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut number = u128::from_str_radix(text, 16).ok().filter(|_| is_one)?;
+    let mut id = [0; 16];
+    for byte in id.iter_mut().rev() {
+        *byte = u8::try_from(number & 0xff).unwrap_or_default();
+        number >>= 8;
+    }
+    Some(id)
 }
 
 /// The newest deliveries that are looked for, `limit` of them.

@@ -5,22 +5,24 @@
 //! (`store::erasures`).
 //! Keeps: it takes no lock; what it found is hidden once the line is there, and not before. The line has no value that was
 //! looked for, but for a hash of a parameter that only who has the store's keys can make again.
-//! Cost: an id of ours leads to its click, and the clicks of `THROUGH_WINDOW` after it are read; anything else reads all
-//! clicks. The postbacks journal is read once.
+//! Cost: an id of ours leads to its click, and all clicks since then are read, because a browser keeps its cookie for weeks;
+//! anything else reads all clicks. The postbacks journal is read once. However many are looked for, a record is looked at once.
 //! Not here: making segments anew (`compactor::rewrite`).
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::lookup::{THROUGH_WINDOW, names_one_of, place_of, same_id};
+use super::lookup::place_of;
 use crate::clock::Timestamp;
 use crate::event::click::Click;
 use crate::event::click_id::{ClickId, Place};
 use crate::event::codec::{Event, decode};
 use crate::event::decision::Decision;
+use crate::event::members::any_value;
 use crate::event::params::{Params, ParamsRef, Source};
 use crate::event::postback::Postback;
 use crate::store::erasures::{Erasure, lane_text, place_text};
@@ -52,6 +54,8 @@ pub struct Found {
     pub postbacks: BTreeSet<String>,
     /// What was decided on them.
     pub decisions: BTreeSet<String>,
+    /// What was looked for and is nowhere, as it was given.
+    pub unknown: Vec<String>,
 }
 
 impl Found {
@@ -72,8 +76,8 @@ pub fn find(reader: &Reader, sought: &[Sought], progress: Progress<'_>) -> Resul
         progress,
         node,
         ids: ClickIds::open(reader, node)?,
-        params: Vec::new(),
-        names: BTreeSet::new(),
+        params: Wanted::default(),
+        names: Names::default(),
         clicks: BTreeSet::new(),
         times: Vec::new(),
         postbacks: BTreeSet::new(),
@@ -88,14 +92,20 @@ pub fn find(reader: &Reader, sought: &[Sought], progress: Progress<'_>) -> Resul
         clicks: places.map(place_text).collect(),
         postbacks: search.postbacks.iter().map(ToString::to_string).collect(),
         decisions: search.decisions.iter().map(ToString::to_string).collect(),
+        unknown: sought.iter().filter_map(|one| search.unknown(one)).collect(),
     })
 }
 
-/// The line that says of what was found that it is to be forgotten.
+/// The line that says of what was found that it is to be forgotten; `since` is when the search began.
 ///
 /// # Errors
 /// What reading says.
-pub fn erasure(reader: &Reader, sought: &[Sought], found: Found, now: Timestamp) -> Result<Erasure, Error> {
+pub fn erasure(
+    reader: &Reader,
+    sought: &[Sought],
+    found: Found,
+    (since, now): (Timestamp, Timestamp),
+) -> Result<Erasure, Error> {
     let directory = reader.directory();
     let mut id = String::new();
     for byte in keys::random(directory.root())? {
@@ -117,6 +127,7 @@ pub fn erasure(reader: &Reader, sought: &[Sought], found: Found, now: Timestamp)
     let of = |all: BTreeSet<String>| all.into_iter().collect();
     Ok(Erasure {
         id,
+        since: since.to_string(),
         at: now.to_string(),
         by: by.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("; "),
         clicks: of(found.clicks),
@@ -131,9 +142,8 @@ struct Search<'a> {
     progress: Progress<'a>,
     node: u16,
     ids: Option<ClickIds>,
-    params: Vec<(String, String)>,
-    /// Texts that stand for these clicks in a request.
-    names: BTreeSet<String>,
+    params: Wanted,
+    names: Names,
     clicks: BTreeSet<u64>,
     times: Vec<Timestamp>,
     postbacks: BTreeSet<Position>,
@@ -144,13 +154,16 @@ impl Search<'_> {
     fn by_ids(&mut self, sought: &[Sought]) -> Result<(), Error> {
         for one in sought {
             match one {
-                Sought::Param { name, value } => self.params.push((name.clone(), value.clone())),
+                Sought::Param { name, value } => self.params.insert(name, value),
                 Sought::Click(text) => {
-                    self.names.insert(text.clone());
+                    self.names.insert(text);
                     let read: Option<ClickId> = text.parse().ok();
                     let place = read.and_then(|id| self.ids.as_ref()?.decode(&id));
                     if let Some(place) = place {
                         self.add(place)?;
+                        if self.clicks.contains(&place.packed()) {
+                            self.names.note(text);
+                        }
                     }
                 }
             }
@@ -177,9 +190,12 @@ impl Search<'_> {
             }
             self.clicks.insert(read.packed());
             self.times.push(Timestamp::from_seconds(read.seconds()));
-            self.names.extend((!foreign_id.is_empty()).then_some(foreign_id));
-            let id = self.ids.as_ref().and_then(|ids| ids.text(read));
-            self.names.extend(id.map(|id| id.as_str().to_owned()));
+            if !foreign_id.is_empty() {
+                self.names.insert(&foreign_id);
+            }
+            if let Some(id) = self.ids.as_ref().and_then(|ids| ids.text(read)) {
+                self.names.insert(id.as_str());
+            }
             next = Place::from_packed(parent);
         }
         Ok(())
@@ -187,26 +203,37 @@ impl Search<'_> {
 
     /// Clicks with one of the parameters, and clicks of other trackers with one of the ids.
     fn by_values(&mut self) -> Result<(), Error> {
-        let is_foreign = |name: &String| name.parse::<ClickId>().is_err();
-        if self.params.is_empty() && !self.names.iter().any(is_foreign) {
+        if self.params.is_empty() && !self.names.has_foreign() {
             return Ok(());
         }
         let (params, names) = (self.params.clone(), self.names.clone());
         self.scan_clicks(&|_| true, &|click| {
-            (!click.foreign_id.is_empty() && names.contains(click.foreign_id))
-                || has_param(click.params, &params)
-                || is_given(&params, "external_id", click.external_id)
-        })
+            (!click.foreign_id.is_empty() && names.has_text(click.foreign_id))
+                || params.has_one_of(click.params)
+                || params.has("external_id", click.external_id)
+        })?;
+        self.names.found.get_mut().extend(names.found.into_inner());
+        self.params.found.get_mut().extend(params.found.into_inner());
+        Ok(())
+    }
+
+    /// What was given, if nothing came of it.
+    fn unknown(&self, sought: &Sought) -> Option<String> {
+        match sought {
+            Sought::Click(text) => (!self.names.was_found(text)).then(|| text.clone()),
+            Sought::Param { name, value } => {
+                let found = self.params.found.borrow();
+                let was_found = found.contains(&(name.to_ascii_lowercase(), value.clone()));
+                (!was_found).then(|| format!("{name}={value}"))
+            }
+        }
     }
 
     /// Ways through landers that began with one of the clicks.
     fn family(&mut self) -> Result<(), Error> {
-        let (Some(first), Some(last)) = (self.times.iter().min(), self.times.iter().max()) else {
-            return Ok(());
-        };
-        let (first, last) = (*first, last.plus(THROUGH_WINDOW));
+        let Some(first) = self.times.iter().min().copied() else { return Ok(()) };
         let clicks = self.clicks.clone();
-        let wanted = |summary: &Summary| summary.first_time <= last && summary.last_time >= first;
+        let wanted = |summary: &Summary| summary.last_time >= first;
         self.scan_clicks(&wanted, &|click| clicks.contains(&click.parent))
     }
 
@@ -258,34 +285,136 @@ impl Search<'_> {
     }
 }
 
-fn is_given(params: &[(String, String)], name: &str, value: &str) -> bool {
-    params.iter().any(|(wanted, given)| wanted.eq_ignore_ascii_case(name) && given == value)
+/// Texts that stand for clicks in a request.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    texts: HashSet<String>,
+    /// Those of them that are ids of ours: others may write these otherwise.
+    ids: HashSet<ClickId>,
+    /// Those that something has.
+    found: RefCell<HashSet<String>>,
 }
 
-fn has_param(stored: ParamsRef<'_>, params: &[(String, String)]) -> bool {
-    !params.is_empty() && stored.iter().any(|(name, value)| is_given(params, name, value))
+impl Names {
+    fn insert(&mut self, text: &str) {
+        self.ids.extend(text.parse::<ClickId>());
+        self.texts.insert(text.to_owned());
+    }
+
+    fn has_text(&self, text: &str) -> bool {
+        let is_it = self.texts.contains(text);
+        if is_it {
+            self.note(text);
+        }
+        is_it
+    }
+
+    fn has(&self, text: &str) -> bool {
+        let is_id = || text.parse::<ClickId>().ok().filter(|id| self.ids.contains(id));
+        self.has_text(text) || is_id().map(|id| self.note(&id.to_string())).is_some()
+    }
+
+    fn note(&self, text: &str) {
+        if !self.found.borrow().contains(text) {
+            self.found.borrow_mut().insert(text.to_owned());
+        }
+    }
+
+    fn was_found(&self, text: &str) -> bool {
+        let found = self.found.borrow();
+        found.contains(text) || text.parse::<ClickId>().is_ok_and(|id| found.contains(&id.to_string()))
+    }
+
+    /// Whether another tracker may have given one of them.
+    fn has_foreign(&self) -> bool {
+        self.texts.iter().any(|text| text.parse::<ClickId>().is_err())
+    }
 }
 
-fn is_decision(decision: &Decision<'_>, names: &BTreeSet<String>, params: &[(String, String)]) -> bool {
-    names.iter().any(|name| same_id(name, decision.conversion.click_id))
-        || has_param(decision.click_params, params)
-        || has_param(decision.postback_params, params)
-        || is_given(params, "external_id", decision.external_id)
+/// Parameters that are looked for.
+#[derive(Clone, Debug, Default)]
+struct Wanted {
+    /// Names in small letters, by their values: there are few of them for one.
+    names: HashMap<String, BTreeSet<String>>,
+    /// Those that something has, by name and value.
+    found: RefCell<HashSet<(String, String)>>,
 }
 
-fn is_postback(postback: &Postback<'_>, names: &BTreeSet<String>, params: &[(String, String)]) -> bool {
+impl Wanted {
+    fn insert(&mut self, name: &str, value: &str) {
+        self.names.entry(value.to_owned()).or_default().insert(name.to_ascii_lowercase());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    fn has(&self, name: &str, value: &str) -> bool {
+        let Some(names) = self.names.get(value) else { return false };
+        let name = name.to_ascii_lowercase();
+        let is_it = names.contains(&name);
+        if is_it {
+            self.found.borrow_mut().insert((name, value.to_owned()));
+        }
+        is_it
+    }
+
+    /// Whether a value is looked for, under whatever name.
+    fn has_value(&self, value: &str) -> bool {
+        let names = self.names.get(value).into_iter().flatten();
+        self.found.borrow_mut().extend(names.map(|name| (name.clone(), value.to_owned())));
+        self.names.contains_key(value)
+    }
+
+    fn has_one_of(&self, params: ParamsRef<'_>) -> bool {
+        !self.is_empty() && params.iter().any(|(name, value)| self.has(name, value))
+    }
+}
+
+fn is_decision(decision: &Decision<'_>, names: &Names, params: &Wanted) -> bool {
+    names.has(decision.conversion.click_id)
+        || params.has_one_of(decision.click_params)
+        || params.has_one_of(decision.postback_params)
+        || params.has("external_id", decision.external_id)
+}
+
+fn is_postback(postback: &Postback<'_>, names: &Names, params: &Wanted) -> bool {
     let has = |raw: &[u8], source| {
-        Params::parse(raw, source).iter().any(|(name, value)| is_given(params, name, value))
+        Params::parse(raw, source).iter().any(|(name, value)| names.has(value) || params.has(name, value))
     };
-    (!names.is_empty() && names_one_of(postback, names))
-        || (!params.is_empty()
-            && (has(postback.query.as_bytes(), Source::Query)
-                || has(postback.body, Source::Form)
-                || params.iter().any(|(_, value)| is_quoted(postback.body, value))))
+    has(postback.query.as_bytes(), Source::Query)
+        || has(postback.body, Source::Form)
+        || any_value(postback.body, &|said| names.has(said) || params.has_value(said))
+        || any_quoted(postback.body, |said| names.has(said) || params.has_value(said))
 }
 
-/// Whether a value stands in JSON, under whatever name.
-fn is_quoted(body: &[u8], value: &str) -> bool {
-    let quoted = serde_json::to_vec(value).unwrap_or_default();
-    memchr::memmem::find(body, &quoted).is_some()
+/// Whether one of the texts in quotes is meant, in what was to be JSON and is none, under whatever name.
+fn any_quoted(body: &[u8], is_meant: impl Fn(&str) -> bool) -> bool {
+    // From each quote on, because nobody knows which of them begin a text where a body is no whole JSON.
+    memchr::memchr_iter(b'"', body).any(|at| {
+        let mut texts = serde_json::Deserializer::from_slice(&body[at..]).into_iter::<String>();
+        matches!(texts.next(), Some(Ok(text)) if is_meant(&text))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_in_quotes_is_found_however_the_rest_is_written() {
+        for (body, expected) in [
+            (r#"{"a":"x"}"#, true),
+            (r#"{"x":1}"#, true),
+            (r#"{"a":["b","\u0078"]}"#, true),
+            (r#"{"a":"b" "c":"x""#, true),
+            (r#"it"s {"a":"x"}"#, true),
+            (r#"{"a":"xx","b":"x\""}"#, false),
+            ("x", false),
+            ("", false),
+            (r#"""#, false),
+        ] {
+            assert_eq!(any_quoted(body.as_bytes(), |text| text == "x"), expected, "{body}");
+        }
+    }
 }

@@ -16,8 +16,8 @@ use crate::event::decision::{Decision, Verdict};
 use crate::event::hex;
 use crate::event::money::Money;
 use crate::store::layout::Summary;
-use crate::store::reader::{Reader, Shown};
-use crate::store::{Error, Journal, Position, Progress};
+use crate::store::reader::{Cursor, Reader, Shown};
+use crate::store::{Error, Journal, Lookup, Position, Progress};
 
 /// A payout that waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,12 +57,44 @@ pub fn list(reader: &Reader, window: Window, progress: Progress<'_>) -> Result<V
             && window.contains(decision.time)
             && let Ok(Event::Decision(shown)) = shown.event((Journal::Postbacks, 0), position, record)
         {
-            // Which payout it is about may be said by what is to be forgotten.
-            held.note(position, &decision, &shown);
+            held.take(position, &shown);
         }
         ControlFlow::Continue(())
     })?;
     Ok(held.into_rows())
+}
+
+/// The newest decision on the conversion whose payout the one at `held` holds, if no key leads there any more: then it was
+/// about a click of another tracker that was erased. Nothing where the books find it themselves.
+///
+/// # Errors
+/// What reading the store says.
+pub fn newest_of_erased(reader: &Reader, held: Position) -> Result<Option<Position>, Error> {
+    // Where there is no decision, the books say so.
+    let id = reader.record((Journal::Postbacks, 0), held, |record| {
+        match decode(record.kind, record.schema, record.payload) {
+            Ok(Event::Decision(decision)) if decision.dedupe_key.is_empty() => Some(decision.conversion_id),
+            _ => None,
+        }
+    });
+    let Ok(Lookup::Found(Some(id))) = id else { return Ok(None) };
+    if id == [0; 16] {
+        return Ok(None);
+    }
+    // A repeat has the number of the decision that it repeats, and comes after it.
+    let (mut newest, mut last) = (None, None);
+    let from = Cursor { segment: held.segment(), offset: held.offset() };
+    reader.read(Journal::Postbacks, 0, from, |position, record| {
+        if record.kind == Kind::Decision.code()
+            && let Ok(Event::Decision(decision)) = decode(record.kind, record.schema, record.payload)
+            && decision.conversion_id == id
+            && last.is_none_or(|last| last < decision.sequence)
+        {
+            (newest, last) = (Some(position), Some(decision.sequence));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(newest)
 }
 
 /// A conversion's id, its postback if it has none, and its transaction if several make it.
@@ -77,17 +109,13 @@ pub struct Held {
 impl Held {
     /// Takes in the next decision of the journal.
     pub fn take(&mut self, position: Position, decision: &Decision<'_>) {
-        self.note(position, decision, decision);
-    }
-
-    fn note(&mut self, position: Position, decision: &Decision<'_>, shown: &Decision<'_>) {
         // A conversion that has no id is its postback's own.
         let own = if decision.conversion_id == [0; 16] { decision.postback } else { 0 };
         let key = (decision.conversion_id, own, decision.part_key.to_vec());
         match says(decision) {
             Says::Nothing => {}
             Says::Holds => {
-                self.waiting.insert(key, (position, HeldRow::of(position, shown)));
+                self.waiting.insert(key, (position, HeldRow::of(position, decision)));
             }
             Says::HoldsNothing => {
                 self.waiting.remove(&key);

@@ -11,6 +11,7 @@ pub mod export;
 pub mod held;
 pub mod import;
 pub mod lookup;
+pub mod newest;
 #[cfg(feature = "parquet")]
 pub mod reconcile;
 #[cfg(feature = "parquet")]

@@ -1,17 +1,20 @@
 //! `clicklog erase`: forgets clicks and all that followed from them; the daemon may run or not.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::progress::Progress;
-use super::{Failure, Format};
+use super::{Failure, Format, plain};
 use crate::batch::erase::{self, Found, Sought};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::store::erasures;
 use crate::store::reader::Reader;
+
+/// What is not known is shown so often at most; `--format json` has all of it.
+const SHOWN_MAX: usize = 20;
 
 #[derive(Debug, Args)]
 #[group(id = "sought", required = true, multiple = true, args = ["click", "param", "file"])]
@@ -40,16 +43,20 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let sought = sought(arguments)?;
     let reader = super::lookup::open(&arguments.data)?;
     let mut progress = Progress::new("reading");
+    let since = Clock::System.now();
     let found = erase::find(&reader, &sought, &mut |done, of| progress.tick(done, of, ""));
     progress.end();
     let found = found?;
     let (is_empty, text) = (found.is_empty(), told(&found, arguments.dry_run));
-    if arguments.format == Format::Json {
-        serde_json::to_writer_pretty(&mut *out, &found)?;
-        writeln!(out)?;
-    }
+    tell_unknown(&found.unknown, sought.len());
+    let json = serde_json::to_vec_pretty(&found)?;
+    // Before anything is printed: whoever has read enough of that has asked for all of this.
     if !is_empty && !arguments.dry_run {
-        write_down(&reader, &sought, found)?;
+        write_down(&reader, &sought, found, since)?;
+    }
+    if arguments.format == Format::Json {
+        out.write_all(&json)?;
+        writeln!(out)?;
     }
     if arguments.format == Format::Text {
         writeln!(out, "{text}")?;
@@ -57,8 +64,20 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     Ok(if is_empty { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn write_down(reader: &Reader, sought: &[Sought], found: Found) -> Result<(), Failure> {
-    let erasure = erase::erasure(reader, sought, found, Clock::System.now())?;
+/// Whoever has a list to erase has to know what of it is not.
+fn tell_unknown(unknown: &[String], of: usize) {
+    if unknown.is_empty() || of == 1 {
+        return;
+    }
+    let shown = unknown.iter().take(SHOWN_MAX).map(|one| format!("  {}\n", plain(one)));
+    let text =
+        format!("nothing is known of {} of {of}, among them\n{}", unknown.len(), shown.collect::<String>());
+    // What is found is to be forgotten, whether this can be said or not.
+    let _unsaid = io::stderr().write_all(text.as_bytes());
+}
+
+fn write_down(reader: &Reader, sought: &[Sought], found: Found, since: Timestamp) -> Result<(), Failure> {
+    let erasure = erase::erasure(reader, sought, found, (since, Clock::System.now()))?;
     Ok(erasures::ask(reader.directory(), &erasure)?)
 }
 
@@ -66,7 +85,7 @@ fn told(found: &Found, is_dry: bool) -> String {
     if found.is_empty() {
         return "nothing is known of it".to_owned();
     }
-    let Found { clicks, postbacks, decisions } = found;
+    let Found { clicks, postbacks, decisions, .. } = found;
     let what =
         format!("{} clicks, {} postbacks, {} decisions", clicks.len(), postbacks.len(), decisions.len());
     if is_dry {
@@ -87,8 +106,7 @@ fn sought(arguments: &Arguments) -> Result<Vec<Sought>, Failure> {
     if let Some(path) = &arguments.file {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        sought.extend(lines.map(|line| param(line).unwrap_or_else(|| Sought::Click(line.to_owned()))));
+        sought.extend(list(&text));
     }
     if sought.iter().any(|one| matches!(one, Sought::Click(id) if id.is_empty())) {
         return Err(Failure::new("an id is empty".to_owned()));
@@ -96,8 +114,48 @@ fn sought(arguments: &Arguments) -> Result<Vec<Sought>, Failure> {
     Ok(sought)
 }
 
+/// What the lines of a list mean.
+fn list(text: &str) -> Vec<Sought> {
+    // Editors leave a mark at the front of a file.
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut sought = Vec::new();
+    for line in lines {
+        let param = param(line);
+        // Ids of other trackers may end so, as base64 does.
+        if param.is_none() || line.ends_with('=') {
+            sought.push(Sought::Click(line.to_owned()));
+        }
+        sought.extend(param);
+    }
+    sought
+}
+
 /// An empty value would stand for everybody who has none.
 fn param(text: &str) -> Option<Sought> {
     let (name, value) = text.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty())?;
     Some(Sought::Param { name: name.to_owned(), value: value.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read_whichever_editor_has_written_it() {
+        let click = |id: &str| Sought::Click(id.to_owned());
+        let param =
+            |name: &str, value: &str| Sought::Param { name: name.to_owned(), value: value.to_owned() };
+        assert_eq!(
+            list("\u{feff}first\r\n  second \r\n\r\nemail=a=b@example.com\nYWJj==\nYWI=\n=x\n"),
+            [
+                click("first"),
+                click("second"),
+                param("email", "a=b@example.com"),
+                click("YWJj=="),
+                param("YWJj", "="),
+                click("YWI="),
+                click("=x"),
+            ]
+        );
+    }
 }

@@ -9,8 +9,10 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::Failure;
-use super::lookup::{Times, open};
+use super::lookup::open;
 use super::progress::Progress;
+use super::times::Times;
+use super::whose::Whose;
 use crate::batch::export::{self, Filter, Options, Report, Shape, Target, What};
 
 /// Threads that make rows ready, at most: one writes what they make.
@@ -47,18 +49,8 @@ pub(super) struct Arguments {
 /// Which rows.
 #[derive(Debug, Args)]
 pub(super) struct Filters {
-    /// Only of this campaign; may be given several times, as all of these
-    #[arg(long, value_name = "ID")]
-    campaign: Vec<String>,
-    /// Only of this offer
-    #[arg(long, value_name = "ID")]
-    offer: Vec<String>,
-    /// Only of this source
-    #[arg(long, value_name = "ID")]
-    source: Vec<String>,
-    /// Only of this network
-    #[arg(long, value_name = "ID")]
-    network: Vec<String>,
+    #[command(flatten)]
+    whose: Whose,
     /// Only with this status
     #[arg(long, value_name = "STATUS")]
     status: Vec<String>,
@@ -69,19 +61,10 @@ pub(super) struct Filters {
 
 impl Filters {
     pub(super) fn all(&self) -> Vec<Filter> {
-        let named = [
-            ("campaign", &self.campaign),
-            ("offer", &self.offer),
-            ("source", &self.source),
-            ("network", &self.network),
-            ("status", &self.status),
-        ];
-        let filter =
-            |column: &str, value: &String| Filter { column: column.to_owned(), value: value.clone() };
-        let of_names = named
-            .into_iter()
-            .flat_map(|(column, values)| values.iter().map(move |value| filter(column, value)));
-        of_names.chain(self.wanted.iter().cloned()).collect()
+        let statuses = self.status.iter().map(|status| ("status", status));
+        let named = self.whose.all().chain(statuses);
+        let filters = named.map(|(column, value)| Filter { column: column.to_owned(), value: value.clone() });
+        filters.chain(self.wanted.iter().cloned()).collect()
     }
 }
 
@@ -109,7 +92,11 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         progress.tick(done, of, &format!("{rows} rows"));
     });
     progress.end();
-    let report = exported?;
+    let report = match exported.map_err(Failure::from) {
+        // Whoever reads the pipe has enough. How a library of a format says so is in its text alone.
+        Err(failure) if !is_file && failure.text.contains("Broken pipe") => return Ok(ExitCode::SUCCESS),
+        exported => exported?,
+    };
     if is_file {
         write_report(out, &report)?;
     }
@@ -117,6 +104,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         // Standard output may be the export itself.
         let missing = report.unreadable.join(", ");
         writeln!(io::stderr(), "clicklog: not in it, because they cannot be read: segments {missing}")?;
+        return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -146,7 +134,7 @@ impl Arguments {
             Table::Deliveries => What::Deliveries,
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-        let (columns, filters, window) = (self.columns.clone(), self.filters.all(), self.times.window());
+        let (columns, filters, window) = (self.columns.clone(), self.filters.all(), self.times.window()?);
         Ok(Options { what, shape, columns, filters, window, threads })
     }
 

@@ -11,17 +11,18 @@ use clap::{Args, Subcommand};
 
 use super::lookup::open;
 use super::progress::Progress;
+use super::reading::{Amounts, Reading};
 use super::{Failure, Format, client};
 use crate::batch::import::{
-    CHUNK_BYTES_MAX, Conversion, Cost, Counts, DryRun, Form, ImportError, Importer, Offset, Options, Rename,
-    Report, Row, Sink, Taken, run as run_import,
+    CHUNK_BYTES_MAX, Conversion, Cost, Counts, DryRun, Form, ImportError, Options, Rename, Report, Row, Sink,
+    Taken, run as run_import,
 };
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::event::money::Currency;
 use crate::event::percent_encoded;
-use crate::serve::{Alone, AloneWithCosts, ServeError};
-use crate::store::{self, Store};
+use crate::serve::{Alone, AloneWithClicks, AloneWithCosts, ServeError};
+use crate::store;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -32,22 +33,23 @@ pub(super) enum Command {
     /// whose transaction was told, counts no more. Sources are told of them as of all others. Exit 1 if nothing was imported
     Conversions(Conversions),
     /// What clicks cost by day, hour or other period, from a CSV file. It adds to what clicks say themselves, spread evenly
-    /// over the hours of the period that have begun; a later line for the same hours, campaign, source, offer, parameters
-    /// and currency takes the place of an earlier one. Exit 1 if nothing was imported
+    /// over the hours of the period that have begun. What a later file says of the same hours, campaign, source, offer,
+    /// parameters and currency takes the place of what an earlier one said; a file in which two lines say it is refused,
+    /// with the column by which it may be broken down. Exit 1 if nothing was imported
     Costs(Costs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Costs {
     /// What a column holds that is not called so: time (a day, or a moment of an hour), hour, from, to, campaign, source,
-    /// offer, cost, currency, or the name of a parameter, as sub1 or zone. Columns that are neither are left out
+    /// offer, cost, currency, or the name of a parameter, as sub1 or zone. Columns that are neither are left out, so name
+    /// those that the file is broken down by
     #[arg(long = "map", value_name = "OUR=COLUMN")]
     renames: Vec<Rename>,
     #[command(flatten)]
     given: Common,
-    /// Currency of costs that do not say
-    #[arg(long, value_name = "CODE", default_value = "USD")]
-    currency: Currency,
+    #[command(flatten)]
+    amounts: Amounts,
 }
 
 #[derive(Debug, Args)]
@@ -71,9 +73,8 @@ pub(super) struct Clicks {
     renames: Vec<Rename>,
     #[command(flatten)]
     given: Common,
-    /// Currency of costs that do not say
-    #[arg(long, value_name = "CODE", default_value = "USD")]
-    currency: Currency,
+    #[command(flatten)]
+    amounts: Amounts,
 }
 
 /// What is the same for all that is imported.
@@ -84,12 +85,8 @@ struct Common {
     /// Leave this column out; addresses are left out unless they are mapped
     #[arg(long = "skip", value_name = "COLUMN")]
     skipped: Vec<String>,
-    /// What stands between fields; `tab` for a tab [default: told from the first line]
-    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
-    delimiter: Option<u8>,
-    /// How far ahead of UTC times are that do not say, as +02:00
-    #[arg(long, value_name = "OFFSET", default_value = "Z", allow_hyphen_values = true)]
-    time_zone: Offset,
+    #[command(flatten)]
+    reading: Reading,
     /// Write lines that cannot be understood to this file, with number and reason, so that they can be mended and imported
     #[arg(long, value_name = "FILE")]
     bad: Option<PathBuf>,
@@ -130,8 +127,8 @@ impl Common {
             file: self.file.clone(),
             renames: renames.to_vec(),
             skipped: self.skipped.clone(),
-            delimiter: self.delimiter,
-            offset: self.time_zone,
+            delimiter: self.reading.delimiter,
+            offset: self.reading.time_zone,
             currency,
             bad_file: self.bad.clone(),
         }
@@ -147,35 +144,40 @@ impl Common {
         Ok(settings)
     }
 
-    fn remote(&self, settings: &Settings, target: String) -> Result<Remote, Failure> {
-        Ok(Remote { client: self.daemon.client(settings)?, target, mark: 0 })
+    /// Into the store itself, which `open` gives and `close` ends, or, where a daemon has it, by `target` of that.
+    fn import<R: Form, A: Sink<R>>(
+        &self,
+        options: &Options,
+        target: &str,
+        open: impl FnOnce(&Settings) -> Result<A, ServeError>,
+        close: impl FnOnce(A) -> Result<(), ServeError>,
+    ) -> Result<Report, Failure> {
+        if self.dry_run {
+            return import_into::<R>(options, &mut DryRun, None);
+        }
+        let settings = self.check()?;
+        let data = Some(settings.store.data.clone());
+        match open(&settings) {
+            Ok(mut alone) => {
+                let imported = import_into(options, &mut alone, data);
+                close(alone)?;
+                imported
+            }
+            Err(ServeError::Store(store::Error::Locked { .. })) => {
+                let client = self.daemon.client(&settings)?;
+                let mut remote = Remote { client, target: target.to_owned(), mark: 0 };
+                import_into::<R>(options, &mut remote, data)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
 impl Clicks {
     fn import(&self) -> Result<Report, Failure> {
-        let options = self.given.options(&self.renames, self.currency);
-        if self.given.dry_run {
-            return import_into::<Row>(&options, &mut DryRun, None);
-        }
-        let settings = self.given.check()?;
-        let data = settings.store.data.clone();
-        match Store::open(store_options(&settings)) {
-            Ok(store) => {
-                let Some(mut importer) = Importer::new(&store, Clock::System) else {
-                    return Err(Failure::new("the store has no lane for imports"));
-                };
-                let imported = import_into(&options, &mut importer, Some(data));
-                importer.close();
-                store.close()?;
-                imported
-            }
-            Err(store::Error::Locked { .. }) => {
-                let mut remote = self.given.remote(&settings, "/api/import/clicks?".to_owned())?;
-                import_into::<Row>(&options, &mut remote, Some(data))
-            }
-            Err(error) => Err(error.into()),
-        }
+        let options = self.given.options(&self.renames, self.amounts.currency);
+        let open = |settings: &Settings| AloneWithClicks::open(settings, Clock::System);
+        self.given.import::<Row, _>(&options, "/api/import/clicks?", open, AloneWithClicks::close)
     }
 }
 
@@ -183,48 +185,17 @@ impl Conversions {
     fn import(&self) -> Result<Report, Failure> {
         // Amounts are read as the network's postbacks are.
         let options = self.given.options(&self.renames, Currency::USD);
-        if self.given.dry_run {
-            return import_into::<Conversion>(&options, &mut DryRun, None);
-        }
-        let settings = self.given.check()?;
-        let data = settings.store.data.clone();
-        match Alone::open(&settings, &self.network, Clock::System) {
-            Ok(mut alone) => {
-                let imported = import_into(&options, &mut alone, Some(data));
-                alone.close()?;
-                imported
-            }
-            Err(ServeError::Store(store::Error::Locked { .. })) => {
-                let network = percent_encoded(&self.network);
-                let target = format!("/api/import/conversions?network={network}&");
-                let mut remote = self.given.remote(&settings, target)?;
-                import_into::<Conversion>(&options, &mut remote, Some(data))
-            }
-            Err(error) => Err(error.into()),
-        }
+        let target = format!("/api/import/conversions?network={}&", percent_encoded(&self.network));
+        let open = |settings: &Settings| Alone::open(settings, &self.network, Clock::System);
+        self.given.import::<Conversion, _>(&options, &target, open, Alone::close)
     }
 }
 
 impl Costs {
     fn import(&self) -> Result<Report, Failure> {
-        let options = self.given.options(&self.renames, self.currency);
-        if self.given.dry_run {
-            return import_into::<Cost>(&options, &mut DryRun, None);
-        }
-        let settings = self.given.check()?;
-        let data = settings.store.data.clone();
-        match AloneWithCosts::open(&settings, Clock::System) {
-            Ok(mut alone) => {
-                let imported = import_into(&options, &mut alone, Some(data));
-                alone.close()?;
-                imported
-            }
-            Err(ServeError::Store(store::Error::Locked { .. })) => {
-                let mut remote = self.given.remote(&settings, "/api/import/costs?".to_owned())?;
-                import_into::<Cost>(&options, &mut remote, Some(data))
-            }
-            Err(error) => Err(error.into()),
-        }
+        let options = self.given.options(&self.renames, self.amounts.currency);
+        let open = |settings: &Settings| AloneWithCosts::open(settings, Clock::System);
+        self.given.import::<Cost, _>(&options, "/api/import/costs?", open, AloneWithCosts::close)
     }
 }
 
@@ -241,19 +212,6 @@ fn import_into<R: Form>(
     let report = run_import(options, folder.as_deref(), sink, &mut tell);
     progress.end();
     Ok(report?)
-}
-
-/// The store is opened for one lane of its own: those of the workers stay as they are.
-fn store_options(settings: &Settings) -> store::Options {
-    settings.store_options(1, Clock::System)
-}
-
-pub(super) fn delimiter(text: &str) -> Result<u8, String> {
-    match text.as_bytes() {
-        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
-        _ if text == "tab" || text == "\\t" => Ok(b'\t'),
-        _ => Err("it is one character, or `tab`".to_owned()),
-    }
 }
 
 /// A daemon that has the store.

@@ -9,13 +9,17 @@ use clap::{Args, ValueEnum};
 
 use super::lookup::open;
 use super::progress::Progress;
+use super::reading::{Amounts, Reading};
+use super::times::Times;
 use super::{Failure, plain, table};
-use crate::batch::import::{Offset, Rename};
+use crate::batch::import::Rename;
 use crate::batch::reconcile::{Options, Pair, Reconciliation, csv, reconcile, state};
 use crate::batch::report::exact::decimal;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
+use crate::config::catalog::Snapshot;
+use crate::config::{self, Egress};
 use crate::event::conversion::Status;
-use crate::event::money::{Currency, Micros};
+use crate::event::money::Micros;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -24,37 +28,28 @@ pub(super) struct Arguments {
     /// The network
     #[arg(long, value_name = "ID")]
     network: String,
-    /// What a column holds that is not called so: transaction_id, click_id, time, status, payout, currency
+    /// What a column holds that is not called so: transaction_id, click_id, time, event, status, payout, currency
     #[arg(long = "map", value_name = "OUR=COLUMN")]
     renames: Vec<Rename>,
-    /// What stands between fields; `tab` for a tab [default: told from the first line]
-    #[arg(long, value_name = "CHARACTER", value_parser = super::import::delimiter)]
-    delimiter: Option<u8>,
-    /// How far ahead of UTC times are that do not say, as +02:00
-    #[arg(long, value_name = "OFFSET", default_value = "Z", allow_hyphen_values = true)]
-    time_zone: Offset,
-    /// Currency of payouts that do not say
-    #[arg(long, value_name = "CODE", default_value = "USD")]
-    currency: Currency,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    amounts: Amounts,
     /// What a word of the network means: approved, pending or reversed
     #[arg(long = "status", value_name = "WORD=STATUS", value_parser = word)]
     words: Vec<(String, Status)>,
     /// Where a conversion stands whose line does not say
     #[arg(long, value_name = "STATUS", value_parser = status, default_value = "approved")]
     default_status: Status,
-    /// The period that the file is of begins here, as 2026-11-01 [default: with its first time]
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// And ends here; of a day, at its end [default: with its last time]
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[command(flatten)]
+    times: Times,
     /// How long before the period we may have heard of what is in the file, as 36h or 1d
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1d")]
     tolerance: Duration,
     /// Up to this much an amount is not taken to differ
     #[arg(long, value_name = "AMOUNT", value_parser = amount, default_value = "0")]
     payout_tolerance: Micros,
-    /// From which discrepancy on to exit 1: of counts, or of the money of a currency
+    /// Beyond which discrepancy to exit 1: of counts, of the money of a currency, or of lines that nobody understands
     #[arg(long, value_name = "PERCENT", value_parser = percent, default_value = "3%")]
     threshold: i128,
     /// Print what both sides have alike too
@@ -63,12 +58,18 @@ pub(super) struct Arguments {
     /// Lines of differences that the table shows
     #[arg(long, value_name = "ROWS", default_value_t = 50)]
     limit: usize,
+    /// The catalog, which knows networks that nobody has heard of yet
+    #[arg(long, value_name = "FILE|DIR")]
+    catalog: Option<PathBuf>,
     /// The data folder
     #[arg(long, value_name = "DIR", default_value = "clicklog-data")]
     data: PathBuf,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: ReconcileFormat,
+    /// In CSV, put an apostrophe before ids that a spreadsheet would take for formulas. This changes them
+    #[arg(long)]
+    spreadsheet_safe: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -97,7 +98,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     }
     match arguments.format {
         ReconcileFormat::Table => write_table(out, &done, arguments)?,
-        ReconcileFormat::Csv => csv(&done, out)?,
+        ReconcileFormat::Csv => csv(&done, arguments.spreadsheet_safe, out)?,
         ReconcileFormat::Json => {
             serde_json::to_writer_pretty(&mut *out, &done)?;
             writeln!(out)?;
@@ -109,25 +110,32 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
 
 impl Arguments {
     fn options(&self) -> Result<Options, Failure> {
+        let window = self.times.window_by(self.reading.time_zone)?;
         Ok(Options {
             network: self.network.clone(),
+            known_networks: self.known_networks()?,
             file: self.file.clone(),
             renames: self.renames.clone(),
-            delimiter: self.delimiter,
-            offset: self.time_zone,
-            currency: self.currency,
+            delimiter: self.reading.delimiter,
+            offset: self.reading.time_zone,
+            currency: self.amounts.currency,
             words: self.words.clone(),
             default_status: self.default_status,
-            from: self.from.as_deref().map(|text| self.moment("from", text, false)).transpose()?,
-            to: self.to.as_deref().map(|text| self.moment("to", text, true)).transpose()?,
+            from: window.from,
+            to: window.to,
             tolerance: self.tolerance,
             payout_tolerance: self.payout_tolerance,
         })
     }
+}
 
-    fn moment(&self, name: &str, text: &str, is_end: bool) -> Result<Timestamp, Failure> {
-        super::report::moment(self.time_zone, text, is_end)
-            .map_err(|error| Failure::new(format!("--{name} {text:?}: {error}")))
+impl Arguments {
+    fn known_networks(&self) -> Result<Vec<String>, Failure> {
+        let Some(path) = &self.catalog else { return Ok(Vec::new()) };
+        // Over which connections postbacks leave does not show.
+        let snapshot = config::catalog::load_all(path, 0, &config::environment, &Egress::default());
+        let Snapshot { catalog, .. } = snapshot.map_err(Failure::configuration)?;
+        Ok(catalog.networks().iter().map(|network| network.rules.id.to_string()).collect())
     }
 }
 

@@ -8,11 +8,13 @@ use clap::{Args, ValueEnum};
 
 use super::lookup::open;
 use super::progress::Progress;
+use super::times::Times;
+use super::whose::Whose;
 use super::{Failure, plain, table};
 use crate::batch::import::Offset;
 use crate::batch::report::html::{SHOWN, cell, head, page};
 use crate::batch::report::{Column, Dimension, Query, Report, csv, json, report};
-use crate::clock::{Clock, Timestamp, TimestampError};
+use crate::clock::{Clock, Timestamp};
 use crate::event::money::Currency;
 
 const HOUR_MICROS: i64 = 3600 * 1_000_000;
@@ -27,12 +29,8 @@ pub(super) struct Arguments {
     /// param:NAME
     #[arg(long, value_name = "DIMENSION,...", value_delimiter = ',', default_value = "campaign")]
     by: Vec<Dimension>,
-    /// From this moment or day on, as 2026-11-20 or 2026-11-20T07:00:00Z [default: six days before today]
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Until this moment, or until the end of this day [default: now]
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[command(flatten)]
+    times: Times,
     /// How far ahead of UTC the clocks are by which days and hours are told, as +02:00
     #[arg(long, value_name = "OFFSET", default_value = "Z", allow_hyphen_values = true)]
     time_zone: Offset,
@@ -53,7 +51,8 @@ pub(super) struct Arguments {
     /// The data folder
     #[arg(long, value_name = "DIR", default_value = "clicklog-data")]
     data: PathBuf,
-    /// How to print it: csv has every count there is, html is one page with a chart
+    /// How to print it: csv has every count there is, html is one page with a chart. csv and json have exact amounts; in
+    /// table and html they are rounded, half to even, to what the currency has: 0.01 USD, 1 JPY, four places for a click
     #[arg(long, value_enum, default_value_t)]
     format: ReportFormat,
     /// In CSV, put an apostrophe before values that a spreadsheet would take for a formula. This changes them
@@ -64,18 +63,8 @@ pub(super) struct Arguments {
 /// What is left out of a report.
 #[derive(Debug, Args)]
 struct Filters {
-    /// Only of this campaign; several times for several
-    #[arg(long, value_name = "ID")]
-    campaign: Vec<String>,
-    /// Only of this offer
-    #[arg(long, value_name = "ID")]
-    offer: Vec<String>,
-    /// Only of this source
-    #[arg(long, value_name = "ID")]
-    source: Vec<String>,
-    /// Only conversions of this network
-    #[arg(long, value_name = "ID")]
-    network: Vec<String>,
+    #[command(flatten)]
+    whose: Whose,
     /// Only of this country, as DE
     #[arg(long, value_name = "CODE")]
     country: Vec<String>,
@@ -127,19 +116,13 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
 
 impl Arguments {
     fn query(&self, now: Timestamp) -> Result<Query, Failure> {
-        let to = match &self.to {
-            // The hour that has begun is in it, and roll-ups can say all before.
-            None => Timestamp::from_micros((now.hour() + 1) * HOUR_MICROS),
-            Some(text) => self.moment("to", text, true)?,
-        };
+        let window = self.times.window_by(self.time_zone)?;
+        // The hour that has begun is in it, and roll-ups can say all before.
+        let to = window.to.unwrap_or_else(|| Timestamp::from_micros((now.hour() + 1) * HOUR_MICROS));
         let offset = i64::from(self.time_zone.seconds()) * 1_000_000;
-        let from = match &self.from {
-            None => {
-                let last = (to.micros() - 1 + offset).div_euclid(DAY_MICROS);
-                Timestamp::from_micros((last - DAYS + 1) * DAY_MICROS - offset)
-            }
-            Some(text) => self.moment("from", text, false)?,
-        };
+        let last = (to.micros() - 1 + offset).div_euclid(DAY_MICROS);
+        let first = Timestamp::from_micros((last - DAYS + 1) * DAY_MICROS - offset);
+        let from = window.from.unwrap_or(first);
         Ok(Query {
             from,
             to,
@@ -150,32 +133,14 @@ impl Arguments {
             leaves: true,
         })
     }
-
-    fn moment(&self, name: &str, text: &str, is_end: bool) -> Result<Timestamp, Failure> {
-        moment(self.time_zone, text, is_end)
-            .map_err(|error| Failure::new(format!("--{name} {text:?}: {error}")))
-    }
-}
-
-/// A moment, by clocks of this time zone if it does not say; of a day alone its beginning, or its end.
-pub(super) fn moment(time_zone: Offset, text: &str, is_end: bool) -> Result<Timestamp, TimestampError> {
-    let moment = Timestamp::parse(text, Some(time_zone.seconds()))?;
-    let is_day = is_end && !text.contains(['T', 't', ' ']);
-    Ok(Timestamp::from_micros(moment.micros().saturating_add(if is_day { DAY_MICROS } else { 0 })))
 }
 
 impl Filters {
     fn all(&self) -> Result<Vec<(Dimension, String)>, Failure> {
+        let countries = self.country.iter().map(|country| ("country", country));
         let mut all = self.conditions.clone();
-        for (name, values) in [
-            ("campaign", &self.campaign),
-            ("offer", &self.offer),
-            ("source", &self.source),
-            ("network", &self.network),
-            ("country", &self.country),
-        ] {
-            let dimension: Dimension = name.parse()?;
-            all.extend(values.iter().map(|value| (dimension.clone(), value.clone())));
+        for (name, value) in self.whose.all().chain(countries) {
+            all.push((name.parse()?, value.clone()));
         }
         Ok(all)
     }
@@ -202,7 +167,7 @@ fn write_table(out: &mut dyn Write, report: &Report) -> Result<(), Failure> {
     report.notes.iter().try_for_each(|note| writeln!(out, "note: {}", plain(note)))?;
     let columns = Column::all(report, &SHOWN);
     let heads = columns.iter().map(|column| head(column, report).to_uppercase()).collect();
-    let cells = |row| columns.iter().map(|column| plain(&cell(column, row))).collect::<Vec<_>>();
+    let cells = |row| columns.iter().map(|column| plain(&cell(column, row, report))).collect::<Vec<_>>();
     let mut rows: Vec<Vec<String>> = report.rows.iter().map(cells).collect();
     let mut total = cells(&report.total);
     if let Some(first) = total.first_mut().filter(|_| !report.by.is_empty()) {

@@ -1,14 +1,22 @@
-//! `clicklog verify`: walks a data folder, also one in use; and reads the dispatcher's checkpoint, as a start would.
+//! `clicklog verify`: walks a data folder, also one in use; and what follows from its journals: the dispatcher's checkpoint, as
+//! a start would read it, roll-ups, and published files.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use super::progress::Progress;
 use super::{Failure, Format};
+#[cfg(feature = "parquet")]
+use crate::compactor;
 use crate::dispatcher::checkpoint;
 use crate::store::directory::Directory;
+#[cfg(feature = "parquet")]
+use crate::store::reader::Reader;
+#[cfg(feature = "parquet")]
+use crate::store::verify::Verified;
 use crate::store::verify::{Finding, Severity, verify};
 
 #[derive(Debug, Args)]
@@ -16,25 +24,24 @@ pub(super) struct Arguments {
     /// The data folder
     #[arg(long, value_name = "DIR", default_value = "clicklog-data")]
     data: PathBuf,
+    /// Where export and export-meta are, if that is not the data folder: `compactor.folder`
+    #[cfg(feature = "parquet")]
+    #[arg(long, value_name = "DIR")]
+    published: Option<PathBuf>,
     /// How to print the findings
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let shows_progress = io::stderr().is_terminal();
-    let mut progress = |done, total| {
-        if shows_progress {
-            // Progress that cannot be shown is not missed.
-            let _unseen = write!(io::stderr(), "\r{done} of {total} segments");
-        }
-    };
     let directory = Directory::new(&arguments.data);
-    let mut verified = verify(&directory, &mut progress)?;
+    let mut progress = Progress::new("checking segments");
+    let verified = verify(&directory, &mut |done, of| progress.tick(done, of, ""));
+    progress.end();
+    let mut verified = verified?;
     verified.findings.extend(checkpoint_finding(&directory));
-    if shows_progress {
-        let _unseen = writeln!(io::stderr());
-    }
+    #[cfg(feature = "parquet")]
+    look_at_derived(arguments, &mut verified)?;
     match arguments.format {
         Format::Text => writeln!(out, "{verified}")?,
         Format::Json => {
@@ -43,6 +50,20 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         }
     }
     Ok(if verified.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Roll-ups and published files.
+#[cfg(feature = "parquet")]
+fn look_at_derived(arguments: &Arguments, verified: &mut Verified) -> Result<(), Failure> {
+    let reader = Reader::open(&arguments.data);
+    let folder = compactor::folder::Folder::new(arguments.published.as_ref().unwrap_or(&arguments.data));
+    let mut progress = Progress::new("checking roll-ups and published files");
+    let derived = compactor::verify::verify(&reader, &folder, &mut |done, of| progress.tick(done, of, ""));
+    progress.end();
+    let compactor::verify::Derived { rollups, published_files, findings } = derived?;
+    (verified.rollups, verified.published_files) = (rollups, published_files);
+    verified.findings.extend(findings);
+    Ok(())
 }
 
 /// What is wrong with the dispatcher's checkpoint, if there is one. Nothing is lost with it.

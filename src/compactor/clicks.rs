@@ -3,7 +3,7 @@
 //! In: records of the clicks journal. Out: one row for each click, imported ones too.
 //! Keeps: `click_id` is the text that stood in URLs, whatever key is current now.
 
-use crate::event::click::{Click, ClickKind, Labels};
+use crate::event::click::{Click, Labels};
 use crate::event::click_id::{ClickIdText, Place};
 use crate::event::codec::{Event, Kind};
 use crate::store::Journal;
@@ -44,7 +44,7 @@ impl Table for Clicks {
             Column::new("click_id", Get::Text(|row| row.id.as_ref().map_or("", ClickIdText::as_str)))
                 .varied()
                 .looked_up(),
-            Column::new("kind", Get::Text(|row| kind(row.click.kind))).required(),
+            Column::new("kind", Get::Text(|row| row.click.kind_name())).required(),
             Column::new("campaign", Get::Text(|row| row.click.campaign)),
             Column::new("source", Get::Text(|row| row.click.source)),
             Column::new("offer", Get::Text(|row| row.click.offer)),
@@ -84,13 +84,12 @@ impl Table for Clicks {
             Column::new("config_version", Get::Int64(|row| Some(row.click.config_version.cast_signed())))
                 .required(),
         ]);
-        fields.extend(shared::lineage_fields::<Self>([
-            |row| Some(row.from.node),
-            |row| Some(row.from.lane),
-            |row| Some(row.from.segment),
-            |row| Some(row.from.ordinal),
-        ]));
+        fields.extend(shared::lineage_fields::<Self>());
         fields
+    }
+
+    fn lineage<'r>(row: &'r Row<'_>) -> &'r Lineage {
+        &row.from
     }
 
     fn row<'a>(origin: &'a Origin, record: &Record<'_>, event: Event<'a>) -> Option<Row<'a>> {
@@ -105,14 +104,5 @@ impl Table for Clicks {
             parent: Place::from_packed(click.parent),
             from: Lineage::of(origin, record),
         })
-    }
-}
-
-fn kind(kind: ClickKind) -> &'static str {
-    match kind {
-        ClickKind::Redirect => "redirect",
-        ClickKind::Script => "script",
-        ClickKind::Through => "through",
-        ClickKind::Imported => "imported",
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! {
 //!   "date": "2026-11-20", "revision": 1, "rows": 1200,
-//!   "files": [{ "path": "clicks/v1/dt=2026-11-20/clicks-20261120-n0-day-r1-000.parquet", "rows": 1200, … }],
+//!   "files": [{ "path": "clicks/v1/dt=2026-11-20/clicks-20261120-n0-day-r1-000.parquet", "rows": 1200, "crc32c": 305419896, … }],
 //!   "segments": [{ "node": 0, "lane": 0, "segment": 7, "generation": 0, "rows": 1200 }],
 //!   "sums": [{ "column": "cost", "currency": "USD", "amount": "14.400000" }]
 //! }
@@ -79,6 +79,11 @@ impl Closed {
     /// What the system says.
     pub fn read<T: Table>(folder: &Folder, day: Day) -> Result<Option<Self>> {
         read(&folder.closed::<T>(day))
+    }
+
+    /// What a day is about to be.
+    pub(super) fn announced<T: Table>(folder: &Folder, day: Day) -> Result<Option<Self>> {
+        read(&next::<T>(folder, day))
     }
 
     /// Whether rows of this segment are in its files, of whichever generation.

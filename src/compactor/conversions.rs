@@ -99,13 +99,12 @@ impl Table for Conversions {
                 .varied(),
             Column::new("previous_position", Get::Int64(|row| not_zero(row.decision.previous))).varied(),
         ]);
-        fields.extend(shared::lineage_fields::<Self>([
-            |row| Some(row.from.node),
-            |row| Some(row.from.lane),
-            |row| Some(row.from.segment),
-            |row| Some(row.from.ordinal),
-        ]));
+        fields.extend(shared::lineage_fields::<Self>());
         fields
+    }
+
+    fn lineage<'r>(row: &'r Row<'_>) -> &'r Lineage {
+        &row.from
     }
 
     fn row<'a>(origin: &'a Origin, record: &Record<'_>, event: Event<'a>) -> Option<Row<'a>> {

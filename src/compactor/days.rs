@@ -9,7 +9,7 @@
 //! Not here: how rows are merged (`merge`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::store::reader::{Cursor, Reader};
 
 use super::closed::{Closed, Share};
 use super::error::{Error, Result};
-use super::folder::Day;
+use super::folder::{Day, Folder};
 use super::merge::{self, Input};
 use super::publish::{Publication, Published, Step};
 use super::publisher::{Failing, News, Options, Watcher};
@@ -39,8 +39,8 @@ pub(super) struct Days<T> {
     late: BTreeMap<Day, Duration>,
     failing: BTreeMap<Day, Failing>,
     prepared: BTreeMap<Day, Prepared>,
-    /// It was found that the file system cannot do it.
-    is_given_up: bool,
+    /// How often days were merged of which nothing is known any more: no name is used twice.
+    revisions: BTreeMap<Day, u32>,
     table: PhantomData<T>,
 }
 
@@ -55,14 +55,14 @@ struct Prepared {
 }
 
 impl<T: Table> Days<T> {
-    pub(super) fn new(closed: BTreeMap<Day, Closed>) -> Self {
+    pub(super) fn new(closed: BTreeMap<Day, Closed>, revisions: BTreeMap<Day, u32>) -> Self {
         Self {
             closed,
             parts: BTreeMap::new(),
             late: BTreeMap::new(),
             failing: BTreeMap::new(),
             prepared: BTreeMap::new(),
-            is_given_up: false,
+            revisions,
             table: PhantomData,
         }
     }
@@ -93,9 +93,6 @@ impl<T: Table> Days<T> {
         pending: &[(Timestamp, Timestamp)],
         watcher: &mut dyn Watcher,
     ) -> Result<()> {
-        if self.is_given_up {
-            return Ok(());
-        }
         let days: BTreeSet<Day> = self.parts.keys().chain(self.closed.keys()).copied().collect();
         for day in days {
             let now = options.clock.monotonic();
@@ -112,7 +109,6 @@ impl<T: Table> Days<T> {
     }
 
     fn failed(&mut self, day: Day, error: &Error, now: Duration, watcher: &mut dyn Watcher) {
-        self.is_given_up |= matches!(error, Error::NoExchange { .. });
         self.prepared.remove(&day);
         let before = self.failing.get(&day);
         let (what, is_again) = (format!("the day {day}"), before.is_some());
@@ -146,7 +142,10 @@ impl<T: Table> Days<T> {
         let before = self.prepared.remove(&day);
         // Whoever goes on reading while more and more comes late does not put the swap off for ever.
         let since = before.as_ref().map_or(now, |before| before.since);
-        let prepared = match before.filter(|before| before.closed.segments == self.shares(day)) {
+        let is_it = |before: &Prepared| {
+            before.closed.segments == self.shares(day) && is_staged::<T>(&options.folder, day, &before.closed)
+        };
+        let prepared = match before.filter(is_it) {
             Some(prepared) => prepared,
             None => Prepared { closed: self.write(options, day, watcher)?, since },
         };
@@ -161,7 +160,8 @@ impl<T: Table> Days<T> {
 
     /// Writes the merged files aside.
     fn write(&self, options: &Options, day: Day, watcher: &mut dyn Watcher) -> Result<Closed> {
-        let revision = self.closed.get(&day).map_or(0, |closed| closed.revision) + 1;
+        let known = self.closed.get(&day).map_or(0, |closed| closed.revision);
+        let revision = known.max(self.revisions.get(&day).copied().unwrap_or(0)) + 1;
         let plan = merge::Plan {
             folder: &options.folder,
             reader: &options.reader,
@@ -210,8 +210,9 @@ impl<T: Table> Days<T> {
         if closed.rows == 0 {
             closed.forget::<T>(folder, day)?;
             // There may be files of others.
-            let _others = std::fs::remove_dir(&path);
+            let _others = fs::remove_dir(&path);
             self.closed.remove(&day);
+            self.revisions.insert(day, closed.revision);
         } else {
             watcher.told(&News::Merged { table: T::NAME, day, closed: &closed });
             self.closed.insert(day, closed);
@@ -222,6 +223,15 @@ impl<T: Table> Days<T> {
 
 fn as_result(flow: ControlFlow<()>) -> Result<()> {
     if flow.is_break() { Err(Error::Stopped) } else { Ok(()) }
+}
+
+/// Whether the files that were made are still where they wait: whoever replaces a file of the day needs the folder too.
+fn is_staged<T: Table>(folder: &Folder, day: Day, closed: &Closed) -> bool {
+    let staged = folder.staged_day::<T>(day);
+    closed.files.iter().all(|file| {
+        let found = file.name().and_then(|name| fs::metadata(staged.join(name)).ok());
+        found.is_some_and(|found| found.len() == file.bytes)
+    })
 }
 
 /// Whether somebody has one of these files open. A file system that cannot tell says no.

@@ -56,13 +56,12 @@ impl Table for Deliveries {
             Column::new("next_attempt", Get::Time(|row| row.outcome.next_attempt)).varied(),
             Column::new("detail", Get::Text(|row| &row.detail)),
         ];
-        fields.extend(shared::lineage_fields::<Self>([
-            |row| Some(row.from.node),
-            |row| Some(row.from.lane),
-            |row| Some(row.from.segment),
-            |row| Some(row.from.ordinal),
-        ]));
+        fields.extend(shared::lineage_fields::<Self>());
         fields
+    }
+
+    fn lineage<'r>(row: &'r Row<'_>) -> &'r Lineage {
+        &row.from
     }
 
     fn row<'a>(origin: &'a Origin, record: &Record<'_>, event: Event<'a>) -> Option<Row<'a>> {

@@ -73,14 +73,6 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The file system cannot exchange two folders, so files of a day cannot be replaced at once.
-    #[error(
-        "the file system of {path} cannot exchange two folders: what is there cannot be replaced at once"
-    )]
-    NoExchange {
-        /// The folder of a day.
-        path: PathBuf,
-    },
     /// A file of ours that says something else than it should, or a segment that is not there to be read.
     #[error("{path} cannot be read: {what}")]
     Unreadable {
@@ -96,20 +88,20 @@ pub enum Error {
 
 impl Error {
     /// All that `reason` may say.
-    pub const REASONS: [&str; 5] = ["disk", "exchange", "journal", "record", "stopped"];
+    pub const REASONS: [&str; 4] = ["disk", "journal", "record", "stopped"];
 
     /// A word for it, as an index of `REASONS`.
     pub fn reason(&self) -> usize {
         match self {
             Self::Io { .. } | Self::Write { .. } | Self::Format { .. } => 0,
-            Self::NoExchange { .. } => 1,
+            Self::Store(error) if error.is_full() => 0,
             Self::Store(_)
             | Self::NotSealed { .. }
             | Self::Changed { .. }
             | Self::NoKeys { .. }
-            | Self::Unreadable { .. } => 2,
-            Self::Record { .. } => 3,
-            Self::Stopped => 4,
+            | Self::Unreadable { .. } => 1,
+            Self::Record { .. } => 2,
+            Self::Stopped => 3,
         }
     }
 

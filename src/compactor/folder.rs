@@ -103,7 +103,12 @@ impl Folder {
 
     /// The folder that is to take its place.
     pub fn staged_day<T: Table>(&self, day: Day) -> PathBuf {
-        self.staging().join(T::NAME).join(VERSION).join(format!("dt={day}"))
+        self.staged_table::<T>().join(format!("dt={day}"))
+    }
+
+    /// Where days of a table wait for their place.
+    pub(super) fn staged_table<T: Table>(&self) -> PathBuf {
+        self.staging().join(T::NAME).join(VERSION)
     }
 
     /// What is known of a table's files.
@@ -158,6 +163,32 @@ fn name_of((node, lane, segment, generation): (u16, u8, u32, u32)) -> String {
     format!("n{node}-l{lane:02}-s{segment:07}-g{generation}")
 }
 
+/// What the name of a file says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    /// It is of a whole day.
+    Day { node: u16, revision: u32 },
+    /// It is of one segment.
+    Segment { node: u16, lane: u8, segment: u32 },
+}
+
+impl Name {
+    /// Reads one as they are made here.
+    pub(super) fn parse<T: Table>(name: &str) -> Option<Self> {
+        let rest = name.strip_prefix(T::NAME)?.strip_prefix('-')?.strip_suffix(".parquet")?;
+        let (_time, rest) = rest.split_once("-n")?;
+        let (node, rest) = rest.split_once('-')?;
+        let node = node.parse().ok()?;
+        if let Some(rest) = rest.strip_prefix("day-r") {
+            let (revision, _number) = rest.split_once('-')?;
+            return Some(Self::Day { node, revision: revision.parse().ok()? });
+        }
+        let (lane, rest) = rest.strip_prefix('l')?.split_once("-s")?;
+        let (segment, _generation) = rest.split_once("-g")?;
+        Some(Self::Segment { node, lane: lane.parse().ok()?, segment: segment.parse().ok()? })
+    }
+}
+
 /// Whether a file of this name is of an earlier generation of this segment, or of a later one that nobody vouches for.
 pub(super) fn is_of_other_generation(name: &str, origin: &Origin) -> bool {
     let Origin { node, lane, segment, generation, .. } = origin;
@@ -169,6 +200,23 @@ pub(super) fn is_of_other_generation(name: &str, origin: &Origin) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compactor::clicks::Clicks;
+
+    #[test]
+    fn names_are_read_as_they_are_made() {
+        let day = Day::parse("2026-11-20").unwrap();
+        let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let of_day = name(Folder::new("").day_file::<Clicks>(3, day, 12, 1));
+        assert_eq!(Name::parse::<Clicks>(&of_day), Some(Name::Day { node: 3, revision: 12 }));
+        let of_segment = format!("clicks-20261120T070000Z-{}.parquet", name_of((3, 7, 12, 1)));
+        let expected = Name::Segment { node: 3, lane: 7, segment: 12 };
+        assert_eq!(Name::parse::<Clicks>(&of_segment), Some(expected));
+        for other in
+            ["conversions-20261120-n3-day-r1-000.parquet", "clicks-x.parquet", "clicks-1-n0-day-r1.parquet"]
+        {
+            assert_eq!(Name::parse::<Clicks>(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_day_is_what_its_path_says() {

@@ -2,7 +2,8 @@
 //!
 //! In: erasures, looked for each second; rules and what is needed yet, asked before each pass. Out: what a pass does
 //! (`rewrite`); a line in the log for a pass that did something and for what could not be done; numbers.
-//! Keeps: an erasure has a pass when it is new and again once all that it is in is sealed; all else has one every interval.
+//! Keeps: an erasure has a pass when it is new and again once all that it is in is sealed, which it asks for at once, or within
+//! ten minutes where it has just asked for another; all else has one every interval.
 //! It goes behind all others on the processor, no faster than it may, and makes nothing anew on a disk that is full; what
 //! goes whole makes room, and goes even then. A stop ends it within the time that a chunk of a segment takes.
 //! Not in the publisher's thread: that one may be switched off, or have days of work before it.
@@ -12,26 +13,26 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
-
-use rustix::process::setpriority_process;
 
 use super::brake::{Brake, IsPressed};
 use super::rewrite::{Company, Pass, Report, Rules};
-use super::run::described;
+use super::worker::{self, Worker};
 use crate::clock::Clock;
 use crate::metrics::{self, Page};
-use crate::shutdown::{Shutdown, Woken};
+use crate::shutdown::Woken;
 use crate::store::directory::Directory;
 use crate::store::rewrite::{Rewriter, SegmentAt};
 use crate::store::space::Room;
-use crate::store::{Position, RoomWatch};
+use crate::store::{Position, RoomWatch, described};
 
 /// How often it looks whether something was asked to be forgotten.
 const POLL: Duration = Duration::from_secs(1);
 /// After how long it tries again what could not be done.
 const RETRY: Duration = Duration::from_secs(60);
+/// How long after it has ended segments for an erasure it does so again: many that are asked one by one must not make as many
+/// segments.
+const ROLL_EVERY: Duration = Duration::from_secs(600);
 
 /// What it is told at its start.
 pub struct Options {
@@ -43,6 +44,8 @@ pub struct Options {
     pub rules: Box<dyn Fn() -> Rules + Send>,
     /// From where on somebody reads the postbacks journal yet, as of now.
     pub needed: Box<dyn Fn() -> Position + Send>,
+    /// Asks for the segments that are written to be ended and sealed.
+    pub roll: Box<dyn Fn() + Send>,
     /// How often it looks for what is old enough.
     pub interval: Duration,
     /// Bytes that are read and written in a second.
@@ -55,23 +58,9 @@ pub struct Options {
     pub clock: Clock,
 }
 
-/// It, running.
-#[derive(Debug)]
-pub struct Forgetting {
-    thread: JoinHandle<()>,
-    handle: Handle,
-}
-
-/// What can be asked of it. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    bell: Shutdown,
-    numbers: Arc<Numbers>,
-}
-
 /// What it has done since it was started.
 #[derive(Debug, Default)]
-struct Numbers {
+pub struct Numbers {
     rewritten: AtomicU64,
     dropped_segments: AtomicU64,
     bytes: AtomicU64,
@@ -84,67 +73,40 @@ struct Numbers {
     last_run: AtomicU64,
 }
 
+/// It, running.
+pub type Forgetting = Worker<Numbers>;
+
+/// What can be asked of it.
+pub type Handle = worker::Handle<Numbers>;
+
 /// Starts it.
 ///
 /// # Errors
 /// There is no thread for it.
 pub fn start(options: Options) -> io::Result<Forgetting> {
-    let handle = Handle { bell: Shutdown::default(), numbers: Arc::default() };
-    let own = handle.clone();
-    let thread =
-        std::thread::Builder::new().name("forgetting".to_owned()).spawn(move || run(options, own))?;
-    Ok(Forgetting { thread, handle })
+    worker::start("forgetting", move |handle| run(options, handle))
 }
 
-impl Forgetting {
-    /// For whoever wants to know.
-    pub fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-
-    /// Tells it to stop, and does not wait for it.
-    pub fn announce(&self) {
-        self.handle.bell.trip();
-    }
-
-    /// Stops it. It has let go of the store then.
-    pub fn stop(self) {
-        self.announce();
-        if let Err(panic) = self.thread.join() {
-            std::panic::resume_unwind(panic);
-        }
-    }
-}
-
-impl Handle {
-    /// There may be something to do.
-    pub fn nudge(&self) {
-        self.bell.nudge();
-    }
-
-    /// Adds its metrics to a page.
-    pub fn write_metrics(&self, page: &mut Page) {
+impl worker::Numbers for Numbers {
+    fn write_metrics(&self, page: &mut Page) {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        let numbers = &*self.numbers;
         let did = |what: &'static str| [("did", what)];
-        page.sample(&metrics::FORGETTING_SEGMENTS, &did("rewrite"), load(&numbers.rewritten));
-        page.sample(&metrics::FORGETTING_SEGMENTS, &did("drop"), load(&numbers.dropped_segments));
-        page.sample(&metrics::FORGETTING_RECORDS, &did("strip"), load(&numbers.changed));
-        page.sample(&metrics::FORGETTING_RECORDS, &did("drop"), load(&numbers.dropped));
-        page.sample(&metrics::FORGETTING_BYTES, &[], load(&numbers.bytes));
-        page.sample(&metrics::FORGETTING_FAILURES, &[], load(&numbers.failures));
-        let last_run = Duration::from_micros(load(&numbers.last_run)).as_secs_f64();
+        page.sample(&metrics::FORGETTING_SEGMENTS, &did("rewrite"), load(&self.rewritten));
+        page.sample(&metrics::FORGETTING_SEGMENTS, &did("drop"), load(&self.dropped_segments));
+        page.sample(&metrics::FORGETTING_RECORDS, &did("strip"), load(&self.changed));
+        page.sample(&metrics::FORGETTING_RECORDS, &did("drop"), load(&self.dropped));
+        page.sample(&metrics::FORGETTING_BYTES, &[], load(&self.bytes));
+        page.sample(&metrics::FORGETTING_FAILURES, &[], load(&self.failures));
+        let last_run = Duration::from_micros(load(&self.last_run)).as_secs_f64();
         page.number(&metrics::FORGETTING_LAST_RUN, &[], last_run);
-        page.sample(&metrics::ERASURES_PENDING, &[], load(&numbers.pending));
-        page.sample(&metrics::ERASURES, &[], load(&numbers.erased));
+        page.sample(&metrics::ERASURES_PENDING, &[], load(&self.pending));
+        page.sample(&metrics::ERASURES, &[], load(&self.erased));
     }
 }
 
 fn run(options: Options, handle: Handle) {
-    // Where the system does not allow it, requests are slower now and then.
-    let _as_before = setpriority_process(None, 19);
-    let Options { rewriter, directory, rules, needed, interval, bytes_per_second, room, is_pressed, clock } =
-        options;
+    let Options { rewriter, directory, rules, needed, roll, interval, .. } = options;
+    let Options { bytes_per_second, room, is_pressed, clock, .. } = options;
     let bell = handle.bell.clone();
     let brake =
         Brake { bytes_per_second, is_pressed, clock: clock.clone(), bell: bell.clone(), due: Duration::ZERO };
@@ -156,6 +118,8 @@ fn run(options: Options, handle: Handle) {
         tried: BTreeMap::new(),
         failing: BTreeSet::new(),
         not_before: Duration::ZERO,
+        roll,
+        not_rolled_before: Duration::ZERO,
     };
     loop {
         duty.look(interval, &*rules, &*needed);
@@ -175,6 +139,10 @@ impl Company for Steady {
     fn passed(&mut self, bytes: u64) -> ControlFlow<()> {
         if self.room.room() == Room::Critical { ControlFlow::Break(()) } else { self.brake.spend(bytes) }
     }
+
+    fn reads(&mut self, bytes: u64) -> ControlFlow<()> {
+        self.brake.spend(bytes)
+    }
 }
 
 /// The passes, one after the other.
@@ -189,6 +157,9 @@ struct Duty {
     failing: BTreeSet<SegmentAt>,
     /// When there is a pass, if nothing is new.
     not_before: Duration,
+    roll: Box<dyn Fn() + Send>,
+    /// When segments may be ended for an erasure.
+    not_rolled_before: Duration,
 }
 
 impl Duty {
@@ -197,6 +168,11 @@ impl Duty {
         // What cannot be read is told by the pass.
         let pending = self.pass.pending().unwrap_or_default();
         self.numbers.pending.store(pending.len() as u64, Ordering::Relaxed);
+        if now >= self.not_rolled_before && pending.values().any(|is_sealed| !is_sealed) {
+            // Nobody may come for an hour whose click or conversion would end them.
+            self.not_rolled_before = now + ROLL_EVERY;
+            (self.roll)();
+        }
         let is_news = pending.iter().any(|(id, is_sealed)| self.tried.get(id) != Some(is_sealed));
         if !is_news && now < self.not_before {
             return;

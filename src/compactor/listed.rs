@@ -4,17 +4,14 @@
 //! Keeps: of a segment that was rewritten only the newest file is one.
 //! Not here: their records (`Source`).
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
 use crate::store::layout::Summary;
-use crate::store::manifest::Manifest;
 use crate::store::reader::{ClickIds, Reader};
-use crate::store::sealed::read_footer;
 
 use super::error::{Error, Result};
-use super::segment::{Origin, forgotten};
+use super::segment::{Origin, footer_of, forgotten};
 use super::table::Table;
 
 /// One segment.
@@ -31,22 +28,15 @@ pub struct Listed {
 /// # Errors
 /// What reading the folder says.
 pub fn list<T: Table>(reader: &Reader) -> Result<Vec<Listed>> {
-    let directory = reader.directory();
     let node = reader.node()?.unwrap_or_default();
     let (ids, erasures) = (ClickIds::open(reader, node)?, forgotten(reader)?);
     let mut found = Vec::new();
     for lane in reader.lanes(T::JOURNAL)? {
-        let manifest = Manifest::peek(directory)?;
-        let mut files = directory.segments(T::JOURNAL, lane)?;
-        if let Some(manifest) = manifest {
-            files = manifest.current_files(T::JOURNAL, lane, files);
-        }
-        for file in files {
-            let footer = match File::open(&file.path) {
-                Ok(open) => read_footer(&open).map_err(Error::io("read", &file.path))?,
+        for file in reader.files(T::JOURNAL, lane)? {
+            let footer = match footer_of(&file) {
                 // Dropped, or rewritten just now: what is read finds the newer file.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(error) => return Err(Error::io("open", &file.path)(error)),
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
+                found => found?,
             };
             let (segment, generation) = (file.segment, file.generation);
             let origin =

@@ -7,11 +7,9 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter};
+use std::io::BufWriter;
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::clock::Timestamp;
@@ -27,8 +25,9 @@ use super::error::{Error, Result};
 use super::folder::{Day, Folder};
 use super::parquet::{GROUP_ROWS_MAX, Writer};
 use super::plan::{DAY_MICROS, GROUP_BYTES_MAX};
-use super::publish::{LEVEL, MODE, Published};
+use super::publish::{LEVEL, Published};
 use super::segment::{Origin, TOLD_BYTES, Told, identify, undecodable, with_row};
+use super::summed_file::SummedFile;
 use super::table::{Get, Table};
 
 /// Bytes of a file of a day at most, but for the row group that goes beyond them.
@@ -166,7 +165,7 @@ impl<'a, T: Table> Merge<'a, T> {
     fn take_up(&self, share: &Share, told: Told<'_>) -> Result<Open> {
         let Share { lane, segment, .. } = *share;
         let changed = || Error::Changed { table: T::NAME, lane, segment };
-        let (origin, _) = identify::<T>(self.reader, lane, segment)?;
+        let origin = identify::<T>(self.reader, lane, segment)?;
         let held = self.reader.hold(T::JOURNAL, lane, segment)?.ok_or_else(changed)?;
         let (start, end) = (self.day.start(), self.day.end());
         let (mut rows, mut read, mut failed) = (Vec::new(), 0, None);
@@ -220,7 +219,7 @@ fn pack(time: u128, offset: u32) -> u64 {
 struct Files<'a, T> {
     plan: &'a Plan<'a>,
     node: u16,
-    writer: Option<(Writer<BufWriter<File>>, Published)>,
+    writer: Option<(Writer<BufWriter<SummedFile>>, Published)>,
     /// First and last time of the rows that are not written yet.
     times: Option<(Timestamp, Timestamp)>,
     done: Vec<Published>,
@@ -253,24 +252,23 @@ impl<'a, T: Table> Files<'a, T> {
         if is_full { self.end() } else { Ok(()) }
     }
 
-    fn begin(&self, first: Timestamp) -> Result<(Writer<BufWriter<File>>, Published)> {
+    fn begin(&self, first: Timestamp) -> Result<(Writer<BufWriter<SummedFile>>, Published)> {
         let Plan { folder, day, revision, .. } = *self.plan;
         let path = folder.day_file::<T>(self.node, day, revision, self.done.len());
         let staged = folder.staged_day::<T>(day).join(path.file_name().unwrap_or_default());
-        let file = OpenOptions::new().create(true).write(true).truncate(true).mode(MODE).open(&staged);
-        let out = BufWriter::new(file.map_err(Error::io("create", &staged))?);
+        let out = BufWriter::new(SummedFile::create(&staged)?);
         let (first_time, last_time) = (first.to_string(), String::new());
-        Ok((Writer::new::<T>(out, LEVEL)?, Published { path, rows: 0, bytes: 0, first_time, last_time }))
+        Ok((
+            Writer::new::<T>(out, LEVEL)?,
+            Published { path, rows: 0, bytes: 0, crc32c: None, first_time, last_time },
+        ))
     }
 
     fn end(&mut self) -> Result<()> {
-        let Some((writer, mut published)) = self.writer.take() else { return Ok(()) };
+        let Some((writer, published)) = self.writer.take() else { return Ok(()) };
         let path: &Path = &published.path;
-        let file = writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error);
-        let file = file.map_err(Error::io("write", path))?;
-        file.sync_all().map_err(Error::io("sync", path))?;
-        published.bytes = file.metadata().map_err(Error::io("stat", path))?.len();
-        self.done.push(published);
+        let (bytes, crc32c) = SummedFile::finish(writer.finish()?, path)?;
+        self.done.push(Published { bytes, crc32c: Some(crc32c), ..published });
         Ok(())
     }
 

@@ -28,6 +28,7 @@ pub mod publish;
 pub mod publisher;
 pub mod rewrite;
 pub mod rollup;
+mod rollup_check;
 mod rollup_file;
 mod rollup_folder;
 mod rollup_sums;
@@ -36,10 +37,15 @@ pub mod row_file;
 pub mod run;
 mod segment;
 pub mod shared;
+mod strays;
+mod summed_file;
 #[cfg(feature = "daemon")]
 mod summing;
 mod swap;
 pub mod table;
+pub mod verify;
+#[cfg(feature = "daemon")]
+pub mod worker;
 
 pub use error::{Error, Result};
 pub use plan::Limits;

@@ -8,10 +8,9 @@
 //! Not here: which segments are to be published, and when a day is merged (`publisher`).
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, BufWriter};
 use std::ops::ControlFlow;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +22,7 @@ use super::closed::Closed;
 use super::error::{Error, Result};
 use super::folder::{Day, Folder, is_of_other_generation};
 use super::segment::{Origin, Part, Source, Told, identify, write_file_told};
+use super::summed_file::SummedFile;
 use super::swap;
 use super::table::Table;
 
@@ -78,6 +78,9 @@ pub struct Published {
     pub rows: u64,
     /// How long it is.
     pub bytes: u64,
+    /// Checksum over all of it; nothing for what was published before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<u32>,
     /// When its first row happened.
     pub first_time: String,
     /// When its last row did.
@@ -96,7 +99,7 @@ pub fn publish<T: Table>(
     mut each_step: impl FnMut(Step) -> ControlFlow<()>,
 ) -> Result<Publication> {
     let mut step = |step| if each_step(step).is_break() { Err(Error::Stopped) } else { Ok(()) };
-    let (origin, _) = identify::<T>(reader, lane, segment)?;
+    let origin = identify::<T>(reader, lane, segment)?;
     let record = folder.record::<T>(&origin);
     if let Some(done) = whole::<T>(folder, &record, &origin)? {
         return Ok(done);
@@ -256,15 +259,11 @@ fn stage<T: Table>(
 ) -> Result<(PathBuf, Published)> {
     let path = folder.file::<T>(source.origin(), part.first_time);
     let aside = folder.staging().join(path.file_name().unwrap_or_default());
-    let file = OpenOptions::new().create(true).write(true).truncate(true).mode(MODE).open(&aside);
-    let out = BufWriter::new(file.map_err(Error::io("create", &aside))?);
+    let out = BufWriter::new(SummedFile::create(&aside)?);
     let out = write_file_told(source, part, out, LEVEL, told)?;
-    let file =
-        out.into_inner().map_err(io::IntoInnerError::into_error).map_err(Error::io("write", &aside))?;
-    file.sync_all().map_err(Error::io("sync", &aside))?;
-    let bytes = file.metadata().map_err(Error::io("stat", &aside))?.len();
+    let (bytes, crc32c) = SummedFile::finish(out, &aside)?;
     let (first_time, last_time) = (part.first_time.to_string(), part.last_time.to_string());
-    Ok((aside, Published { path, rows: part.rows, bytes, first_time, last_time }))
+    Ok((aside, Published { path, rows: part.rows, bytes, crc32c: Some(crc32c), first_time, last_time }))
 }
 
 /// What is written down, if all that it names is there: as a file of its own, or in one of a whole day.

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
-use crate::store::directory::{make_folder, write_whole};
+use crate::store::directory::{SegmentFile, make_folder, write_whole};
 use crate::store::manifest::{Manifest, State};
 use crate::store::reader::Reader;
 
@@ -24,7 +24,8 @@ use super::deliveries::Deliveries;
 use super::error::{Error, Result};
 use super::folder::{Day, Folder};
 use super::publish::{MODE, Publication, Step, publish, withdraw};
-use super::segment::identify;
+use super::segment::footer_of;
+use super::strays;
 use super::swap;
 use super::table::{Field, Table, VERSION};
 
@@ -132,12 +133,16 @@ impl Publisher {
     /// # Errors
     /// What the system says of the folder.
     pub fn open(options: Options) -> Result<Self> {
+        let folder = &options.folder;
+        swap::restore(&folder.table::<Clicks>(), &folder.staged_table::<Clicks>())?;
+        swap::restore(&folder.table::<Conversions>(), &folder.staged_table::<Conversions>())?;
+        swap::restore(&folder.table::<Deliveries>(), &folder.staged_table::<Deliveries>())?;
         swap::remove(&options.folder.staging())?;
         make_folder(&options.folder.staging())?;
         Ok(Self {
-            clicks: Shelf::open(&options.folder)?,
-            conversions: Shelf::open(&options.folder)?,
-            deliveries: Shelf::open(&options.folder)?,
+            clicks: Shelf::open(&options)?,
+            conversions: Shelf::open(&options)?,
+            deliveries: Shelf::open(&options)?,
             options,
         })
     }
@@ -151,6 +156,19 @@ impl Publisher {
         self.clicks.round(&self.options, &manifest, watcher)?;
         self.conversions.round(&self.options, &manifest, watcher)?;
         self.deliveries.round(&self.options, &manifest, watcher)
+    }
+}
+
+impl Publisher {
+    /// Takes away what is not to be there any more, and writes nothing: for a disk that is full.
+    ///
+    /// # Errors
+    /// As `round`.
+    pub fn make_room(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
+        let Some(manifest) = Manifest::peek(self.options.reader.directory())? else { return Ok(()) };
+        self.clicks.make_room(&self.options, &manifest, watcher)?;
+        self.conversions.make_room(&self.options, &manifest, watcher)?;
+        self.deliveries.make_room(&self.options, &manifest, watcher)
     }
 }
 
@@ -196,7 +214,8 @@ struct Pending {
 }
 
 impl<T: Table> Shelf<T> {
-    fn open(folder: &Folder) -> Result<Self> {
+    fn open(options: &Options) -> Result<Self> {
+        let folder = &options.folder;
         let closed: BTreeMap<_, _> = Closed::all::<T>(folder)?.into_iter().collect();
         let (mut published, mut others): (BTreeMap<(u8, u32), Publication>, _) =
             (BTreeMap::new(), Vec::new());
@@ -215,8 +234,10 @@ impl<T: Table> Shelf<T> {
                 others.push(found);
             }
         }
+        let known = published.values().chain(&others);
+        let revisions = strays::remove::<T>(folder, &options.reader, &closed, known)?;
         write_schema::<T>(folder)?;
-        let mut days = Days::new(closed);
+        let mut days = Days::new(closed, revisions);
         published.values().for_each(|publication| days.note(publication));
         Ok(Self { published, others, failing: BTreeMap::new(), days, replaced: BTreeMap::new() })
     }
@@ -253,6 +274,11 @@ impl<T: Table> Shelf<T> {
         self.clear(options, now)
     }
 
+    fn make_room(&mut self, options: &Options, manifest: &Manifest, watcher: &mut dyn Watcher) -> Result<()> {
+        self.withdraw_dropped(options, manifest, watcher)?;
+        self.clear(options, options.clock.monotonic())
+    }
+
     /// Takes away what came of segments that the journals have dropped: retention is about every copy.
     fn withdraw_dropped(
         &mut self,
@@ -262,7 +288,8 @@ impl<T: Table> Shelf<T> {
     ) -> Result<()> {
         let now = options.clock.monotonic();
         let known = self.others.iter().chain(self.published.values());
-        let dropped: Vec<Publication> = known.filter(|of| is_dropped::<T>(manifest, of)).cloned().collect();
+        let dropped: Vec<Publication> =
+            known.filter(|of| is_dropped::<T>(manifest, (of.node, of.lane, of.segment))).cloned().collect();
         for publication in dropped {
             let key = (publication.lane, publication.segment);
             if self.failing.get(&key).is_some_and(|failing| failing.is_waiting(now)) {
@@ -305,21 +332,28 @@ impl<T: Table> Shelf<T> {
 
     /// The oldest first.
     fn pending(&self, options: &Options, manifest: &Manifest) -> Vec<Pending> {
+        // What cannot be read now comes first, and says so. It keeps no day open: it may never be read.
+        let none = (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MIN));
         let mut pending = Vec::new();
-        for ((_, lane), entry) in manifest.lanes.iter().filter(|((journal, _), _)| *journal == T::JOURNAL) {
-            for (&segment, entry) in &entry.segments {
-                let is_published = self
-                    .published
-                    .get(&(*lane, segment))
-                    .is_some_and(|published| published.generation == entry.generation);
-                if entry.state == State::Sealed && !is_published {
-                    let found = identify::<T>(&options.reader, *lane, segment);
-                    // What cannot be read now comes first, and says so. It keeps no day open: it may never be read.
-                    let none = (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MIN));
-                    let times = found.map_or(none, |(_, summary)| (summary.first_time, summary.last_time));
-                    let (first_time, last_time) = times;
-                    pending.push(Pending { lane: *lane, segment, first_time, last_time });
-                }
+        for (&(_, lane), entry) in manifest.lanes.iter().filter(|((journal, _), _)| *journal == T::JOURNAL) {
+            let is_published = |segment, generation| {
+                let published = self.published.get(&(lane, segment));
+                published.is_some_and(|published| published.generation == generation)
+            };
+            let sealed = entry.segments.iter().filter(|(_, entry)| entry.state == State::Sealed);
+            let mut left =
+                sealed.filter(|(segment, entry)| !is_published(**segment, entry.generation)).peekable();
+            if left.peek().is_none() {
+                continue;
+            }
+            let files = options.reader.files(T::JOURNAL, lane).unwrap_or_default();
+            let files: BTreeMap<u32, SegmentFile> =
+                files.into_iter().map(|file| (file.segment, file)).collect();
+            for (&segment, _) in left {
+                let found = files.get(&segment).and_then(|file| footer_of(file).ok().flatten());
+                let times = found.map(|footer| (footer.summary.first_time, footer.summary.last_time));
+                let (first_time, last_time) = times.unwrap_or(none);
+                pending.push(Pending { lane, segment, first_time, last_time });
             }
         }
         pending.sort_by_key(|pending| (pending.first_time, pending.lane, pending.segment));
@@ -327,13 +361,17 @@ impl<T: Table> Shelf<T> {
     }
 }
 
-/// Whether its segment is one that this store had and dropped. What is missing or in quarantine is in the manifest.
-fn is_dropped<T: Table>(manifest: &Manifest, publication: &Publication) -> bool {
-    let lane = manifest.lanes.get(&(T::JOURNAL, publication.lane));
-    publication.node == manifest.node
-        && lane.is_some_and(|lane| {
-            publication.segment < lane.next_segment && !lane.segments.contains_key(&publication.segment)
-        })
+/// Whether it is of a segment that this store has, as that is now; those of other stores are taken to be.
+pub(super) fn is_current<T: Table>(manifest: &Manifest, publication: &Publication) -> bool {
+    let entry = manifest.entry(T::JOURNAL, publication.lane, publication.segment);
+    publication.node != manifest.node || entry.is_some_and(|entry| entry.generation == publication.generation)
+}
+
+/// Whether a segment of a node is one that this store had and dropped. What is missing or in quarantine is in the manifest.
+pub(super) fn is_dropped<T: Table>(manifest: &Manifest, (node, lane, segment): (u16, u8, u32)) -> bool {
+    let known = manifest.lanes.get(&(T::JOURNAL, lane));
+    node == manifest.node
+        && known.is_some_and(|known| segment < known.next_segment && !known.segments.contains_key(&segment))
 }
 
 /// Writes down what the columns are, if that is not there.

@@ -8,36 +8,37 @@
 //! Not here: when (`serve`), what goes (`rules`), how a segment is made (`store::rewrite`).
 
 mod company;
+mod copies;
 mod rules;
+mod unsummed;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use company::{Alone, Company};
 pub use rules::{At, Due, Rules};
+use unsummed::Unsummed;
 
 use super::error::{Error, Result};
 use crate::clock::Timestamp;
 use crate::event::click_id::Place;
-use crate::event::codec::{Encoder, Event, Kind, decode};
+use crate::event::codec::{Encoder, Event, decode};
 use crate::event::strip::{self, Scratch};
-use crate::store::directory::{Directory, sync_folder, write_whole};
+use crate::store::directory::{Directory, write_whole};
 use crate::store::erasures::{self, Erasure, Erasures, lane_text};
-use crate::store::layout::Footer;
+use crate::store::layout::{Footer, Summary};
 use crate::store::reader::Reader;
 use crate::store::record::Record;
 use crate::store::rewrite::{Editor, Fate, Outcome, Rewriter, SegmentAt, Step};
-use crate::store::{Journal, Position};
+use crate::store::{Journal, Position, described};
 
-/// How long after an erasure was asked something may have been decided by who did not know of it. The store looks each
-/// second.
-const UNAWARE: Duration = Duration::from_secs(60);
+/// How much is read in search of that before somebody is asked whether to go on.
+const SCANNED_BYTES: u64 = 1024 * 1024;
 
 /// What a pass did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct Pass {
     directory: Directory,
     /// What was found that today need not be looked at again: which generation, on which day.
     seen: HashMap<SegmentAt, (u32, i64)>,
+    /// The rules by which that was found.
+    seen_by: u32,
 }
 
 /// What is written down: by lane, before which segment age asks nothing more.
@@ -85,7 +88,7 @@ impl Pass {
     /// For a store that is open.
     pub fn new(rewriter: Rewriter, directory: &Directory) -> Self {
         let reader = Reader::open(directory.root());
-        Self { rewriter, reader, directory: directory.clone(), seen: HashMap::new() }
+        Self { rewriter, reader, directory: directory.clone(), seen: HashMap::new(), seen_by: 0 }
     }
 
     /// Does what is due now. Nothing of the postbacks journal from `needed` on is dropped: somebody reads it yet.
@@ -99,14 +102,25 @@ impl Pass {
         now: Timestamp,
         company: &mut dyn Company,
     ) -> Result<Report> {
-        let mut report = Report::default();
+        let (mut report, mut unsummed) = (Report::default(), Unsummed::default());
         let at = rules.at(now);
         self.rewriter.sweep()?;
-        self.drop_whole(&at, needed, &mut report)?;
+        self.drop_whole(&at, needed, (&mut unsummed, company), &mut report)?;
+        let node = self.reader.node()?.unwrap_or_default();
         let mut erasures = Erasures::load(&self.directory)?;
-        self.widen(&mut erasures)?;
-        let meant = Meant::of(&erasures, self.reader.node()?.unwrap_or_default());
+        if self.widen(&mut erasures, node, company)?.is_break() {
+            report.is_stopped = true;
+            report.pending = erasures.pending().count() as u64;
+            return Ok(report);
+        }
+        let meant = Meant::of(&erasures, node);
         let mut settled = self.settled(rules);
+        if self.seen_by != settled.rules {
+            self.seen.clear();
+            self.seen_by = settled.rules;
+        }
+        // Before what is sealed is listed: what is sealed only then is not gone over by this pass.
+        let written = self.rewriter.written();
         let day = now.hour() / 24;
         let mut editor = Strike {
             of: (Journal::Clicks, 0, 0),
@@ -127,6 +141,19 @@ impl Pass {
             }
             editor.of = (of.journal, footer.identity.node, of.lane);
             report.looked_at += 1;
+            if is_due && at.thins(of.journal, &footer.summary) {
+                match unsummed.settle(&self.reader, &footer, editor.company) {
+                    Ok(ControlFlow::Continue(())) => {}
+                    Ok(ControlFlow::Break(())) => {
+                        report.is_stopped = true;
+                        break;
+                    }
+                    Err(error) => {
+                        report.failed.push((of, described(&error)));
+                        continue;
+                    }
+                }
+            }
             match self.rewriter.rewrite(of, &mut editor) {
                 Ok(Outcome::Rewritten(changes)) => {
                     report.rewritten += 1;
@@ -143,14 +170,15 @@ impl Pass {
                     report.is_stopped = true;
                     break;
                 }
-                Err(error) => report.failed.push((of, told(&error))),
+                Err(error) => report.failed.push((of, described(&error))),
             }
         }
         if !report.is_stopped {
             self.settle(&at, day, &mut settled)?;
-            self.drop_whole(&at, needed, &mut report)?;
+            self.drop_whole(&at, needed, (&mut unsummed, company), &mut report)?;
+            copies::forget_old(&self.directory.quarantine(), &at)?;
         }
-        self.finish(&erasures, &meant, now, &mut report)?;
+        self.finish(&erasures, (&meant, &written), now, &mut report)?;
         Ok(report)
     }
 
@@ -161,17 +189,31 @@ impl Pass {
     pub fn pending(&self) -> Result<BTreeMap<String, bool>> {
         let hidden = self.rewriter.hidden();
         hidden.refresh()?;
-        let now = hidden.now();
-        Ok(now.pending().map(|erasure| (erasure.id.clone(), !self.is_unsealed(erasure))).collect())
+        let (now, written) = (hidden.now(), self.rewriter.written());
+        Ok(now.pending().map(|erasure| (erasure.id.clone(), !is_unsealed(erasure, &written))).collect())
     }
 
-    fn drop_whole(&self, at: &At<'_>, needed: Position, report: &mut Report) -> Result<()> {
+    fn drop_whole(
+        &self,
+        at: &At<'_>,
+        needed: Position,
+        (unsummed, company): (&mut Unsummed, &mut dyn Company),
+        report: &mut Report,
+    ) -> Result<()> {
         let mut lanes: BTreeMap<(Journal, u8), Vec<u32>> = BTreeMap::new();
         for footer in self.rewriter.sealed() {
-            let SegmentAt { journal, lane, segment } = at_of(&footer);
-            let is_needed = journal == Journal::Postbacks && segment >= needed.segment();
-            if !is_needed && at.drops(journal, &footer.summary) {
-                lanes.entry((journal, lane)).or_default().push(segment);
+            let of = at_of(&footer);
+            let is_needed = of.journal == Journal::Postbacks && of.segment >= needed.segment();
+            let has_failed = report.failed.iter().any(|(failed, _)| *failed == of);
+            if is_needed || has_failed || !at.drops(of.journal, &footer.summary, footer.sealed) {
+                continue;
+            }
+            match unsummed.settle(&self.reader, &footer, company) {
+                Ok(ControlFlow::Continue(())) => {
+                    lanes.entry((of.journal, of.lane)).or_default().push(of.segment);
+                }
+                Ok(ControlFlow::Break(())) => report.is_stopped = true,
+                Err(error) => report.failed.push((of, described(&error))),
             }
         }
         for ((journal, lane), segments) in lanes {
@@ -180,24 +222,73 @@ impl Pass {
         Ok(())
     }
 
-    /// Adds what was decided on clicks that are to be forgotten before everybody knew of that.
-    fn widen(&self, erasures: &mut Erasures) -> Result<()> {
-        let asked = erasures.pending().filter_map(|one| Timestamp::parse(&one.at, None).ok()).min();
-        let Some(asked) = asked else { return Ok(()) };
-        let clicks = erasures.clicks().clone();
-        let mut found = Vec::new();
-        let wanted = |summary: &crate::store::layout::Summary| summary.last_time >= asked.minus(UNAWARE);
-        self.reader.scan((Journal::Postbacks, 0), wanted, &mut |_, _| {}, |position, record| {
-            if record.kind == Kind::Decision.code()
-                && let Ok(Event::Decision(decision)) = decode(record.kind, record.schema, record.payload)
+    /// Adds what came of clicks that are to be forgotten before everybody knew of that: ways through landers, and what was
+    /// decided.
+    fn widen(
+        &self,
+        erasures: &mut Erasures,
+        node: u16,
+        company: &mut dyn Company,
+    ) -> Result<ControlFlow<()>> {
+        let windows: Vec<_> = erasures.pending().filter_map(Erasure::window).collect();
+        let (Some(since), Some(until)) =
+            (windows.iter().map(|(since, _)| *since).min(), windows.iter().map(|(_, until)| *until).max())
+        else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let window = (since, until);
+        let mut clicks = erasures.clicks().clone();
+        let (mut places, mut decisions) = (Vec::new(), Vec::new());
+        for lane in self.reader.lanes(Journal::Clicks)? {
+            let ended =
+                self.scan((Journal::Clicks, lane), window, company, &mut |position, record, event| {
+                    if let Event::Click(click) = event
+                        && clicks.contains(&click.parent)
+                    {
+                        places.extend(Place::new(node, lane, position.segment(), record.ordinal, 0));
+                    }
+                })?;
+            if ended.is_break() {
+                return Ok(ended);
+            }
+        }
+        clicks.extend(places.iter().map(|place| place.packed()));
+        let ended = self.scan((Journal::Postbacks, 0), window, company, &mut |position, _, event| {
+            if let Event::Decision(decision) = event
                 && clicks.contains(&decision.click)
             {
-                found.push((position, Position::from_u64(decision.postback)));
+                decisions.push((position, Position::from_u64(decision.postback)));
             }
-            ControlFlow::Continue(())
         })?;
-        found.into_iter().for_each(|(decision, postback)| erasures.add_decision(decision, postback));
-        Ok(())
+        places.into_iter().for_each(|place| erasures.add_click(place));
+        decisions.into_iter().for_each(|(decision, postback)| erasures.add_decision(decision, postback));
+        Ok(ended)
+    }
+
+    /// Gives `each` the events until the end of a window, of segments that hold any of it.
+    fn scan(
+        &self,
+        of: (Journal, u8),
+        (since, until): (Timestamp, Timestamp),
+        company: &mut dyn Company,
+        each: &mut dyn FnMut(Position, &Record<'_>, &Event<'_>),
+    ) -> Result<ControlFlow<()>> {
+        let wanted = |summary: &Summary| summary.last_time >= since && summary.first_time <= until;
+        let (mut read, mut flow) = (0, ControlFlow::Continue(()));
+        self.reader.scan(of, wanted, &mut |_, _| {}, |position, record| {
+            // Who comes back later is there anew, and would be waited for again and again.
+            if let Ok(event) = decode(record.kind, record.schema, record.payload)
+                && event.time() <= until
+            {
+                each(position, record, &event);
+            }
+            read += record.payload.len() as u64;
+            if read >= SCANNED_BYTES {
+                flow = company.reads(std::mem::take(&mut read));
+            }
+            flow
+        })?;
+        Ok(flow)
     }
 
     /// Writes down which segments need not be looked at again.
@@ -237,16 +328,23 @@ impl Pass {
         settled.filter(|settled| settled.rules == fresh.rules).unwrap_or(fresh)
     }
 
-    /// Says of each erasure that is in no file any more that it is done.
-    fn finish(&self, erasures: &Erasures, meant: &Meant, now: Timestamp, report: &mut Report) -> Result<()> {
+    /// Says of each erasure that is in no file any more that it is done. `written` was not sealed when the pass began.
+    fn finish(
+        &self,
+        erasures: &Erasures,
+        (meant, written): (&Meant, &[SegmentAt]),
+        now: Timestamp,
+        report: &mut Report,
+    ) -> Result<()> {
         let read = self.rewriter.sweep()?;
+        // What was added may lie behind what was there when it was asked.
+        let is_gone = read == 0
+            && !report.is_stopped
+            && !written.iter().any(|at| meant.segments.contains(at))
+            && !report.failed.iter().any(|(at, _)| meant.has(*at));
         for erasure in erasures.pending() {
-            let is_done = read == 0
-                && !report.is_stopped
-                && !self.is_unsealed(erasure)
-                && !report.failed.iter().any(|(at, _)| meant.has(*at));
-            if is_done {
-                self.forget_damage(meant)?;
+            if is_gone && !is_unsealed(erasure, written) {
+                copies::forget_of(&self.directory.quarantine(), meant.segments.iter())?;
                 erasures::finish(&self.directory, &erasure.id, now)?;
                 report.erased += 1;
             } else {
@@ -255,27 +353,12 @@ impl Pass {
         }
         Ok(())
     }
+}
 
-    /// Whether a segment that it may be in is still written.
-    fn is_unsealed(&self, erasure: &Erasure) -> bool {
-        let until = |journal, lane| erasure.until.get(&lane_text(journal, lane)).copied().unwrap_or(0);
-        self.rewriter.written().into_iter().any(|at| at.segment < until(at.journal, at.lane))
-    }
-
-    /// Removes the copies that recovery has kept of damage in segments that something was erased from.
-    fn forget_damage(&self, meant: &Meant) -> Result<()> {
-        let folder = self.directory.quarantine();
-        let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
-        let mut is_changed = false;
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if meant.segments.iter().any(|at| name.starts_with(&copy_prefix(*at))) {
-                fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
-                is_changed = true;
-            }
-        }
-        if is_changed { Ok(sync_folder(&folder)?) } else { Ok(()) }
-    }
+/// Whether a segment that it may be in was not sealed yet.
+fn is_unsealed(erasure: &Erasure, written: &[SegmentAt]) -> bool {
+    let until = |journal, lane| erasure.until.get(&lane_text(journal, lane)).copied().unwrap_or(0);
+    written.iter().any(|at| at.segment < until(at.journal, at.lane))
 }
 
 impl Settled {
@@ -284,19 +367,9 @@ impl Settled {
     }
 }
 
-/// How copies of damage of a segment are called, whatever the damage.
-fn copy_prefix(SegmentAt { journal, lane, segment }: SegmentAt) -> String {
-    format!("{}-{lane:02}-{segment:07}-", journal.name())
-}
-
 fn at_of(footer: &Footer) -> SegmentAt {
     let identity = footer.identity;
     SegmentAt { journal: identity.journal, lane: identity.lane, segment: identity.segment }
-}
-
-fn told(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The segments that something is to be erased from.

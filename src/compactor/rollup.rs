@@ -30,7 +30,7 @@ pub use super::rollup_sums::{COUNTS, Count, Fact, Key, PARTS, Part, Sums, Tally,
 #[derive(Clone, Debug)]
 pub struct Rollups {
     reader: Reader,
-    folder: Folder,
+    pub(super) folder: Folder,
 }
 
 /// What a merge has done.
@@ -88,9 +88,14 @@ impl Rollups {
         if self.summed(known.get(&id))?.is_some() || self.folder.days(|_, _, _| Ok(Ok(())))?.has_all(id) {
             return Ok(false);
         }
-        let (tally, generation) = self.sum_up(id)?;
-        self.keep(id, generation, &tally)?;
+        self.make(id)?;
         Ok(true)
+    }
+
+    /// As `roll_up`, of one that is missing.
+    pub(super) fn make(&self, id: SegmentId) -> Result<()> {
+        let (tally, generation) = self.sum_up(id)?;
+        self.keep(id, generation, &tally)
     }
 
     /// Puts the sums of all days before `until` (days since 1970, UTC) into one file a day, and removes files of segments
@@ -134,7 +139,7 @@ impl Rollups {
     }
 
     fn merge_day(&self, day: i64, sources: &[&(SegmentSums, Summed)], days: &mut Days) -> Result<()> {
-        let mut sink = OfDays { tally: Tally::default(), numbers: Vec::new(), takes: |of| of == day };
+        let mut sink = OfDays::new(|of| of == day);
         let mut segments = Vec::new();
         if let Some((path, _)) = days.files.get(&day) {
             match self.whole(path)? {
@@ -142,8 +147,11 @@ impl Rollups {
                     head.rows(&bytes, &mut sink).map_err(Error::unreadable(path))?;
                     segments = head.segments;
                 }
-                // Its segments are missing now, and are summed up again.
-                None => set_aside(path)?,
+                // Its segments are missing now: they are merged again, or summed up again.
+                None => {
+                    set_aside(path)?;
+                    days.forget(day);
+                }
             }
         }
         for (file, summed) in sources {
@@ -205,7 +213,7 @@ impl Rollups {
                 Err(error) => {
                     let SegmentId { journal, lane, segment } = id;
                     let name = format!("segment {segment} of {}, lane {lane}", journal.name());
-                    noted.problems.push(format!("{name} is not counted: {}", with_causes(&error)));
+                    noted.problems.push(format!("{name} is not counted: {}", store::described(&error)));
                 }
             }
             progress(files + done, files + all.len() as u64);
@@ -247,7 +255,7 @@ impl Rollups {
             // Whoever cannot leave it, reads it again the next time.
             let _unkept = self.keep(id, generation, &tally);
         }
-        part.take(&tally);
+        give(&tally, part);
         Ok(true)
     }
 
@@ -266,7 +274,7 @@ impl Rollups {
     }
 
     /// Reads a segment through.
-    fn tally(&self, id: SegmentId) -> Result<Tally> {
+    pub(super) fn tally(&self, id: SegmentId) -> Result<Tally> {
         let SegmentId { journal, lane, segment } = id;
         let mut tally = Tally::default();
         let mut failed = None;
@@ -326,13 +334,10 @@ impl Rollups {
         Ok(lanes.filter(|((journal, _), _)| *journal != Journal::Deliveries).flat_map(of_lane).collect())
     }
 
-    fn footer(&self, id: SegmentId) -> Result<(u32, store::layout::Footer)> {
+    pub(super) fn footer(&self, id: SegmentId) -> Result<(u32, store::layout::Footer)> {
         let SegmentId { journal, lane, segment } = id;
         let directory = self.reader.directory();
-        let manifest = Manifest::peek(directory)?;
-        let entry = manifest.as_ref().and_then(|manifest| {
-            manifest.lanes.get(&(journal, lane)).and_then(|entry| entry.segments.get(&segment))
-        });
+        let entry = Manifest::peek(directory)?.and_then(|manifest| manifest.entry(journal, lane, segment));
         let generation = entry.ok_or_else(|| self.changed(id))?.generation;
         let path = directory.segment(journal, lane, segment, generation);
         let file = open(&path)?.ok_or_else(|| self.changed(id))?;
@@ -371,12 +376,25 @@ fn take(journal: Journal, position: Position, record: &Record<'_>, tally: &mut T
     Ok(())
 }
 
+/// Gives all that is in a tally.
+pub(super) fn give(tally: &Tally, sink: &mut dyn Sink) {
+    let texts: Vec<&str> = tally.texts().all().iter().map(|text| &**text).collect();
+    sink.texts(&texts);
+    tally.rows().for_each(|(key, sums)| sink.row(key, sums));
+}
+
 /// Adds rows of some days to a tally.
-struct OfDays<F> {
-    tally: Tally,
+pub(super) struct OfDays<F> {
+    pub(super) tally: Tally,
     /// Of the texts of the file that is read: their numbers in the tally.
     numbers: Vec<u32>,
     takes: F,
+}
+
+impl<F: Fn(i64) -> bool> OfDays<F> {
+    pub(super) fn new(takes: F) -> Self {
+        Self { tally: Tally::default(), numbers: Vec::new(), takes }
+    }
 }
 
 impl<F: Fn(i64) -> bool> Sink for OfDays<F> {
@@ -404,12 +422,6 @@ impl Remaining<'_> {
     fn wants(&self, day: i64) -> bool {
         self.wanted.contains(&day) && !self.days.has(self.id, day)
     }
-
-    fn take(&mut self, tally: &Tally) {
-        let texts: Vec<&str> = tally.texts().all().iter().map(|text| &**text).collect();
-        self.texts(&texts);
-        tally.rows().for_each(|(key, sums)| self.row(key, sums));
-    }
 }
 
 impl Sink for Remaining<'_> {
@@ -436,16 +448,4 @@ impl Sink for Nobody {
 /// Out of the way, but not out of sight: the segments that it was made of may be gone.
 fn set_aside(path: &Path) -> Result<()> {
     fs::rename(path, path.with_extension("damaged")).map_err(Error::io("rename", path))
-}
-
-/// An error and what it is of, for a list of problems.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

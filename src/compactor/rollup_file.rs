@@ -224,8 +224,7 @@ fn decode_body(body: &[u8], sink: &mut dyn Sink) -> Result<(), &'static str> {
     sink.texts(&texts);
     let mut key = Key { hour: 0, parts: [0; PARTS] };
     for _ in 0..fields.length()? {
-        let step = i64::try_from(fields.signed()?).map_err(|_| "an hour is out of range")?;
-        key.hour = key.hour.checked_add(step).ok_or("an hour is out of range")?;
+        key.hour = fields.stepped(key.hour).ok_or("an hour is out of range")?;
         for part in &mut key.parts {
             *part = u32::try_from(fields.number()?).map_err(|_| "a text has no such number")?;
             if *part as usize >= texts.len() {
@@ -299,6 +298,11 @@ impl<'a> Fields<'a> {
         Ok(if number & 1 == 0 { half } else { !half })
     }
 
+    /// A number that differs by what is next from this one. Two of them may be further apart than either can be.
+    fn stepped(&mut self, from: i64) -> Option<i64> {
+        i64::try_from(i128::from(from).checked_add(self.signed().ok()?)?).ok()
+    }
+
     /// How many there are of something that takes at least a byte each.
     fn length(&mut self) -> Result<usize, &'static str> {
         let length = usize::try_from(self.number()?).unwrap_or(usize::MAX);
@@ -320,8 +324,7 @@ impl<'a> Fields<'a> {
         let generation = number(self.number()?)?;
         let (mut days, mut day) = (Vec::new(), 0_i64);
         for _ in 0..self.length()? {
-            let step = i64::try_from(self.signed()?).map_err(|_| "a day is out of range")?;
-            day = day.checked_add(step).ok_or("a day is out of range")?;
+            day = self.stepped(day).ok_or("a day is out of range")?;
             days.push(day);
         }
         Ok(Summed { id, generation, days })

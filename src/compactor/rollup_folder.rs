@@ -26,6 +26,7 @@ use crate::store::directory::{make_folder, sync_folder};
 
 use super::error::{Error, Result};
 use super::rollup_file::{Head, SegmentId, Summed};
+use super::swap::names;
 
 /// The ending of their names.
 const ENDING: &str = "rollup";
@@ -154,6 +155,14 @@ impl Days {
         self.files.insert(day, (path, head));
     }
 
+    /// There is no such file any more.
+    pub(super) fn forget(&mut self, day: i64) {
+        self.files.remove(&day);
+        for (merged, _) in self.merged.values_mut() {
+            merged.remove(&day);
+        }
+    }
+
     /// Whether the sums of a segment for this day are in its file.
     pub(super) fn has(&self, id: SegmentId, day: i64) -> bool {
         self.merged.get(&id).is_some_and(|(merged, _)| merged.contains(&day))
@@ -204,18 +213,6 @@ fn parse(name: &str, node: u16) -> Option<(u8, u32, u32)> {
 fn day_of(date: &str) -> Option<i64> {
     let moment = Timestamp::parse(date, Some(0)).ok()?;
     (date.len() == 10).then(|| moment.micros().div_euclid(DAY_MICROS))
-}
-
-fn names(folder: &Path) -> Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::io("read", folder)(error)),
-    };
-    let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
-    let mut names = names.collect::<io::Result<Vec<_>>>().map_err(Error::io("read", folder))?;
-    names.sort_unstable();
-    Ok(names)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 
-use crate::event::click::{Click, ClickKind, Labels};
+use crate::event::click::{Click, Labels};
 use crate::event::codec::Event;
 use crate::event::conversion::Status;
 use crate::event::cost::CostUpdate;
@@ -146,7 +146,7 @@ impl Sums {
 
     fn of_click(click: &Click<'_>) -> Self {
         let mut sums = Self::default();
-        if click.kind == ClickKind::Through {
+        if click.is_through() {
             sums.bump(Count::Through);
             return sums;
         }
@@ -223,7 +223,7 @@ impl<'a> Fact<'a> {
 
     fn of_click(click: &'a Click<'a>) -> Self {
         let country = shared::country(&click.country);
-        let currency = if click.kind == ClickKind::Through { "" } else { shared::currency(&click.cost) };
+        let currency = if click.is_through() { "" } else { shared::currency(&click.cost) };
         Self {
             hour: click.time.hour(),
             texts: [click.campaign, click.offer, click.source, "", click.lander, country, currency],
@@ -365,6 +365,7 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
+    use crate::event::click::ClickKind;
     use crate::event::conversion::{Conversion, Standing};
     use crate::event::money::{Currency, Micros, Money};
 
@@ -376,13 +377,16 @@ mod tests {
     fn a_way_through_a_lander_is_no_second_click_and_costs_nothing() {
         let first = Click { cost: usd(12), ..Click::default() };
         let through = Click { kind: ClickKind::Through, ..first };
+        let imported = Click { kind: ClickKind::Imported, labels: Labels::THROUGH, ..first };
         let mut tally = Tally::default();
         tally.take(&Event::Click(first));
         tally.take(&Event::Click(through));
+        tally.take(&Event::Click(imported));
         let mut sums = Sums::default();
         tally.rows().for_each(|(_, more)| sums.add(more));
         let counts = [Count::Clicks, Count::Net, Count::Unique, Count::Through].map(|it| sums.count(it));
-        assert_eq!((counts, sums.cost), ([1, 1, 1, 1], 12));
+        assert_eq!((counts, sums.cost), ([1, 1, 1, 2], 12));
+        assert!(imported.labels.is_net());
     }
 
     #[test]

@@ -2,17 +2,14 @@
 //!
 //! In: the journals' manifest, looked at every few seconds. Out: what `publisher` and `summing` make of it; a line in the log
 //! for what was done and for what could not be; numbers.
-//! Keeps: it goes behind all others on the processor, no faster than it may, and not at all on a disk that is full. A stop
-//! ends it within the time that a row group takes.
+//! Keeps: it goes behind all others on the processor, and no faster than it may; on a disk that is full it only takes away
+//! what is not to be there any more. A stop ends it within the time that a row group takes.
 
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
-
-use rustix::process::setpriority_process;
 
 use super::brake::Brake;
 pub use super::brake::IsPressed;
@@ -20,11 +17,12 @@ use super::error::Error;
 use super::publish::Step;
 use super::publisher::{self, News, Publisher, Watcher};
 use super::summing::Summing;
+use super::worker::{self, Worker};
 use crate::clock::Clock;
 use crate::metrics::{self, Page};
-use crate::shutdown::{Shutdown, Woken};
+use crate::shutdown::Woken;
 use crate::store::space::Room;
-use crate::store::{RoomWatch, run_behind_all};
+use crate::store::{RoomWatch, described, run_behind_all};
 
 /// The names of the tables, as metrics have them.
 const TABLES: [&str; 3] = ["clicks", "conversions", "deliveries"];
@@ -35,6 +33,8 @@ pub struct Options {
     pub publisher: publisher::Options,
     /// Bytes of journals that are read in a second.
     pub bytes_per_second: u64,
+    /// Whether it works only while a processor has nothing else to do.
+    pub only_idle: bool,
     /// How often it looks whether there is something to do.
     pub poll: Duration,
     /// Whether there is room on the disk.
@@ -43,25 +43,13 @@ pub struct Options {
     pub is_pressed: IsPressed,
 }
 
-/// It, running.
-#[derive(Debug)]
-pub struct Compactor {
-    thread: JoinHandle<()>,
-    handle: Handle,
-}
-
-/// What can be asked of it. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    bell: Shutdown,
-    numbers: Arc<Numbers>,
-}
-
 /// What it has done since it was started.
 #[derive(Debug, Default)]
-struct Numbers {
+pub struct Numbers {
     tables: [OfTable; TABLES.len()],
     failures: [AtomicU64; Error::REASONS.len()],
+    /// Sealed segments without sums.
+    unsummed: AtomicU64,
     /// Microseconds since 1970; 0 before the first.
     last_success: AtomicU64,
 }
@@ -75,67 +63,46 @@ struct OfTable {
     days: AtomicU64,
 }
 
+/// It, running.
+pub type Compactor = Worker<Numbers>;
+
+/// What can be asked of it.
+pub type Handle = worker::Handle<Numbers>;
+
 /// Starts it.
 ///
 /// # Errors
 /// There is no thread for it.
 pub fn start(options: Options) -> io::Result<Compactor> {
-    let handle = Handle { bell: Shutdown::default(), numbers: Arc::default() };
-    let own = handle.clone();
-    let thread = std::thread::Builder::new().name("compactor".to_owned()).spawn(move || run(options, own))?;
-    Ok(Compactor { thread, handle })
+    worker::start("compactor", move |handle| run(options, handle))
 }
 
-impl Compactor {
-    /// For whoever wants to know.
-    pub fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-
-    /// Tells it to stop, and does not wait for it.
-    pub fn announce(&self) {
-        self.handle.bell.trip();
-    }
-
-    /// Stops it.
-    pub fn stop(self) {
-        self.announce();
-        if let Err(panic) = self.thread.join() {
-            std::panic::resume_unwind(panic);
-        }
-    }
-}
-
-impl Handle {
-    /// There is something to do.
-    pub fn nudge(&self) {
-        self.bell.nudge();
-    }
-
-    /// Adds its metrics to a page.
-    pub fn write_metrics(&self, page: &mut Page) {
-        let numbers = &*self.numbers;
+impl worker::Numbers for Numbers {
+    fn write_metrics(&self, page: &mut Page) {
         let mut of_tables = |metric, number: fn(&OfTable) -> &AtomicU64| {
-            for (name, table) in TABLES.iter().zip(&numbers.tables) {
+            for (name, table) in TABLES.iter().zip(&self.tables) {
                 page.sample(metric, &[("table", name)], number(table).load(Ordering::Relaxed));
             }
         };
         of_tables(&metrics::COMPACTOR_SEGMENTS, |table| &table.segments);
         of_tables(&metrics::COMPACTOR_ROWS, |table| &table.rows);
         of_tables(&metrics::COMPACTOR_BYTES, |table| &table.bytes);
-        of_tables(&metrics::COMPACTOR_DAYS, |table| &table.days);
+        of_tables(&metrics::COMPACTOR_MERGES, |table| &table.days);
         of_tables(&metrics::COMPACTOR_WAITING, |table| &table.waiting);
-        for (reason, count) in Error::REASONS.iter().zip(&numbers.failures) {
+        for (reason, count) in Error::REASONS.iter().zip(&self.failures) {
             page.sample(&metrics::COMPACTOR_FAILURES, &[("reason", reason)], count.load(Ordering::Relaxed));
         }
-        let micros = numbers.last_success.load(Ordering::Relaxed);
+        page.sample(&metrics::ROLLUPS_WAITING, &[], self.unsummed.load(Ordering::Relaxed));
+        let micros = self.last_success.load(Ordering::Relaxed);
         page.number(&metrics::COMPACTOR_LAST_SUCCESS, &[], Duration::from_micros(micros).as_secs_f64());
     }
 }
 
 fn run(options: Options, handle: Handle) {
-    // Where the system does not allow it, requests are slower now and then.
-    let _as_before = setpriority_process(None, 19).map_err(io::Error::from).and_then(|()| run_behind_all());
+    if options.only_idle {
+        // Where the system does not allow it, requests are slower now and then.
+        let _as_before = run_behind_all();
+    }
     let clock = options.publisher.clock.clone();
     let brake = Brake {
         bytes_per_second: options.bytes_per_second,
@@ -150,13 +117,15 @@ fn run(options: Options, handle: Handle) {
     let (mut publisher, mut summing, mut summed_at) = (None, Summing::default(), None);
     let mut not_before = Duration::ZERO;
     loop {
-        if clock.monotonic() >= not_before && options.room.room() != Room::Critical {
-            let mut done = go_round(&mut publisher, &options.publisher, &mut on_duty);
+        if clock.monotonic() >= not_before {
+            let is_full = options.room.room() == Room::Critical;
+            let mut done = go_round(&mut publisher, &options.publisher, is_full, &mut on_duty);
             let day = Some(clock.now().hour().div_euclid(24));
             if done.is_ok() && on_duty.may_merge() && (on_duty.done.segments > 0 || summed_at != day) {
                 let reader = &options.publisher.reader;
                 done = summing.round(reader, clock.now(), |step| on_duty.step(step));
                 summed_at = if done.is_ok() { day } else { None };
+                on_duty.numbers.unsummed.store(summing.waiting() as u64, Ordering::Relaxed);
             }
             if let Err(error) = &done {
                 if matches!(error, Error::Stopped) {
@@ -174,17 +143,18 @@ fn run(options: Options, handle: Handle) {
     }
 }
 
-/// One round, after what there was before has been looked at.
+/// One round, after what there was before has been looked at. On a full disk only what makes room.
 fn go_round(
     publisher: &mut Option<Publisher>,
     options: &publisher::Options,
+    is_full: bool,
     watcher: &mut dyn Watcher,
 ) -> Result<(), Error> {
     let publisher = match publisher {
         Some(publisher) => publisher,
         None => publisher.insert(Publisher::open(options.clone())?),
     };
-    publisher.round(watcher)
+    if is_full { publisher.make_room(watcher) } else { publisher.round(watcher) }
 }
 
 /// Looks on while something is published.
@@ -277,15 +247,4 @@ impl OnDuty {
             tracing::info!("published {segments} segments, {rows} rows in {bytes} bytes of Parquet");
         }
     }
-}
-
-/// An error and its causes on one line.
-pub(super) fn described(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }

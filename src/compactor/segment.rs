@@ -4,6 +4,7 @@
 //! Keeps: a row for each record of the table, or an error; the same segment gives the same bytes.
 //! Not here: where files stand (`folder`), and how they get there (`publish`).
 
+use std::fs::File;
 use std::io::Write;
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
@@ -15,9 +16,9 @@ use crate::clock::Timestamp;
 use crate::event::click_id::{ClickIdText, Place};
 use crate::event::codec::{Event, Undecodable, decode, time_of};
 use crate::store::Position;
+use crate::store::directory::SegmentFile;
 use crate::store::erasures::Erasures;
-use crate::store::layout::Summary;
-use crate::store::manifest::Manifest;
+use crate::store::layout::{Footer, Identity};
 use crate::store::reader::{ClickIds, Cursor, Reader};
 use crate::store::record::Record;
 use crate::store::sealed::read_footer;
@@ -118,7 +119,7 @@ impl<T: Table> Source<T> {
 
     /// As `open`; `told` of what is read.
     pub(super) fn open_told(reader: &Reader, (lane, segment): (u8, u32), told: Told<'_>) -> Result<Self> {
-        let (origin, _) = identify::<T>(reader, lane, segment)?;
+        let origin = identify::<T>(reader, lane, segment)?;
         Self::look_through(reader, origin, Limits::default(), told)
     }
 
@@ -335,19 +336,20 @@ pub(super) fn write_file_told<T: Table, W: Write + Send>(
     writer.finish()
 }
 
-/// What is known of a sealed segment before it is gone through.
-pub(super) fn identify<T: Table>(reader: &Reader, lane: u8, segment: u32) -> Result<(Origin, Summary)> {
-    let directory = reader.directory();
-    let mut files = directory.segments(T::JOURNAL, lane)?;
-    if let Some(manifest) = Manifest::peek(directory)? {
-        files = manifest.current_files(T::JOURNAL, lane, files);
-    }
-    let not_sealed = || Error::NotSealed { table: T::NAME, lane, segment };
-    let file = files.into_iter().find(|file| file.segment == segment).ok_or_else(not_sealed)?;
-    let open = std::fs::File::open(&file.path).map_err(Error::io("open", &file.path))?;
-    let footer = read_footer(&open).map_err(Error::io("read", &file.path))?.ok_or_else(not_sealed)?;
-    let (node, generation) = (footer.identity.node, footer.identity.generation);
+/// What a file says of itself, if it is of a sealed segment.
+pub(super) fn footer_of(file: &SegmentFile) -> Result<Option<Footer>> {
+    let open = File::open(&file.path).map_err(Error::io("open", &file.path))?;
+    read_footer(&open).map_err(Error::io("read", &file.path))
+}
+
+/// What is to be known of a sealed segment before it is gone through.
+pub(super) fn identify<T: Table>(reader: &Reader, lane: u8, segment: u32) -> Result<Origin> {
+    let files = reader.files(T::JOURNAL, lane)?;
+    let file = files.iter().find(|file| file.segment == segment);
+    let footer = file.map(footer_of).transpose()?.flatten();
+    let footer = footer.ok_or(Error::NotSealed { table: T::NAME, lane, segment })?;
+    let Identity { node, generation, .. } = footer.identity;
     let ids = ClickIds::open(reader, node)?;
     let erasures = forgotten(reader)?;
-    Ok((Origin { node, lane, segment, generation, ids, erasures }, footer.summary))
+    Ok(Origin { node, lane, segment, generation, ids, erasures })
 }

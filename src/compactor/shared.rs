@@ -40,13 +40,14 @@ impl Lineage {
     }
 }
 
-/// One number of a row.
-type Number<T> = for<'r, 'a> fn(&'r <T as Table>::Row<'a>) -> Option<i32>;
-
 /// The columns that say where a row came from.
-pub fn lineage_fields<T: Table>(get: [Number<T>; 4]) -> impl Iterator<Item = Field<T>> {
-    let names = ["origin_node", "lane", "segment", "ordinal"];
-    names.into_iter().zip(get).map(|(name, get)| Field::new(name, Get::Int32(get)).required())
+pub fn lineage_fields<T: Table>() -> [Field<T>; 4] {
+    [
+        Field::new("origin_node", Get::Int32(|row| Some(T::lineage(row).node))).required(),
+        Field::new("lane", Get::Int32(|row| Some(T::lineage(row).lane))).required(),
+        Field::new("segment", Get::Int32(|row| Some(T::lineage(row).segment))).required(),
+        Field::new("ordinal", Get::Int32(|row| Some(T::lineage(row).ordinal))).required(),
+    ]
 }
 
 /// A number that is below 2^31 by the limits of the store: segments have 22 bits, ordinals 24.

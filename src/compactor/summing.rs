@@ -10,7 +10,7 @@ use super::error::{Error, Result};
 use super::publish::Step;
 use super::rollup::{Rollups, SegmentId};
 use crate::clock::Timestamp;
-use crate::store::manifest::Manifest;
+use crate::store::described;
 use crate::store::reader::Reader;
 
 /// See the module.
@@ -18,6 +18,8 @@ use crate::store::reader::Reader;
 pub(super) struct Summing {
     /// Segments that cannot be summed up.
     failed: BTreeSet<SegmentId>,
+    /// Sealed segments without sums, these among them, as of the last round.
+    waiting: usize,
 }
 
 impl Summing {
@@ -32,18 +34,24 @@ impl Summing {
         mut each_step: impl FnMut(Step) -> ControlFlow<()>,
     ) -> Result<()> {
         let Some(rollups) = Rollups::open(reader)? else { return Ok(()) };
-        for id in rollups.missing()? {
+        let missing = rollups.missing()?;
+        self.waiting = missing.len();
+        for id in missing {
             if self.failed.contains(&id) {
                 continue;
             }
-            if each_step(Step::Read { bytes: bytes_of(reader, id)? }).is_break() {
-                return Err(Error::Stopped);
-            }
-            match rollups.roll_up(id) {
+            let made = rollups.footer(id).and_then(|(_, footer)| {
+                let read = each_step(Step::Read { bytes: footer.segment_bytes.into() });
+                if read.is_break() { Err(Error::Stopped) } else { rollups.make(id) }
+            });
+            match made {
                 // Dropped or rewritten meanwhile: the next round knows.
-                Ok(_) | Err(Error::NotSealed { .. } | Error::Changed { .. }) => {}
+                Ok(()) | Err(Error::NotSealed { .. } | Error::Changed { .. }) => self.waiting -= 1,
                 Err(error @ Error::Record { .. }) => {
-                    tracing::warn!("a segment is left to reports, which read it each time: {error}");
+                    tracing::warn!(
+                        "a segment is left to reports, which read it each time: {}",
+                        described(&error)
+                    );
                     self.failed.insert(id);
                 }
                 Err(error) => return Err(error),
@@ -52,15 +60,33 @@ impl Summing {
         rollups.merge_days(now.hour().div_euclid(24), || each_step(Step::Read { bytes: 0 }))?;
         Ok(())
     }
+
+    /// How many sealed segments the last round left without sums.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
 }
 
-/// How much of a segment is read.
-fn bytes_of(reader: &Reader, SegmentId { journal, lane, segment }: SegmentId) -> Result<u64> {
-    let manifest = Manifest::peek(reader.directory())?;
-    let entry =
-        manifest.and_then(|manifest| manifest.lanes.get(&(journal, lane))?.segments.get(&segment).copied());
-    let generation = entry.map_or(0, |entry| entry.generation);
-    let path = reader.directory().segment(journal, lane, segment, generation);
-    // One that is gone is not read.
-    Ok(std::fs::metadata(path).map_or(0, |found| found.len()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::click::Click;
+    use crate::store::{Options, Store};
+
+    #[test]
+    fn what_is_not_summed_up_yet_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let store =
+            Store::open(Options { click_segment_bytes: 65_536, ..Options::new(folder.path()) }).unwrap();
+        let mut writer = store.click_writer(0).unwrap();
+        writer.append(&Click::default()).unwrap();
+        writer.close();
+        store.close().unwrap();
+        let (reader, mut summing) = (Reader::open(folder.path()), Summing::default());
+        let stopped = summing.round(&reader, Timestamp::default(), |_| ControlFlow::Break(()));
+        assert!(matches!(stopped, Err(Error::Stopped)), "{stopped:?}");
+        assert_eq!(summing.waiting(), 1);
+        summing.round(&reader, Timestamp::default(), |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(summing.waiting(), 0);
+    }
 }

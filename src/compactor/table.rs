@@ -12,7 +12,7 @@ use crate::store::Journal;
 use crate::store::record::Record;
 
 use super::segment::Origin;
-use super::shared::Unnamed;
+use super::shared::{Lineage, Unnamed};
 
 /// One of the tables.
 pub trait Table: Sized + 'static {
@@ -29,6 +29,9 @@ pub trait Table: Sized + 'static {
     const MONEY: Option<(&'static str, &'static str)>;
     /// Its columns, in order.
     fn fields() -> Vec<Field<Self>>;
+
+    /// Where a row came from.
+    fn lineage<'r>(row: &'r Self::Row<'_>) -> &'r Lineage;
 
     /// The row of a record; nothing for an event that is none of this table.
     fn row<'a>(origin: &'a Origin, record: &Record<'_>, event: Event<'a>) -> Option<Self::Row<'a>>;

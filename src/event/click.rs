@@ -36,6 +36,25 @@ impl ClickKind {
     }
 }
 
+impl Click<'_> {
+    /// Whether it leads from a lander to an offer, here or in the store of ours that it was imported from: it is no click of
+    /// its own then, and no sum counts it as one.
+    pub fn is_through(&self) -> bool {
+        self.kind == ClickKind::Through || self.labels.contains(Labels::THROUGH)
+    }
+
+    /// How it came, as analysts are told.
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind {
+            _ if self.is_through() => "through",
+            ClickKind::Redirect => "redirect",
+            ClickKind::Script => "script",
+            ClickKind::Through => "through",
+            ClickKind::Imported => "imported",
+        }
+    }
+}
+
 /// Why a click is left out of net counts: a set of bits. An empty set is a plain human click.
 ///
 /// Labels never remove anything: gross counts include every click.
@@ -52,7 +71,10 @@ impl Labels {
     /// There was no user agent.
     pub const NO_USER_AGENT: Self = Self(1 << 3);
 
-    /// All of them, with their names in metrics and reports.
+    /// Nothing against it, but that it was imported and was a way through a lander in the store of ours that it comes from.
+    pub const THROUGH: Self = Self(1 << 31);
+
+    /// All that are known against a click, with their names in metrics and reports.
     pub const NAMED: [(Self, &'static str); 4] = [
         (Self::BOT, "bot"),
         (Self::DATA_CENTRE, "data_centre"),
@@ -83,7 +105,7 @@ impl Labels {
 
     /// Whether the click counts as net.
     pub const fn is_net(self) -> bool {
-        self.0 == 0
+        self.0 & !Self::THROUGH.0 == 0
     }
 }
 

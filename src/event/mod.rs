@@ -13,6 +13,7 @@ pub mod delivery;
 mod hex;
 #[cfg(feature = "daemon")]
 pub mod mask;
+pub mod members;
 pub mod money;
 #[cfg(feature = "daemon")]
 pub mod nearest;
@@ -30,5 +31,6 @@ pub mod template;
 mod text;
 
 pub use hex::{hex, hex_digits};
+pub use members::Members;
 #[cfg(feature = "daemon")]
 pub use percent::percent_encoded;

@@ -10,23 +10,23 @@
 //! | a raw postback: query, body | lose the parameters that are named; a body that cannot be read goes | go |
 //! | its headers, its sender's address | go | go |
 //! | what a receiver of a delivery answered | goes | goes |
+//! | a transaction id that is another tracker's id of the click | stays | goes |
 //! | times, money, campaign, source, offer, lander, labels, network, transaction, status, standing, positions | stay | stay |
 //!
 //! Keeps: what is not named above is the same afterwards, bit for bit, so that counts and sums are. What was stripped
 //! once is not changed by stripping it again. No event gets longer.
 //! A conversion of another tracker's click id that is erased has no dedupe key with that id in it any more: whoever
-//! reports it again names a click that nobody knows, and that adds nothing to the books.
+//! reports it again names a click that nobody knows, and that adds nothing to the books. Of the key of its part stays what
+//! tells the transactions of the conversion from one another, because each may wait for a person.
 //! Not here: which events (`store::erasures`, the compactor).
 
 use std::ops::Range;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::click::Click;
 use super::codec::Event;
 use super::decision::Decision;
 use super::delivery::DeliveryOutcome;
+use super::members::Members;
 use super::params::{Params, ParamsRef, Source};
 use super::postback::Postback;
 use super::splice::replaced;
@@ -101,9 +101,13 @@ fn erased_decision<'a>(decision: &Decision<'a>, is_ours: &dyn Fn(&str) -> bool) 
     let click_id = decision.conversion.click_id;
     if !click_id.is_empty() && !is_ours(click_id) {
         left.conversion.click_id = "";
-        let without_it = |key: &'a [u8]| if has(key, click_id.as_bytes()) { &[][..] } else { key };
-        left.dedupe_key = without_it(decision.dedupe_key);
-        left.part_key = without_it(decision.part_key);
+        if decision.conversion.transaction_id == click_id {
+            left.conversion.transaction_id = "";
+        }
+        if has(decision.dedupe_key, click_id.as_bytes()) {
+            left.dedupe_key = &[];
+        }
+        left.part_key = behind(decision.part_key, click_id.as_bytes());
     }
     left
 }
@@ -132,6 +136,12 @@ fn unanswered<'a>(outcome: &DeliveryOutcome<'a>) -> DeliveryOutcome<'a> {
 
 fn has(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len().max(1)).any(|window| window == part)
+}
+
+/// What is behind the last place that says this; all of it, if none does.
+fn behind<'a>(bytes: &'a [u8], part: &[u8]) -> &'a [u8] {
+    let last = bytes.windows(part.len().max(1)).rposition(|window| window == part);
+    last.and_then(|at| bytes.get(at + part.len()..)).unwrap_or(bytes)
 }
 
 fn is_named(name: &str, names: &[String]) -> bool {
@@ -272,41 +282,6 @@ fn find_members(
     Some(())
 }
 
-/// The members of an object or a list, in order, their values as they are written.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object or a list")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Members(members))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(value) = list.next_element()? {
-            members.push((members.len().to_string(), value));
-        }
-        Ok(Members(members))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -384,27 +359,32 @@ mod tests {
     #[test]
     fn an_erased_decision_keeps_its_money_and_forgets_a_foreign_id_wherever_it_is() {
         let params = encoded("email=PERSONAL&adv=1");
-        let decision = Decision {
-            external_id: PERSONAL,
-            click_params: ParamsRef::check(&params).unwrap(),
-            postback_params: ParamsRef::check(&params).unwrap(),
-            dedupe_key: b"net\x08PERSONAL",
-            part_key: b"net\x03tx1",
-            country: *b"DE",
-            ..Decision::default()
-        };
-        let of = |click_id| {
-            let mut decision = decision;
+        let erased = |click_id, transaction_id, part_key| {
+            let mut decision = Decision {
+                external_id: PERSONAL,
+                click_params: ParamsRef::check(&params).unwrap(),
+                postback_params: ParamsRef::check(&params).unwrap(),
+                dedupe_key: b"net\x08PERSONAL",
+                part_key,
+                country: *b"DE",
+                ..Decision::default()
+            };
             decision.conversion.click_id = click_id;
-            decision.conversion.transaction_id = "tx1";
+            decision.conversion.transaction_id = transaction_id;
             erased_decision(&decision, &ours)
         };
-        let foreign = of(PERSONAL);
+        let foreign = erased(PERSONAL, "tx1", b"net\x03tx1");
         assert!(is_clean(&Event::Decision(foreign)));
         assert_eq!((foreign.dedupe_key, foreign.part_key), (&b""[..], &b"net\x03tx1"[..]));
         assert_eq!(foreign.conversion.transaction_id, "tx1");
-        let own = of("ours");
-        assert_eq!((own.conversion.click_id, own.dedupe_key), ("ours", decision.dedupe_key));
+        // Transactions of one conversion are told from one another by what is behind the id.
+        assert_eq!(erased(PERSONAL, "tx2", b"net\x01\x08PERSONAL\x03tx2").part_key, b"\x03tx2");
+        // Some networks send the id as that of the transaction, too.
+        let same = erased(PERSONAL, PERSONAL, b"net\x01\x08PERSONAL\x08PERSONAL");
+        assert_eq!((same.conversion.transaction_id, same.part_key), ("", &b""[..]));
+        assert!(is_clean(&Event::Decision(same)));
+        let own = erased("ours", "tx1", b"net\x03tx1");
+        assert_eq!((own.conversion.click_id, own.dedupe_key), ("ours", &b"net\x08PERSONAL"[..]));
     }
 
     #[test]

@@ -93,6 +93,11 @@ impl Brought {
         let (mut taken, mut seen) = (Taken::default(), HashSet::new());
         let mut waiting: VecDeque<Asked> = VecDeque::new();
         for (index, row) in rows.iter().enumerate() {
+            if !row.network.is_empty() && row.network != network {
+                // An export of ours has those of all networks, and this one would be paid for what others pay.
+                taken.refused.push((index, format!("it is of the network {:?}", row.network)));
+                continue;
+            }
             let sum = sum(network, row);
             if let Some(by) = self.known.get(&sum) {
                 // An attempt at this very chunk was interrupted after it had brought this row.
@@ -204,7 +209,7 @@ fn query(row: &Conversion, mapping: &Mapping) -> String {
 pub(super) struct Owned {
     pub(super) store: Store,
     pub(super) books: Books,
-    catalog: std::sync::Arc<arc_swap::ArcSwap<Catalog>>,
+    pub(super) catalog: std::sync::Arc<arc_swap::ArcSwap<Catalog>>,
     pub(super) clock: Clock,
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Beside {
     /// Nobody where nothing is sent.
     pub(super) dispatcher: Option<dispatcher::start::Handle>,
     pub(super) catalog: Arc<ArcSwap<ingest::Catalog>>,
+    /// Ends the segments that are written to.
+    pub(super) roll: Box<dyn Fn() + Send>,
 }
 
 /// See the module.
@@ -69,10 +71,17 @@ impl Compaction {
             started.running = Some(run::start(run::Options {
                 publisher,
                 bytes_per_second: settings.compactor.bytes_per_second.0,
+                only_idle: settings.compactor.only_idle,
                 poll: POLL,
                 room: store.room_watch(),
                 is_pressed: pressure(settings, &beside),
             })?);
+        }
+        if let Some(export) = settings.unkept_export() {
+            let export = export.display();
+            tracing::warn!(
+                "compactor.enabled is false: nothing in {export} is erased or goes with age; remove it by hand"
+            );
         }
         match forget::start(forgetting(settings, store, beside, clock)) {
             Ok(forgetting) => started.forgetting = Some(forgetting),
@@ -107,7 +116,7 @@ impl Compaction {
 #[cfg(feature = "parquet")]
 fn forgetting(settings: &Settings, store: &Store, beside: Beside, clock: Clock) -> forget::Options {
     let is_pressed = pressure(settings, &beside);
-    let Beside { dispatcher, catalog, .. } = beside;
+    let Beside { dispatcher, catalog, roll, .. } = beside;
     let by = settings.clone();
     forget::Options {
         rewriter: store.rewriter(),
@@ -116,6 +125,7 @@ fn forgetting(settings: &Settings, store: &Store, beside: Beside, clock: Clock) 
         rules: Box::new(move || by.forgetting_rules(&catalog.load())),
         // Where nothing is sent, what is owed waits in the log.
         needed: Box::new(move || dispatcher.as_ref().map_or(Position::START, |handle| handle.needed())),
+        roll,
         interval: settings.retention.interval,
         bytes_per_second: settings.retention.rewrite_bytes_per_second.0,
         room: store.room_watch(),

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::aliases::settle_cost;
 use super::brought::Owned;
 use crate::apply::claim::{Cost as Update, CostKey, Request};
 use crate::apply::ledger;
@@ -187,8 +188,7 @@ fn understand(row: &Cost, now: Timestamp) -> Result<Understood, String> {
 /// Bytes of an id.
 const TEXT_BYTES_MAX: usize = 1_024;
 
-/// The hours of its period that have begun, since 1970, UTC. Where days begin within an hour of UTC, that hour is of the
-/// day that begins in it.
+/// The hours of its period that have begun, since 1970, UTC.
 fn hours(from: i64, to: i64, now: Timestamp) -> Result<Range<i64>, String> {
     let [from, to] = [from, to].map(Timestamp::from_micros);
     if from.micros() < 0 || from > now {
@@ -197,7 +197,7 @@ fn hours(from: i64, to: i64, now: Timestamp) -> Result<Range<i64>, String> {
     if to <= from {
         return Err(format!("its period ends at {to}, before it begins"));
     }
-    let (first, end) = (from.hour(), to.hour().max(from.hour() + 1));
+    let Range { start: first, end } = Cost::hours(from.micros(), to.micros());
     if end - first > HOURS_MAX {
         return Err(format!("its period is longer than {} days", HOURS_MAX / 24));
     }
@@ -253,8 +253,10 @@ impl AloneWithCosts {
 
 impl Sink<Cost> for AloneWithCosts {
     fn take(&mut self, chunk: u64, rows: &[Cost]) -> Result<Taken, ImportError> {
-        let books = self.owned.books.handle();
-        self.costs.take((chunk, rows), &books, self.owned.clock.now())
+        let (catalog, books) = (self.owned.catalog.load(), self.owned.books.handle());
+        let mut rows = rows.to_vec();
+        rows.iter_mut().for_each(|row| settle_cost(&catalog, row));
+        self.costs.take((chunk, &rows), &books, self.owned.clock.now())
     }
 
     fn end(&mut self) -> Result<(), ImportError> {

@@ -18,7 +18,8 @@ use super::Journal;
 use super::directory::Directory;
 use super::erasures::Hidden;
 use super::error::Result;
-use super::lane::{Bells, Lane, describe};
+use super::error::described;
+use super::lane::{Bells, Lane};
 use super::layout::Identity;
 use super::manifest::{ManifestFile, State};
 use super::options::Options;
@@ -62,6 +63,8 @@ pub struct Counters {
     pub sealed: AtomicU64,
     /// Times that a segment could not be made because the disk was full.
     pub full: AtomicU64,
+    /// How often the clicks were synced, idle or not; stands still only where a sync does.
+    pub sync_rounds: Arc<AtomicU64>,
     /// Bytes free when last looked.
     pub free_bytes: AtomicU64,
 }
@@ -95,7 +98,7 @@ impl Shared {
                 // Not being able to set room aside is no failure; the marks tell of it.
                 let _not_taken = self.reserve().take(free);
             }
-            Err(error) => self.poison.throw(describe(&error)),
+            Err(error) => self.poison.throw(described(&error)),
         }
     }
 
@@ -203,7 +206,7 @@ impl Shared {
                 self.reserve().give_up();
                 return Roomy::No;
             }
-            Err(error) => self.poison.throw(describe(&error)),
+            Err(error) => self.poison.throw(described(&error)),
         }
         Roomy::Yes
     }
@@ -253,6 +256,7 @@ pub(super) fn run_sync(shared: &Shared) {
                 return; // poisoned: whoever waits has been told
             }
         }
+        shared.counters.sync_rounds.fetch_add(1, Ordering::Relaxed);
         if woken == Woken::Stopped {
             return;
         }

@@ -9,14 +9,16 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
+use super::error::described;
 use super::error::{Error, Result};
-use super::lane::{LaneWriter, describe};
+use super::lane::LaneWriter;
 use crate::clock::Clock;
 
 /// What the owner of a journal does with a request.
@@ -93,11 +95,12 @@ pub enum Refused {
 pub struct Handle<S: Stage> {
     queue: SyncSender<Message<S>>,
     queue_max: usize,
+    beats: Arc<AtomicU64>,
 }
 
 impl<S: Stage> Clone for Handle<S> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), queue_max: self.queue_max }
+        Self { queue: self.queue.clone(), queue_max: self.queue_max, beats: Arc::clone(&self.beats) }
     }
 }
 
@@ -125,14 +128,20 @@ pub fn start<S: Stage>(
     clock: Clock,
 ) -> std::io::Result<(Handle<S>, Owner<S>)> {
     let (queue, requests) = sync_channel(limits.queue_max);
+    let beats = Arc::<AtomicU64>::default();
+    let handle = Handle { queue: queue.clone(), queue_max: limits.queue_max, beats: Arc::clone(&beats) };
     let thread = std::thread::Builder::new()
         .name(name.to_owned())
-        .spawn(move || Work { stage, journal, limits, clock, batch: Vec::new() }.run(&requests))?;
-    let handle = Handle { queue: queue.clone(), queue_max: limits.queue_max };
+        .spawn(move || Work { stage, journal, limits, clock, batch: Vec::new(), beats }.run(&requests))?;
     Ok((handle, Owner { thread, queue }))
 }
 
 impl<S: Stage> Handle<S> {
+    /// A number that moves at least once in two seconds while the owner does, asked or not.
+    pub fn beats(&self) -> &Arc<AtomicU64> {
+        &self.beats
+    }
+
     /// Queues a request. The reply resolves once it is durable; dropping it does not take the request back.
     ///
     /// # Errors
@@ -170,6 +179,7 @@ struct Work<S: Stage> {
     limits: Limits,
     clock: Clock,
     batch: Vec<(Answer<S::Reply>, S::Reply)>,
+    beats: Arc<AtomicU64>,
 }
 
 impl<S: Stage> Work<S> {
@@ -192,6 +202,7 @@ impl<S: Stage> Work<S> {
                 Err(RecvTimeoutError::Disconnected) => is_stopping = true,
             }
             self.commit();
+            self.beats.fetch_add(1, Ordering::Relaxed);
         }
         self.journal.close();
         self.stage
@@ -231,7 +242,7 @@ impl<S: Stage> Work<S> {
                 // Not a cause within a cause: whoever is told adds that the store is poisoned.
                 let cause = match error {
                     Error::Poisoned { cause } => cause,
-                    other => describe(&other),
+                    other => described(&other),
                 };
                 for (answer, _never_said) in self.batch.drain(..) {
                     answer.give(Err(Error::Poisoned { cause: cause.clone() }));

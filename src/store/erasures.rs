@@ -4,7 +4,7 @@
 //! where things lay and never what they were:
 //!
 //! ```text
-//! {"erase":"9f…","at":"2026-11-20T10:00:00Z","by":"--param email, of hash 7c…",
+//! {"erase":"9f…","since":"2026-11-20T09:59:51Z","at":"2026-11-20T10:00:00Z","by":"--param email, of hash 7c…",
 //!  "clicks":["0/0:12:345"],"postbacks":["3:4096"],"decisions":["3:4352"],"until":{"clicks/0":14,"postbacks/0":5}}
 //! {"erased":"9f…","at":"2026-11-20T11:04:10Z"}
 //! ```
@@ -21,6 +21,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustix::fs::{FlockOperation, flock};
@@ -35,12 +36,18 @@ use crate::event::click_id::{ClickId, Keys, Place};
 use crate::event::codec::Event;
 use crate::event::strip;
 
+/// How far clocks and looks may be apart.
+const UNAWARE: Duration = Duration::from_secs(60);
+
 /// One thing that was asked to be forgotten.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erasure {
     /// Tells it from the others: by chance.
     #[serde(rename = "erase")]
     pub id: String,
+    /// When what is to be forgotten began to be looked for. Lines of earlier builds do not say.
+    #[serde(default)]
+    pub since: String,
     /// When it was asked.
     pub at: String,
     /// How it was asked, without what it was.
@@ -79,6 +86,16 @@ pub struct Erasures {
     postbacks: HashSet<Position>,
     decisions: HashSet<Position>,
     keys: Option<Keys>,
+}
+
+impl Erasure {
+    /// From when to when something may have come that is not in it, although it follows from what is: since the search
+    /// began, until everybody knew. A store that is open looks each second.
+    pub fn window(&self) -> Option<(Timestamp, Timestamp)> {
+        let at = Timestamp::parse(&self.at, None).ok()?;
+        let since = Timestamp::parse(&self.since, None).unwrap_or(at);
+        Some((since.minus(UNAWARE), at.plus(UNAWARE)))
+    }
 }
 
 impl Erasures {
@@ -168,6 +185,11 @@ impl Erasures {
     /// Whether a delivery may be among what is to be forgotten.
     pub fn has_decisions(&self) -> bool {
         !self.decisions.is_empty()
+    }
+
+    /// Adds a click that followed from one of the clicks.
+    pub fn add_click(&mut self, place: Place) {
+        self.clicks.insert(place.packed());
     }
 
     /// Adds a decision that was made on one of the clicks, and its postback.

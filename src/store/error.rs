@@ -158,3 +158,9 @@ impl Error {
             || source.kind() == io::ErrorKind::QuotaExceeded)
     }
 }
+
+/// An error and its causes on one line.
+pub fn described(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

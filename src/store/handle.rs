@@ -15,7 +15,7 @@ use super::erasures::Hidden;
 use super::error::{Error, Result};
 use super::foreign::ForeignIds;
 use super::keys;
-use super::lane::{Bells, Lane, LaneWriter, View};
+use super::lane::{Bells, Hourly, Lane, LaneWriter, View};
 use super::open::{Opened, Progress, open};
 use super::options::Options;
 use super::poison::Poison;
@@ -98,8 +98,10 @@ impl Store {
         };
         lanes.iter().filter(|lane| of_imports(lane)).for_each(|lane| lane.want(false));
         let writer = |lane: &Arc<Lane>| {
-            let limits = options.writer_limits(lane.journal(), !of_imports(lane));
-            LaneWriter::new(Arc::clone(lane), limits)
+            let is_of_a_worker = lane.journal() == Journal::Clicks && !of_imports(lane);
+            let hourly = if is_of_a_worker { Hourly::ByRecords } else { Hourly::ByClock };
+            let limits = options.writer_limits(lane.journal(), hourly);
+            LaneWriter::new(Arc::clone(lane), limits, options.clock.clone())
         };
         let writers = lanes.iter().filter(written).map(writer).collect();
         let lanes_written = lanes.iter().filter(written).cloned().collect();

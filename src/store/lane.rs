@@ -9,14 +9,14 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use super::Journal;
-use super::error::{Error, Result};
+use super::error::{Error, Result, described};
 use super::files::OpenFiles;
 use super::handoff::Handoff;
 use super::index_file::Slot;
@@ -27,7 +27,7 @@ use super::record::{GAP_ERASED, Record};
 use super::sealed::{Sealed, Tried};
 use super::segment::{Appender, Located, Retired, Segment};
 use super::watermark::{Failed, Watermark};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::event::codec::Encoded;
 use crate::shutdown::Shutdown;
 
@@ -75,6 +75,8 @@ pub struct Lane {
     populated: AtomicU32,
     /// Whether anybody will write to it: one that nobody does gets no segment made.
     is_wanted: AtomicBool,
+    /// How often sealed segments were dropped.
+    drops: AtomicU64,
 }
 
 /// Pages that are faulted in at once, and the pause after them. A kernel without preemption does not let go of the
@@ -146,6 +148,7 @@ impl Lane {
             bells,
             populated: AtomicU32::new(0),
             is_wanted: AtomicBool::new(true),
+            drops: AtomicU64::new(0),
         })
     }
 
@@ -206,7 +209,7 @@ impl Lane {
             let extent = match segment.sync() {
                 Ok(extent) => extent,
                 Err(error) => {
-                    self.poison.throw(describe(&error));
+                    self.poison.throw(described(&error));
                     return Err(self.poisoned());
                 }
             };
@@ -331,6 +334,13 @@ impl Lane {
     /// No longer shows readers sealed segments that were dropped.
     pub(super) fn show_dropped(&self, numbers: &[u32]) {
         self.change_sealed(|sealed| sealed.retain(|one| !numbers.contains(&one.footer().identity.segment)));
+        // Who sees the new number sees a view without them.
+        self.drops.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often segments were dropped since this lane was opened.
+    pub fn drops(&self) -> u64 {
+        self.drops.load(Ordering::Acquire)
     }
 
     fn change_sealed(&self, change: impl Fn(&mut Vec<Arc<Sealed>>)) {
@@ -344,7 +354,7 @@ impl Lane {
 
     /// No longer reads from a file that was replaced.
     pub(super) fn forget_file(&self, sealed: &Sealed) {
-        self.files.forget(&sealed.footer().identity);
+        sealed.let_go();
     }
 
     /// No longer shows readers an open segment.
@@ -470,7 +480,18 @@ pub struct LaneWriter {
     /// The hour of the current segment: in which it was begun, or that of its first record if that is later.
     hour: i64,
     limits: WriterLimits,
+    clock: Clock,
     unsynced_bytes: u32,
+}
+
+/// What ends the hour of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hourly {
+    /// A record of a later hour: what happens is recorded in the same moment, so no clock need be asked.
+    ByRecords,
+    /// The clock, when something is appended. Records tell of what happened long before: what is brought in files comes in
+    /// the order of its time, or in none, and with a year of it each hour would get a segment.
+    ByClock,
 }
 
 /// When a writer rings for help, and what it refuses.
@@ -482,9 +503,8 @@ pub struct WriterLimits {
     pub populate_low_bytes: u32,
     /// The longest payload that the lane takes.
     pub payload_bytes_max: u32,
-    /// Whether a segment ends with its hour, by the time of its records. Clicks of another tracker come in no order of
-    /// time, and with months of them each hour would get a segment.
-    pub rolls_hourly: bool,
+    /// A segment ends with its hour, by this.
+    pub hourly: Hourly,
 }
 
 /// Where an append went. Only an append makes one, so an answer that needs one cannot be given before it.
@@ -507,8 +527,8 @@ impl Appended {
 }
 
 impl LaneWriter {
-    pub(super) fn new(lane: Arc<Lane>, limits: WriterLimits) -> Self {
-        Self { lane, current: None, hour: 0, limits, unsynced_bytes: 0 }
+    pub(super) fn new(lane: Arc<Lane>, limits: WriterLimits, clock: Clock) -> Self {
+        Self { lane, current: None, hour: 0, limits, clock, unsynced_bytes: 0 }
     }
 
     /// The lane it writes.
@@ -528,14 +548,18 @@ impl LaneWriter {
         if !(1..=max).contains(&payload_bytes) {
             return Err(Error::RecordLength { len: event.payload.len(), max });
         }
-        self.make_room(payload_bytes, event.time)?;
+        let now = match self.limits.hourly {
+            Hourly::ByRecords => event.time,
+            Hourly::ByClock => self.clock.now(),
+        };
+        self.make_room(payload_bytes, now)?;
         let Some(appender) = self.current.as_mut() else {
             return Err(self.no_room());
         };
         let placed = appender.append(event);
         if placed.ordinal == 0 {
             // A tick may have begun the segment in an hour that this event is too late for, or long before it.
-            self.hour = self.hour.max(event.time.hour());
+            self.hour = self.hour.max(now.hour());
         }
         let position = Position::new(appender.segment().number(), placed.offset);
         let tail = appender.tail();
@@ -584,9 +608,7 @@ impl LaneWriter {
     }
 
     fn hour_is_over(&self, now: Timestamp) -> bool {
-        self.limits.rolls_hourly
-            && now.hour() > self.hour
-            && self.current.as_ref().is_some_and(|current| current.records() > 0)
+        now.hour() > self.hour && self.current.as_ref().is_some_and(|current| current.records() > 0)
     }
 
     /// Moves on to the prepared segment, if there is one. If not, the preparer is at it: it was rung for when the
@@ -636,18 +658,6 @@ impl LaneWriter {
     fn no_room(&self) -> Error {
         Error::NoRoom { journal: self.lane.journal.name(), lane: self.lane.number }
     }
-}
-
-/// An error and its causes on one line.
-pub(super) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -251,6 +251,11 @@ impl Manifest {
         entry.segments.entry(segment).or_insert(Entry { generation: 0, state }).state = state;
     }
 
+    /// A segment, if it knows one of this number.
+    pub fn entry(&self, journal: Journal, lane: u8, segment: u32) -> Option<Entry> {
+        self.lanes.get(&(journal, lane))?.segments.get(&segment).copied()
+    }
+
     /// Says which rewrite of a segment is current.
     pub fn set_generation(&mut self, journal: Journal, lane: u8, segment: u32, generation: u32) {
         let entry = self.lanes.get_mut(&(journal, lane)).and_then(|lane| lane.segments.get_mut(&segment));

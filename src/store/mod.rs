@@ -37,7 +37,7 @@ pub mod verify;
 pub mod watermark;
 
 pub use background::Counters;
-pub use error::{Error, Result};
+pub use error::{Error, Result, described};
 pub use handle::{RoomWatch, Store};
 pub use lane::{Appended, Lane, LaneWriter, Level, Lookup};
 pub use open::Progress;

@@ -100,6 +100,8 @@ fn recover_all(
         let mut sealed = Vec::new();
         for (Found { file, .. }, outcome) in files.iter().zip(&mut outcomes) {
             report.add(&outcome);
+            // Where only an older manifest could be read, it may name a generation that is gone.
+            next.set_generation(journal, lane, file.segment, file.generation);
             match outcome {
                 Outcome::Sealed(footer) | Outcome::Recovered { footer, .. } => {
                     next.set(journal, lane, file.segment, State::Sealed);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Journal;
 use super::error::{Error, Result};
-use super::lane::WriterLimits;
+use super::lane::{Hourly, WriterLimits};
 use super::layout::valid_segment_bytes;
 use super::record::payload_bytes_max;
 use super::space::{Disk, Marks};
@@ -107,12 +107,12 @@ impl Options {
         (self.lanes <= Place::LANE_MAX).then_some(self.lanes)
     }
 
-    pub(super) fn writer_limits(&self, journal: Journal, rolls_hourly: bool) -> WriterLimits {
+    pub(super) fn writer_limits(&self, journal: Journal, hourly: Hourly) -> WriterLimits {
         WriterLimits {
             sync_bytes: self.click_sync_bytes,
             populate_low_bytes: self.populate_ahead(journal) / 2,
             payload_bytes_max: payload_bytes_max(self.segment_bytes(journal)),
-            rolls_hourly,
+            hourly,
         }
     }
 

@@ -143,7 +143,10 @@ impl Reader {
     }
 
     /// The files of a lane, one of each segment: the generation that the manifest names.
-    fn files(&self, journal: Journal, lane: u8) -> Result<Vec<SegmentFile>> {
+    ///
+    /// # Errors
+    /// `Manifest`, or what reading the folder says.
+    pub fn files(&self, journal: Journal, lane: u8) -> Result<Vec<SegmentFile>> {
         // In this order: a generation that is named is there, or its segment was rewritten again or dropped.
         let manifest = Manifest::peek(&self.directory)?;
         let files = self.directory.segments(journal, lane)?;

@@ -31,9 +31,9 @@ use super::Journal;
 use super::background::Shared;
 use super::directory::{Directory, index_path, sync_folder};
 use super::erasures::Hidden;
-use super::error::Error;
+use super::error::{Error, described};
 use super::index_file;
-use super::lane::{Lane, describe};
+use super::lane::Lane;
 use super::layout::Footer;
 use super::manifest::{Manifest, ManifestFile};
 use super::position::Position;
@@ -290,7 +290,7 @@ impl Rewriter {
         if let Err(error) = &changed
             && !error.is_full()
         {
-            self.0.poison.throw(describe(error));
+            self.0.poison.throw(described(error));
         }
         changed
     }
@@ -330,6 +330,8 @@ impl Replaced {
         // Whoever is about to open one holds it.
         let is_read = |old: &Arc<Sealed>| Arc::strong_count(old) > 1;
         while let Some(index) = self.0.iter().position(|old| !is_read(old)) {
+            // Who held it may have opened it since it was replaced, and what is open stays on the disk.
+            self.0[index].let_go();
             let path = self.0[index].path();
             remove(path)?;
             sync_folder(path.parent().unwrap_or(Path::new(".")))?;

@@ -237,6 +237,11 @@ impl Sealed {
         self.files.open(&self.footer.identity, &self.path)
     }
 
+    /// Closes its file, once nobody reads it.
+    pub(super) fn let_go(&self) {
+        self.files.forget(&self.footer.identity);
+    }
+
     pub(super) fn corrupt(&self, offset: u32, what: &'static str) -> Error {
         Error::Corrupt { path: self.path.clone(), offset: offset.into(), what }
     }

@@ -13,10 +13,9 @@ use serde::Serialize;
 
 use super::Journal;
 use super::directory::{Directory, SegmentFile, index_path};
-use super::error::{Error, Result};
+use super::error::{Error, Result, described};
 use super::index_file::{IndexMap, Slot};
 use super::keys;
-use super::lane::describe;
 use super::layout::Footer;
 use super::manifest::{Manifest, State};
 use super::mapping::FrozenMap;
@@ -67,6 +66,10 @@ pub struct Verified {
     pub corrupt_gaps: u64,
     /// Files kept in `quarantine/`.
     pub quarantined_files: u64,
+    /// Files of roll-ups that were looked at, by whoever knows what is made of journals.
+    pub rollups: u64,
+    /// Published files that were looked at, likewise.
+    pub published_files: u64,
     /// What was found.
     pub findings: Vec<Finding>,
 }
@@ -94,6 +97,9 @@ impl fmt::Display for Verified {
             "{gaps} gaps, {corrupt_gaps} of them promised; {} files in quarantine",
             self.quarantined_files
         )?;
+        if self.rollups + self.published_files > 0 {
+            writeln!(f, "{} roll-ups, {} published files", self.rollups, self.published_files)?;
+        }
         for finding in &self.findings {
             let severity = match finding.severity {
                 Severity::Note => "note",
@@ -121,7 +127,7 @@ pub fn verify(directory: &Directory, progress: &mut dyn FnMut(u64, u64)) -> Resu
     for (done, (journal, lane, file)) in (1..).zip(&files) {
         let name = relative(directory, &file.path);
         if let Err(error) = check_segment(file, (*journal, *lane), &name, manifest.as_ref(), &mut verified) {
-            verified.find(Severity::Damage, &name, 0, describe(&error));
+            verified.find(Severity::Damage, &name, 0, described(&error));
         }
         progress(done, total);
     }
@@ -141,7 +147,7 @@ fn check_manifest(directory: &Directory, verified: &mut Verified) -> Option<Mani
             None
         }
         Err(error) => {
-            verified.find(Severity::Damage, "manifest", 0, describe(&error));
+            verified.find(Severity::Damage, "manifest", 0, described(&error));
             None
         }
     }

@@ -6,6 +6,7 @@
 mod again;
 mod desk;
 mod once;
+mod retained;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;

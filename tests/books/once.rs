@@ -10,6 +10,7 @@ use clicklog::apply::claim::Request;
 use clicklog::apply::key::{Mode, Scope};
 use clicklog::event::conversion::Status;
 use clicklog::event::decision::Verdict;
+use clicklog::metrics::Page;
 use clicklog::store::directory::Directory;
 use clicklog::store::{Journal, Position};
 use proptest::prelude::*;
@@ -237,6 +238,9 @@ fn a_full_table_refuses_and_forgets_nothing() {
         }
     }
     assert_eq!(refused, 5, "room for two keys is kept free");
+    let mut page = Page::default();
+    desk.books.numbers().write_metrics(&mut page);
+    assert!(page.into_text().contains("\nclicklog_transactions_max 4\n"), "an operator sees it coming");
     drop(writer);
     desk.close();
     assert_eq!(decisions(root.path()).len(), 3);

@@ -156,7 +156,7 @@ fn a_held_payout_counts_once_it_is_released_and_never_once_it_is_dropped() {
     assert_eq!(tell(0, 50).verdict, Verdict::Duplicate, "a retry holds nothing more");
     let settle = |n: usize, is_release| {
         let held = held[n].decision.unwrap();
-        desk.ask(Request::Settle { held, is_release, time: NOW })
+        desk.ask(Request::Settle { held, is_release, time: NOW, newest: None })
     };
     let released = settle(0, true);
     assert_eq!((released.verdict, released.reason), (Verdict::Accepted, Reason::Released));
@@ -171,7 +171,7 @@ fn a_held_payout_counts_once_it_is_released_and_never_once_it_is_dropped() {
     assert_eq!((tell(2, 4).verdict, tell(2, 4).verdict), (Verdict::Accepted, Verdict::Duplicate));
     assert_eq!(settle(2, true).reason, Reason::NotHeld);
     let released = released.decision.unwrap();
-    let wrong = desk.ask(Request::Settle { held: released, is_release: true, time: NOW });
+    let wrong = desk.ask(Request::Settle { held: released, is_release: true, time: NOW, newest: None });
     assert_eq!(wrong.reason, Reason::NotHeld, "what never was held");
     writer.close();
     desk.close();
@@ -330,10 +330,12 @@ fn each_held_payout_can_be_settled_whether_it_has_a_transaction_id_or_not() {
         let said = Said { transaction_id, payout: Some(50), ..Said::default() };
         let held = desk.tell(&careful(mode), &id, said);
         assert_eq!(held.verdict, Verdict::Held, "{mode:?} {transaction_id:?}");
-        let settle = Request::Settle { held: held.decision.unwrap(), is_release: true, time: NOW };
+        let settle =
+            Request::Settle { held: held.decision.unwrap(), is_release: true, time: NOW, newest: None };
         let released = desk.ask(settle);
         assert_eq!(released.reason, Reason::Released, "{mode:?} {transaction_id:?}");
-        let settle = Request::Settle { held: held.decision.unwrap(), is_release: true, time: NOW };
+        let settle =
+            Request::Settle { held: held.decision.unwrap(), is_release: true, time: NOW, newest: None };
         assert_eq!(desk.ask(settle).reason, Reason::NotHeld, "{mode:?} {transaction_id:?}");
         writer.close();
         desk.close();
@@ -353,7 +355,7 @@ fn of_two_held_amounts_of_one_conversion_the_one_that_is_released_counts() {
         assert_eq!(ruling.verdict, Verdict::Held);
         ruling.decision.unwrap()
     });
-    let settle = |held| desk.ask(Request::Settle { held, is_release: true, time: NOW });
+    let settle = |held| desk.ask(Request::Settle { held, is_release: true, time: NOW, newest: None });
     // The later word has taken the place of the earlier one: nobody may let 900 count who meant 50.
     let first = settle(held[0]);
     assert_eq!((first.reason, first.entry), (Reason::NotHeld, Micros::new(0)));
@@ -382,8 +384,9 @@ fn what_is_released_never_adds_one_currency_to_another() {
         assert_eq!(tell("a", 5, Currency::USD).verdict, Verdict::Accepted);
         let held = tell("b", 900, euro);
         assert_eq!((held.verdict, held.reason), (Verdict::Held, Reason::CurrencyChanged), "{mode:?}");
-        let settle =
-            |is_release| desk.ask(Request::Settle { held: held.decision.unwrap(), is_release, time: NOW });
+        let settle = |is_release| {
+            desk.ask(Request::Settle { held: held.decision.unwrap(), is_release, time: NOW, newest: None })
+        };
         let released = settle(true);
         assert_eq!(released.verdict, Verdict::Rejected, "{mode:?}");
         assert_eq!((released.reason, released.entry), (Reason::CurrencyChanged, Micros::new(0)), "{mode:?}");

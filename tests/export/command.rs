@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::events::{Chance, EVENING, MadeClick, store_clicks};
+use crate::files::below;
 use crate::read_back::csv_rows;
 
 fn stored(data: &Path, count: i64) {
@@ -43,6 +44,21 @@ fn standard_output_gets_csv_and_a_reader_that_has_enough_is_no_failure() {
 }
 
 #[test]
+fn an_export_that_lacks_a_segment_is_a_failure() {
+    let root = tempfile::tempdir().unwrap();
+    stored(root.path(), 30_000);
+    let segments: Vec<_> = below(&root.path().join("clicks"))
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|extension| extension != "idx"))
+        .collect();
+    fs::remove_file(&segments[0]).unwrap();
+    let ended = export(root.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot be read: segments "), "{said}");
+}
+
+#[test]
 fn a_full_disk_is_told_with_the_file_and_leaves_none_of_that_name() {
     let root = tempfile::tempdir().unwrap();
     stored(root.path(), 3_000);
@@ -65,7 +81,7 @@ fn a_full_disk_is_told_with_the_file_and_leaves_none_of_that_name() {
         let said = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(1), "{name}: {said}");
         assert!(said.contains("cannot write") && said.contains("File too large"), "{name}: {said}");
-        let left: Vec<_> = crate::files::below(&out);
+        let left: Vec<_> = below(&out);
         assert!(left.iter().all(|path| path.starts_with(out.join("folder.export"))), "{name}: {left:?}");
         fs::remove_dir_all(&out).unwrap();
     }

@@ -128,6 +128,23 @@ fn two_at_once_do_not_write_to_one_folder() {
 }
 
 #[test]
+fn two_at_once_do_not_write_into_one_file() {
+    let root = tempfile::tempdir().unwrap();
+    let (out, aside) = (root.path().join("x.csv"), root.path().join("x.csv.partial"));
+    fs::write(&aside, "of another export").unwrap();
+    let other = fs::File::open(&aside).unwrap();
+    other.lock().unwrap();
+    let csv = options(What::Clicks, CSV);
+    let refused = export_to(root.path(), &csv, Target::File(out.clone())).unwrap_err();
+    assert!(matches!(refused, ExportError::Busy { .. }), "{refused}");
+    assert_eq!(fs::read_to_string(&aside).unwrap(), "of another export");
+    // One that was killed has left its part behind.
+    drop(other);
+    export_to(root.path(), &csv, Target::File(out.clone())).unwrap();
+    assert!(fs::read_to_string(&out).unwrap().starts_with("time,") && !aside.exists());
+}
+
+#[test]
 fn beside_a_writer_only_whole_records_are_exported_and_all_that_were_there() {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("data");

@@ -35,7 +35,7 @@ const HOSTILE: [&str; 16] = [
 pub(crate) fn hostile(seed: u64, count: usize) -> Vec<MadeClick> {
     let mut chance = Chance(seed);
     let text = |chance: &mut Chance| {
-        let pieces = (0..chance.below(5)).map(|_| HOSTILE[chance.below(16) as usize]);
+        let pieces = (0..chance.below(5)).map(|_| chance.pick(&HOSTILE));
         pieces.collect::<Vec<_>>().concat()
     };
     let mut made = Vec::new();
@@ -190,8 +190,8 @@ fn only_rows_that_are_asked_for_are_exported() {
     assert_eq!(count(&["campaign=nothing"], all), 0);
     let from = Some(Timestamp::from_micros(MIDNIGHT - 10));
     let to = Some(Timestamp::from_micros(MIDNIGHT + 9));
-    assert_eq!(count(&[], Window { from, to }), 20);
-    assert_eq!(count(&[], Window { from: None, to: from }), 991);
+    assert_eq!(count(&[], Window { from, to }), 19);
+    assert_eq!(count(&[], Window { from: None, to: from }), 990);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod again;
+#[path = "../support/chance.rs"]
+mod chance;
 mod command;
 #[path = "../parquet/events.rs"]
 mod events;

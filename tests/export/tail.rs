@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use clicklog::batch::tail::{Options, What, tail};
 use clicklog::event::click::Click;
 use clicklog::event::codec::Encoder;
+use clicklog::event::params::{Params, ParamsRef};
 use clicklog::event::postback::Postback;
 use clicklog::store::clicks::ClickWriter;
 use clicklog::store::directory::SegmentFile;
@@ -202,6 +203,18 @@ fn lines_for_people_do_nothing_to_a_terminal() {
          query=\"cid=\\u{1b}[2J&secret=***\" body=\"a \\\"b\\\"\\n\u{fffd}\"\n"
     );
     journal.close();
+    let mut params = Params::default();
+    params.push("a\u{9b}31m", "\u{7f}\u{202e}b\n\"é");
+    let mut encoded = Vec::new();
+    params.encode_into(&mut encoded);
+    let mut writer = store.click_writer(0).unwrap();
+    let click = Click { params: ParamsRef::check(&encoded).unwrap(), ..click_at(0) };
+    append(|| writer.append(&click));
+    let columns = vec!["params".to_owned()];
+    let text = Options { what: What::Clicks, is_json: false, columns, ..json(10) };
+    let line = String::from_utf8(shown(root.path(), &text, &mut |_| false)).unwrap();
+    assert_eq!(line, "params={\"a\\u009b31m\":\"\\u007f\\u202eb\\n\\\"é\"}\n");
+    writer.close();
     store.close().unwrap();
 }
 

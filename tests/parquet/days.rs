@@ -54,7 +54,7 @@ pub(crate) fn closed(data: &Path) -> Closed {
 }
 
 /// Clicks of two lanes in turns, some of the next day, in several segments.
-fn two_lanes(data: &Path) -> Vec<MadeClick> {
+pub(crate) fn two_lanes(data: &Path) -> Vec<MadeClick> {
     let (mut all, mut seed) = (Vec::new(), 0);
     for lane in [0, 1, 0, 1] {
         seed += 1;
@@ -264,6 +264,8 @@ fn whoever_queries_a_day_while_it_is_merged_never_counts_twice_or_too_little() {
         for round in 1..12_u64 {
             store_in_lane(root.path(), u8::try_from(round % 2).unwrap(), &clicks(5, round, EVENING));
             go(&mut publisher);
+            // No query takes as long as what is replaced is kept.
+            wait_for_more(&queried, &querying);
             manual.advance(HOUR * 2);
             go(&mut publisher);
             wait_for_more(&queried, &querying);

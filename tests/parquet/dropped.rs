@@ -10,7 +10,7 @@ use crate::events::{EVENING, roomy};
 use crate::rounds::{clicks, copy, cost, store_in_lane, totals};
 
 /// As retention does it. The newest sealed segment stays.
-fn drop_first(data: &Path, lane: u8) {
+pub(crate) fn drop_first(data: &Path, lane: u8) {
     let store = Store::open(StoreOptions { lanes: 2, ..roomy(data) }).unwrap();
     let rewriter = store.rewriter();
     let of_lane = |one: &&Footer| (one.identity.journal, one.identity.lane) == (Journal::Clicks, lane);

@@ -9,41 +9,17 @@ use clicklog::event::codec::Encoder;
 use clicklog::event::conversion::{Conversion, Standing, Status};
 use clicklog::event::decision::{Decision, Verdict};
 use clicklog::event::delivery::{DeliveryOutcome, OutcomeClass};
-use clicklog::event::money::{Currency, Micros, Money};
+use clicklog::event::money::{Currency, Money};
 use clicklog::event::params::{Params, ParamsRef, Source};
 use clicklog::store::{Journal, Options, Store};
 
+pub(crate) use crate::chance::Chance;
 use crate::support::{append, options};
 
 /// 2026-11-20T23:00:00Z: an hour before midnight.
 pub(crate) const EVENING: i64 = 1_795_215_600_000_000;
 /// Midnight.
 pub(crate) const MIDNIGHT: i64 = EVENING + 3_600_000_000;
-
-/// Chance that can be repeated (SplitMix64).
-pub(crate) struct Chance(pub(crate) u64);
-
-impl Chance {
-    pub(crate) fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: u32) -> u32 {
-        u32::try_from(self.draw() % u64::from(bound)).unwrap()
-    }
-
-    fn pick<'a>(&mut self, texts: &[&'a str]) -> &'a str {
-        texts[usize::try_from(self.below(u32::try_from(texts.len()).unwrap())).unwrap()]
-    }
-
-    /// An amount beyond what a float holds, of either sign.
-    fn amount(&mut self) -> Micros {
-        Micros::new((self.draw() >> 10).cast_signed() - (1 << 53))
-    }
-}
 
 /// A click with its own texts, which a `Click` borrows.
 #[derive(Clone)]
@@ -65,7 +41,7 @@ impl MadeClick {
         ];
         Params::parse(chance.pick(&queries).as_bytes(), Source::Query).encode_into(&mut params);
         let kinds = [ClickKind::Redirect, ClickKind::Script, ClickKind::Through];
-        let kind = kinds[chance.below(3) as usize];
+        let kind = chance.pick(&kinds);
         let parent = Place::new(0, 1, chance.below(9), chance.below(999), 0).unwrap().packed();
         let cost = Money { amount: chance.amount(), currency: Currency::USD };
         let address = match chance.below(4) {

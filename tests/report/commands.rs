@@ -44,13 +44,73 @@ fn a_report_is_printed_in_each_format() {
     assert!(folder.path().join("rollups/clicks").is_dir(), "roll-ups are left behind");
 }
 
+/// Commands that take a time, with what else they need.
+const TIMED: [&[&str]; 7] = [
+    &["report", "--by", "day"],
+    &["export", "clicks", "--columns", "time"],
+    &["lookup", "spring"],
+    &["reconcile", "network.csv", "--network", "revboost"],
+    &["held", "list"],
+    &["deliveries", "list"],
+    &["replay", "--network", "revboost", "--dry-run"],
+];
+
+#[test]
+fn every_command_reads_a_time_by_the_same_rule() {
+    let folder = store();
+    for command in TIMED {
+        for (from, to, refused) in [
+            ("2026-11-20", "2026-11-21", ""),
+            ("2026-11-20T07:00:00Z", "2026-11-20T09:00:00+02:00", "before it begins"),
+            ("2026-11-20T07:00:00+02:00", "2026-11-20", ""),
+            ("2026-11-21", "2026-11-20", "before it begins"),
+            (
+                "2026-11-20T07:00:00",
+                "2026-11-20",
+                "it has no offset from UTC: add Z or +00:00; give a moment",
+            ),
+            ("20.11.2026", "2026-11-20", "or a day, as 2026-11-20"),
+            (
+                "2026-11-20",
+                "2026-11-31",
+                "there is no such date or time; give a moment, as 2026-11-20T07:00:00Z",
+            ),
+        ] {
+            let done = run(folder.path(), &[command, &["--from", from, "--to", to]].concat());
+            let text = String::from_utf8_lossy(&done.stderr);
+            let is_understood = !["before it begins", "give a moment"].iter().any(|part| text.contains(part));
+            assert_eq!(is_understood, refused.is_empty(), "{command:?} {from} {to}: {text}");
+            assert!(text.contains(refused), "{command:?} {from} {to}: {text}");
+        }
+    }
+}
+
+#[test]
+fn of_days_that_follow_one_another_each_row_is_in_one() {
+    let folder = store();
+    let rows = |from: &str, to: &str| {
+        let arguments = ["export", "clicks", "--columns", "time", "--from", from, "--to", to];
+        String::from_utf8(run(folder.path(), &arguments).stdout).unwrap().lines().skip(1).count()
+    };
+    let (first, second) = (rows("2026-11-20", "2026-11-20"), rows("2026-11-21", "2026-11-21"));
+    assert!(first > 0 && second > 0);
+    assert_eq!(rows("2026-11-20", "2026-11-21"), first + second);
+    assert_eq!(rows("2026-11-20T00:00:00Z", "2026-11-21T02:00:00+02:00"), first);
+    let table = run(
+        folder.path(),
+        &["report", "--time-zone", "-05:00", "--from", "2026-11-20", "--to", "2026-11-20"],
+    );
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("2026-11-20 until 2026-11-21, UTC-05:00"), "{table}");
+}
+
 #[test]
 fn what_is_asked_wrongly_is_said() {
     let folder = store();
     for (arguments, code, said) in [
         (&["report", "--by", "colour"][..], 2, "no dimension"),
         (&["report", "--where", "sub1"], 2, "DIMENSION=VALUE"),
-        (&["report", "--from", "yesterday"], 1, "--from \"yesterday\""),
+        (&["report", "--from", "yesterday"], 2, "or a day, as 2026-11-20"),
         (&["report", "--from", "2026-11-21", "--to", "2026-11-20T07:00:00Z"], 1, "before it begins"),
         (&["report", "--sort", "colour"], 1, "no column \"colour\""),
         (&["reconcile", "nowhere.csv", "--network", "revboost"], 1, "cannot open nowhere.csv"),
@@ -88,4 +148,14 @@ fn a_reconciliation_ends_by_its_threshold() {
     let csv = String::from_utf8(with(&["--format", "csv"]).stdout).unwrap();
     assert!(csv.lines().nth(1).unwrap().starts_with("missing,2,x1,"), "{csv}");
     assert_eq!(clicklog::batch::reconcile::state::read(folder.path()).len(), 1);
+}
+
+/// A pipe that nobody reads is no failure, and another broken one is.
+#[test]
+fn a_failure_is_one_whatever_words_are_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = run(&folder.path().join("Broken pipe"), &["report"]);
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("there is no store"), "{said}");
 }

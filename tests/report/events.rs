@@ -16,42 +16,22 @@ use clicklog::store::clicks::ClickWriter;
 use clicklog::store::reader::{Cursor, Reader};
 use clicklog::store::{Journal, LaneWriter, Store};
 
+pub(crate) use crate::chance::Chance;
 use crate::support::{append, options};
 
 /// 2026-11-20T00:00:00Z.
 pub(crate) const DAY: i64 = 20_777;
 pub(crate) const HOUR_MICROS: i64 = 3_600_000_000;
 
-/// Chance that can be repeated (SplitMix64).
-pub(crate) struct Chance(pub(crate) u64);
+fn random_money(chance: &mut Chance) -> Option<Money> {
+    let amount = chance.amount();
+    let currency = chance.pick(&["USD", "EUR", "JPY"]).parse().unwrap();
+    (chance.below(4) > 0).then_some(Money { amount, currency })
+}
 
-impl Chance {
-    pub(crate) fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.draw() % u64::try_from(bound).unwrap()).unwrap()
-    }
-
-    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-
-    /// Beyond what a float holds, of either sign.
-    fn money(&mut self) -> Option<Money> {
-        let amount = Micros::new((self.draw() >> 10).cast_signed() - (1 << 53));
-        let currency = self.pick(&["USD", "EUR", "JPY"]).parse().unwrap();
-        (self.below(4) > 0).then_some(Money { amount, currency })
-    }
-
-    fn time(&mut self, days: usize) -> Timestamp {
-        let micros = self.below(days * 24) * 3_600_000_000 + self.below(3_600_000_000);
-        Timestamp::from_micros(DAY * 24 * HOUR_MICROS + i64::try_from(micros).unwrap())
-    }
+fn random_time(chance: &mut Chance, days: usize) -> Timestamp {
+    let micros = chance.below(days * 24) * 3_600_000_000 + chance.below(3_600_000_000);
+    Timestamp::from_micros(DAY * 24 * HOUR_MICROS + i64::try_from(micros).unwrap())
 }
 
 const CAMPAIGNS: [&str; 4] = ["spring", "=2+2", "été <b>", ""];
@@ -114,10 +94,10 @@ impl Written {
 fn random_click<'a>(chance: &mut Chance, days: usize, params: ParamsRef<'a>) -> Click<'a> {
     let kinds = [ClickKind::Redirect, ClickKind::Script, ClickKind::Through, ClickKind::Imported];
     Click {
-        time: chance.time(days),
+        time: random_time(chance, days),
         kind: chance.pick(&kinds),
         labels: Labels::from_bits(u32::try_from(chance.below(8)).unwrap().saturating_sub(3)),
-        cost: chance.money(),
+        cost: random_money(chance),
         country: chance.pick(&COUNTRIES),
         campaign: chance.pick(&CAMPAIGNS),
         offer: chance.pick(&OFFERS),
@@ -129,9 +109,9 @@ fn random_click<'a>(chance: &mut Chance, days: usize, params: ParamsRef<'a>) -> 
 }
 
 fn random_update<'a>(chance: &mut Chance, days: usize, params: ParamsRef<'a>) -> CostUpdate<'a> {
-    let amount = chance.money().unwrap_or(Money { amount: Micros::new(1), currency: Currency::USD });
+    let amount = random_money(chance).unwrap_or(Money { amount: Micros::new(1), currency: Currency::USD });
     CostUpdate {
-        time: Timestamp::from_micros(chance.time(days).hour() * HOUR_MICROS),
+        time: Timestamp::from_micros(random_time(chance, days).hour() * HOUR_MICROS),
         import: 7,
         // What an hour costs says nothing: what that adds does.
         cost: Money { amount: Micros::new(3), ..amount },
@@ -157,9 +137,9 @@ fn random_decision<'a>(chance: &mut Chance, days: usize, params: ParamsRef<'a>) 
         Verdict::Rejected,
     ];
     let statuses = [Status::Pending, Status::Approved, Status::Reversed, Status::Unknown];
-    let payout = chance.money();
+    let payout = random_money(chance);
     Decision {
-        time: chance.time(days),
+        time: random_time(chance, days),
         verdict: chance.pick(&verdicts),
         entry: payout.map_or(Micros::new(0), |money| money.amount),
         conversion: Conversion {

@@ -2,6 +2,8 @@
 #![cfg(all(feature = "daemon", feature = "parquet"))]
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+#[path = "../support/chance.rs"]
+mod chance;
 mod commands;
 mod events;
 mod reconciled;
@@ -10,3 +12,4 @@ mod sums;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
+mod verified;

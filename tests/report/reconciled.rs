@@ -19,6 +19,7 @@ struct Made {
     id: u8,
     transaction: &'static str,
     click: &'static str,
+    event: &'static str,
     hour: i64,
     verdict: Verdict,
     standing: Standing,
@@ -35,7 +36,16 @@ fn approved(micros: i64) -> Standing {
 
 fn made(id: u8, transaction: &'static str, click: &'static str, standing: Standing) -> Made {
     let entry = standing.net().get();
-    Made { id, transaction, click, hour: i64::from(id), verdict: Verdict::Accepted, standing, entry }
+    Made {
+        id,
+        transaction,
+        click,
+        event: "",
+        hour: i64::from(id),
+        verdict: Verdict::Accepted,
+        standing,
+        entry,
+    }
 }
 
 fn store(all: &[Made]) -> tempfile::TempDir {
@@ -55,6 +65,7 @@ fn store(all: &[Made]) -> tempfile::TempDir {
                 network: "boost",
                 transaction_id: one.transaction,
                 click_id: one.click,
+                event: one.event,
                 status,
                 payout: Some(payout),
                 ..Conversion::default()
@@ -97,6 +108,7 @@ fn books() -> tempfile::TempDir {
 fn options(file: &Path) -> Options {
     Options {
         network: "boost".to_owned(),
+        known_networks: Vec::new(),
         file: file.to_owned(),
         renames: Vec::new(),
         delimiter: None,
@@ -198,7 +210,7 @@ fn each_line_and_each_conversion_of_ours_is_in_one_class() {
     assert_eq!((&*sums.theirs, &*sums.ours, &*sums.difference), ("921.49", "9.5", "-911.99"));
     assert_eq!((done.count_discrepancy, done.discrepancy), (333_333, 989_691));
     let mut bytes = Vec::new();
-    csv(&done, &mut bytes).unwrap();
+    csv(&done, false, &mut bytes).unwrap();
     let lines = ::csv::Reader::from_reader(&bytes[..]).records().map(Result::unwrap).count();
     assert_eq!(lines, 9);
 }
@@ -212,6 +224,27 @@ fn small_differences_are_none_if_they_may_be() {
     assert_eq!(differs.discrepancy, 421, "0.004 of 9.504, in millionths");
     let near = |options: &mut Options| options.payout_tolerance = Micros::new(4_000);
     assert_eq!(told(&compare(books.path(), text, near).unwrap()), ALIKE);
+}
+
+#[test]
+fn ids_that_a_spreadsheet_would_run_are_made_harmless_if_asked() {
+    let books = books();
+    let done = compare(books.path(), b"txid,subid,payout\n=2+2,@x,-0\n", |_| {}).unwrap();
+    for (is_safe, expected) in [(false, "missing,2,=2+2,@x,"), (true, "missing,2,'=2+2,'@x,")] {
+        let mut bytes = Vec::new();
+        csv(&done, is_safe, &mut bytes).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_file_without_amounts_is_compared_by_where_conversions_stand() {
+    let books = books();
+    let done =
+        compare(books.path(), b"txid,status\nt1,approved\nt2,rejected\nt3,approved\n", |_| {}).unwrap();
+    assert_eq!(told(&done), "t1 matched, t2 status_differs, t3 matched");
+    assert_eq!((done.sums.len(), done.discrepancy), (0, 333_333));
 }
 
 #[test]
@@ -239,6 +272,10 @@ fn the_period_is_that_of_the_file_by_its_own_clocks() {
     assert_eq!(told(&compare(books.path(), text, own("+02:00")).unwrap()), "t1 matched, t2 matched");
     // Taken for UTC, the third conversion falls into the period too.
     assert_eq!(told(&compare(books.path(), text, own("Z")).unwrap()), "t1 matched, t2 matched, t3 extra");
+    // A date is a whole day.
+    let dates = b"txid,payout,date\nt1,5,2026-11-20\nt2,3.5,2026-11-20\n";
+    let done = compare(books.path(), dates, own("Z")).unwrap();
+    assert_eq!((&*told(&done), &done.to[..16]), ("t1 matched, t2 matched, t3 extra", "2026-11-21T00:00"));
     let no_times = compare(books.path(), b"txid,payout\nt1,5\n", own("Z"));
     assert!(matches!(no_times, Err(ReconcileError::NoPeriod)));
     // What we heard of a while before is found within the tolerance, and not beyond.
@@ -295,6 +332,107 @@ fn two_conversions_of_one_click_are_told_apart_by_their_transactions() {
         told(&compare(books.path(), another, |_| {}).unwrap()),
         "t1 matched, t2 matched, t3 matched, t4 missing"
     );
+}
+
+#[test]
+fn a_file_that_only_seems_to_be_understood_is_refused() {
+    let books = books();
+    let refused = |text: &[u8]| {
+        let error = compare(books.path(), text, |_| {}).unwrap_err();
+        clicklog::store::described(&error)
+    };
+    let wide: Vec<u8> = "\u{feff}txid,payout\nt1,5\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(refused(&wide).contains("save it as UTF-8"));
+    let open = format!("txid,payout\nt1,5\n\"t2,3.5\n{}", "t3,1\n".repeat(400_000));
+    assert!(refused(open.as_bytes()).contains("line 3 has no end"), "{}", refused(open.as_bytes()));
+}
+
+/// Networks list what they take back as a line of its own, above or below what they paid.
+#[test]
+fn what_is_taken_back_in_a_line_of_its_own_comes_off_what_was_paid() {
+    let books = books();
+    let rest = "t2,3.5,\nt3,1,\n";
+    for (what, lines, theirs) in [
+        ("whole", "t1,5,\nt5,2,\nt5,-2,\n", "9.5"),
+        ("twice", "t1,5,\nt5,2,\nt5,-2,\nt5,-2,\n", "9.5"),
+        ("newest first", "t1,5,\nt5,-2,2026-11-21\nt5,2,2026-11-20\n", "9.5"),
+        ("a part", "t1,6,\nt1,-1,\nt5,-2,\n", "9.5"),
+        ("in this period alone", "t1,5,\nt5,-2,\nt8,-4,\n", "9.5"),
+    ] {
+        let done =
+            compare(books.path(), format!("txid,payout,date\n{lines}{rest}").as_bytes(), |_| {}).unwrap();
+        assert_eq!(done.counts.matched, done.pairs.len() as u64, "{what}: {}", told(&done));
+        assert_eq!((&*done.sums[0].theirs, &*done.sums[0].ours), (theirs, "9.5"), "{what}");
+    }
+    let text = format!("txid,payout,date\nt1,5,\nt1,-5,\n{rest}");
+    let done = compare(books.path(), text.as_bytes(), |_| {}).unwrap();
+    assert_eq!(told(&done), "t1 status_differs, t2 matched, t3 matched");
+    assert_eq!(
+        (&*done.sums[0].theirs, &*done.sums[0].ours),
+        ("4.5", "9.5"),
+        "they took it back, and we did not"
+    );
+}
+
+#[test]
+fn events_of_one_transaction_are_conversions_of_their_own() {
+    let books = store(&[
+        Made { event: "lead", ..made(1, "t1", "c1", approved(1_000_000)) },
+        Made { event: "sale", ..made(2, "t1", "c1", approved(5_000_000)) },
+        Made { event: "sale", ..made(3, "t2", "c2", approved(7_000_000)) },
+    ]);
+    for text in [
+        "txid,goal,payout\nt1,lead,1\nt1,sale,5\nt2,sale,7\n",
+        "txid,goal,payout\nt2,Sale,7\nt1,Sale,5\nt1,sale,5\nt1,Lead,1\n",
+        "txid,goal,payout\nt1,sale,9\nt1,lead,1\nt1,chargeback,-4\nt2,7 EUR and more,7\n",
+    ] {
+        let done = compare(books.path(), text.as_bytes(), |_| {}).unwrap();
+        assert_eq!(told(&done), "t1 matched, t1 matched, t2 matched", "{text}");
+        assert_eq!((done.discrepancy, &*done.sums[0].theirs), (0, "13"), "{text}");
+    }
+    // Without events the last line of a transaction is how it stands.
+    let done = compare(books.path(), b"txid,payout\nt1,1\nt1,5\n", |_| {}).unwrap();
+    assert_eq!(done.counts.doubled, 1);
+}
+
+#[test]
+fn a_file_of_which_little_is_understood_is_no_match() {
+    let books = books();
+    let strange: String = (0..97).map(|n| format!("x{n},5,scrubbing\n")).collect();
+    let text = format!("txid,payout,status\nt1,5,approved\nt2,3.5,approved\nt3,1,approved\n{strange}");
+    let done = compare(books.path(), text.as_bytes(), |_| {}).unwrap();
+    assert_eq!((done.counts.matched, done.counts.bad), (3, 97));
+    assert_eq!(done.discrepancy, 970_000, "what 97 of 100 lines say nobody knows");
+}
+
+#[test]
+fn a_file_of_more_than_the_period_is_compared_with_all_that_it_is_of() {
+    let books = books();
+    let text =
+        b"txid,payout,time\nt1,5,2026-11-20 01:00:00\nt2,3.5,2026-11-20 02:00:00\nt3,1,2026-11-20 03:00:00\n";
+    let narrow = |options: &mut Options| {
+        options.from = Some(Timestamp::from_micros((DAY * 24 + 12) * HOUR_MICROS));
+        options.tolerance = Duration::from_secs(3600);
+    };
+    assert_eq!(told(&compare(books.path(), text, narrow).unwrap()), ALIKE);
+}
+
+#[test]
+fn a_network_that_nobody_knows_is_refused_and_not_missing_altogether() {
+    let books = books();
+    let told = |network: &str, known: &[&str]| {
+        compare(books.path(), b"txid,payout\nt1,5\n", |options| {
+            options.network = network.to_owned();
+            options.known_networks = known.iter().map(|&name| name.to_owned()).collect();
+        })
+    };
+    let refused = told("bost", &[]).unwrap_err().to_string();
+    assert!(
+        refused.contains("no network \"bost\"") && refused.contains("did you mean \"boost\"?"),
+        "{refused}"
+    );
+    assert_eq!(told("new", &["new"]).unwrap().counts.missing, 1, "one of the catalog may be silent");
+    assert!(told("boost", &[]).is_ok());
 }
 
 #[test]

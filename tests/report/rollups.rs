@@ -79,21 +79,21 @@ fn same(data: &Path, days: Range<i64>, leaves: bool, when: &str) -> Noted {
     noted
 }
 
-fn files(data: &Path, folder: &str) -> Vec<PathBuf> {
+pub(crate) fn files(data: &Path, folder: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(data.join("rollups").join(folder)) else { return Vec::new() };
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
 }
 
-fn roll_up_all(data: &Path) -> usize {
+pub(crate) fn roll_up_all(data: &Path) -> usize {
     let rollups = Rollups::open(&Reader::open(data)).unwrap().unwrap();
     let missing = rollups.missing().unwrap();
     missing.iter().for_each(|id| assert!(rollups.roll_up(*id).unwrap(), "{id:?}"));
     missing.len()
 }
 
-fn merge(data: &Path, until: i64) -> Merged {
+pub(crate) fn merge(data: &Path, until: i64) -> Merged {
     let rollups = Rollups::open(&Reader::open(data)).unwrap().unwrap();
     rollups.merge_days(until, || ControlFlow::Continue(())).unwrap()
 }
@@ -113,7 +113,7 @@ fn whatever_is_rolled_up_merged_or_deleted_the_sums_are_those_of_the_records() {
                 let when = format!("seed {seed}, round {round}, step {step}");
                 match chance.below(5) {
                     0 => drop(roll_up_all(data)),
-                    1 => drop(merge(data, DAY + i64::try_from(chance.below(6)).unwrap())),
+                    1 => drop(merge(data, DAY + chance.below::<i64>(6))),
                     2 => {
                         let folder = chance.pick(&["clicks", "postbacks", "days"]);
                         let files = files(data, folder);
@@ -138,7 +138,7 @@ fn whatever_is_rolled_up_merged_or_deleted_the_sums_are_those_of_the_records() {
                         continue;
                     }
                 }
-                let from = DAY + i64::try_from(chance.below(3)).unwrap();
+                let from = DAY + chance.below::<i64>(3);
                 same(data, from..from + 2, false, &when);
             }
         }
@@ -230,6 +230,35 @@ fn sums_stay_when_their_segments_are_rewritten_or_gone() {
     assert!(read(data, ALL, false).0 == before, "without their segments");
     merge(data, DAY + 9);
     assert!(read(data, ALL, false).0 == before, "merged without them");
+}
+
+/// The file of a segment goes only when its days' files have all of it, those that were found damaged just now left out.
+#[test]
+fn a_day_s_file_that_is_damaged_when_more_comes_to_it_takes_no_sums_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    for (seed, until) in [(31, DAY + 1), (32, DAY)] {
+        let mut written = Written::new(data);
+        written.some(&mut Chance(seed), 900, 2);
+        written.close();
+        roll_up_all(data);
+        merge(data, until);
+    }
+    let before = read(data, ALL, false).0;
+    let day = &files(data, "days")[0];
+    let mut bytes = fs::read(day).unwrap();
+    let last = bytes.len() - 5;
+    bytes[last] ^= 1;
+    fs::write(day, bytes).unwrap();
+    for lane in ["clicks/lane-00", "clicks/lane-01", "postbacks"] {
+        for entry in fs::read_dir(data.join(lane)).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+    for _round in 0..2 {
+        merge(data, DAY + 9);
+        assert!(read(data, ALL, false).0 == before, "every segment's file was there yet");
+    }
 }
 
 #[test]

@@ -127,8 +127,7 @@ fn random_query(chance: &mut Chance) -> Query {
     let mut query = query(&by);
     query.offset = chance.pick(&["Z", "Z", "+02:00", "-05:00", "+05:30"]).parse().unwrap();
     let unit = chance.pick(&[24 * HOUR_MICROS, HOUR_MICROS, HOUR_MICROS, 1_234_567_891]);
-    let [first, second] =
-        [0, 1].map(|_| DAY * 24 * HOUR_MICROS / unit + i64::try_from(chance.below(60)).unwrap());
+    let [first, second] = [0, 1].map(|_| DAY * 24 * HOUR_MICROS / unit + chance.below::<i64>(60));
     query.from = Timestamp::from_micros(first.min(second) * unit);
     query.to = Timestamp::from_micros((first.max(second) + 1) * unit);
     for (name, values) in [
@@ -160,7 +159,7 @@ fn a_report_is_what_a_count_of_the_records_one_by_one_is() {
             let written = if round == 0 { Some(written) } else { None };
             if let Some(rollups) = Rollups::open(&Reader::open(data)).unwrap().filter(|_| seed % 2 == 0) {
                 rollups.missing().unwrap().iter().for_each(|id| drop(rollups.roll_up(*id)));
-                let until = DAY + i64::try_from(chance.below(5)).unwrap();
+                let until = DAY + chance.below::<i64>(5);
                 rollups.merge_days(until, || ControlFlow::Continue(())).unwrap();
             }
             let all = counted(data);
@@ -233,14 +232,58 @@ fn ratios_are_rounded_from_the_whole_and_are_absent_without_a_denominator() {
     let mut report = make(folder.path(), &query(&["campaign", "network"]));
     report.sort(None, false);
     let columns = Column::all(&report, &[Count::Clicks, Count::Conversions]);
-    let text = |row: &Row| columns.iter().map(|column| html::cell(column, row)).collect::<Vec<_>>().join("|");
+    let text = |row: &Row| {
+        columns.iter().map(|column| html::cell(column, row, &report)).collect::<Vec<_>>().join("|")
+    };
     let rows: Vec<String> = report.rows.iter().map(text).collect();
     // No network has clicks: clicks do not know who will pay.
-    let expected = ["spring|–|3|0|0.00|0.00|0.30|-0.30|0.00|-100.00", "spring|boost|0|1||1.00|0.00|1.00||"];
+    let expected = ["spring|–|3|0|0.00|0.00|0.30|-0.30|0.0000|-100.00", "spring|boost|0|1||1.00|0.00|1.00||"];
     assert_eq!(rows, expected);
-    assert_eq!(text(&report.total), "–|–|3|1|33.33|1.00|0.30|0.70|0.333333|233.33");
+    assert_eq!(text(&report.total), "–|–|3|1|33.33|1.00|0.30|0.70|0.3333|233.33");
     let heads: Vec<String> = columns.iter().map(|column| html::head(column, &report)).collect();
     assert_eq!(heads[4..].join("|"), "CR %|revenue USD|cost USD|profit USD|EPC USD|ROI USD %");
+}
+
+/// By parameters only records can say it, and by campaigns sums that are kept longer than they.
+#[test]
+fn a_report_says_how_much_of_its_period_is_gone_from_the_records() {
+    let folder = small(&[("a", 5_000_000), ("b", 7_000_000)]);
+    let noted = |by: &[&str]| make(folder.path(), &Query { leaves: true, ..query(by) }).notes;
+    assert_eq!(noted(&["campaign"]), [""; 0]);
+    assert_eq!(noted(&["sub1"]), [""; 0]);
+    for lane in ["clicks/lane-00", "postbacks"] {
+        let lane = folder.path().join(lane);
+        for entry in std::fs::read_dir(lane).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+    assert_eq!(noted(&["campaign"]), [""; 0], "their sums are there");
+    let notes = noted(&["sub1"]).join("; ");
+    assert!(notes.contains("whose records are gone"), "{notes}");
+    assert!(notes.contains(" of 2 conversions"), "{notes}");
+}
+
+#[test]
+fn people_see_coins_and_programs_exact_sums_of_exact_amounts() {
+    // Three times 0.005 are 0.015, whatever each was shown as.
+    let folder = small(&[("a", 5_000), ("b", 5_000), ("c", 5_000)]);
+    let report = make(folder.path(), &query(&["campaign"]));
+    let cell = |column: &str, row: &Row| html::cell(&Column::named(&report, column).unwrap(), row, &report);
+    assert!(report.rows.iter().all(|row| cell("revenue", row) == "0.00" && cell("epc", row) == "0.0017"));
+    assert_eq!(
+        (cell("revenue", &report.total), cell("cost", &report.total)),
+        ("0.02".to_owned(), "0.90".to_owned())
+    );
+    let exact = &json(&report)["total"]["money"]["USD"];
+    assert_eq!((&exact["revenue"], &exact["epc"]), (&"0.015".into(), &"0.001667".into()));
+    // Of a currency without coins, and of one with smaller ones.
+    for (code, expected) in [("JPY", "1234"), ("KWD", "1234.500"), ("USD", "1234.50")] {
+        let mut other = report.clone();
+        other.currencies = vec![code.to_owned()];
+        other.total.money[0].revenue = 1_234_499_600;
+        let revenue = Column::named(&other, "revenue").unwrap();
+        assert_eq!(html::cell(&revenue, &other.total, &other), expected);
+    }
 }
 
 #[test]

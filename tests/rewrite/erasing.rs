@@ -20,8 +20,8 @@ use clicklog::store::rewrite::Step;
 use clicklog::store::verify::verify;
 use clicklog::store::{Journal, Lookup, Position, Store};
 
-use crate::support::{append, options};
-use crate::world::{VISITORS, books, filled, foreign_id, marker, pass, start, time_of, who_has};
+use crate::support::append;
+use crate::world::{VISITORS, books, filled, foreign_id, marker, options, pass, start, time_of, who_has};
 
 fn found(data: &Path, sought: &[Sought]) -> Found {
     find(&Reader::open(data), sought, &mut |_, _| {}).unwrap()
@@ -29,7 +29,7 @@ fn found(data: &Path, sought: &[Sought]) -> Found {
 
 fn erase(data: &Path, sought: &[Sought]) {
     let reader = Reader::open(data);
-    let line = erasure(&reader, sought, found(data, sought), time_of(VISITORS)).unwrap();
+    let line = erasure(&reader, sought, found(data, sought), (time_of(VISITORS), time_of(VISITORS))).unwrap();
     ask(reader.directory(), &line).unwrap();
 }
 
@@ -72,7 +72,58 @@ fn one_visitor_is_one_click_one_postback_and_one_decision_however_he_is_named() 
         assert_eq!(counts, (1, 1, 1), "{sought:?}: {found:?}");
     }
     assert!(found(root.path(), &[click("nobody"), email(VISITORS)]).is_empty());
+    let upper = click(&ids[STAYS as usize].to_string().to_uppercase());
+    let mixed = [&all_three(&ids)[..], &[upper, click("nobody"), email(VISITORS)]].concat();
+    let unknown = ["nobody".to_owned(), format!("Email={}", marker(VISITORS))];
+    assert_eq!(found(root.path(), &mixed).unknown, unknown, "and nothing else");
     assert!(who_has(root.path(), "erase").is_none(), "to look for it changes nothing");
+}
+
+#[test]
+fn what_is_erased_is_in_no_report_and_no_reconciliation() {
+    let root = tempfile::tempdir().unwrap();
+    let ids = filled(root.path());
+    let list = root.path().join("network.csv");
+    std::fs::write(&list, "txid,payout\nnone,1\n").unwrap();
+    let told = || {
+        let period = ["--from", "2026-11-20", "--to", "2026-11-23", "--format", "csv"];
+        [
+            vec!["report", "--by", "param:email,language"],
+            vec!["reconcile", list.to_str().unwrap(), "--network", "revboost"],
+        ]
+        .map(|command| {
+            let mut run = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+            let run = run.args(command).args(period).arg("--data").arg(root.path()).output().unwrap();
+            String::from_utf8(run.stdout).unwrap()
+        })
+    };
+    let has = |text: &str| told().map(|text_of| text_of.contains(text));
+    let (foreign, others) = (foreign_id(BY_FOREIGN_ID), foreign_id(BY_FOREIGN_ID + 3));
+    assert_eq!(
+        (has(&marker(BY_ID)), has(&foreign), has(&others)),
+        ([true, false], [false, true], [false, true])
+    );
+    erase(root.path(), &all_three(&ids));
+    assert_eq!((has(&marker(BY_ID)), has(&foreign), has(&others)), ([false; 2], [false; 2], [false, true]));
+    assert_eq!(has(&marker(STAYS)), [true, false]);
+}
+
+/// `clicklog erase --format json | head -1`.
+#[test]
+fn what_is_erased_is_so_however_little_of_the_answer_is_read() {
+    let root = tempfile::tempdir().unwrap();
+    let ids = filled(root.path());
+    let list = root.path().join("list");
+    let lines: String = ids.iter().map(|id| format!("{id}\r\n")).collect();
+    std::fs::write(&list, format!("\u{feff}{lines}")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+    let command =
+        command.args(["erase", "--format", "json", "--data"]).arg(root.path()).arg("--file").arg(&list);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    let erasures = Erasures::load(Reader::open(root.path()).directory()).unwrap();
+    assert_eq!(erasures.clicks().len(), ids.len());
 }
 
 #[test]
@@ -207,6 +258,44 @@ fn a_pass_that_dies_at_any_step_is_gone_on_with_and_counts_stay() {
         assert_in_no_file(root.path());
         assert_eq!(books(root.path()), before, "step {steps}");
     }
+}
+
+/// Has a segment sealed as soon as a pass reads something.
+struct Sealing {
+    written: Option<clicklog::store::LaneWriter>,
+}
+
+impl Company for Sealing {
+    fn passed(&mut self, _bytes: u64) -> std::ops::ControlFlow<()> {
+        if let Some(written) = self.written.take() {
+            let lane = std::sync::Arc::clone(written.lane());
+            written.close();
+            while !lane.view().open.is_empty() {
+                thread::yield_now();
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn what_is_sealed_while_a_pass_goes_is_for_the_next_pass() {
+    let root = tempfile::tempdir().unwrap();
+    let id = filled(root.path())[BY_ID as usize].to_string();
+    let store = Store::open(options(root.path())).unwrap();
+    let mut journal = store.journal_writer(Journal::Postbacks).unwrap();
+    let query = format!("cid={id}&name=PRIVATE-again-END");
+    let postback = Postback { time: time_of(BY_ID), query: &query, refused: 1, ..Postback::default() };
+    append(|| journal.append(&Encoder::default().postback(&postback).unwrap()));
+    erase(root.path(), &[click(&id)]);
+    let mut sealing = Sealing { written: Some(journal) };
+    let mut first = Pass::new(store.rewriter(), store.directory());
+    let report = first.run(&Rules::default(), Position::START, start(), &mut sealing).unwrap();
+    assert!(report.looked_at > 0 && sealing.written.is_none(), "{report:?}");
+    assert_eq!((report.erased, report.pending), (0, 1), "it was not looked at");
+    assert_eq!(pass(&store, &Rules::default(), start()).erased, 1);
+    assert_eq!(who_has(root.path(), "PRIVATE-again-END"), None);
+    assert_eq!(who_has(root.path(), &marker(BY_ID)), None);
 }
 
 #[test]

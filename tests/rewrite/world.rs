@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clicklog::clock::Timestamp;
+use clicklog::clock::{Clock, ManualClock, Timestamp};
 use clicklog::compactor::rewrite::{Alone, Pass, Report, Rules};
 use clicklog::event::click::{Click, ClickKind, KeptAddress};
 use clicklog::event::click_id::ClickId;
@@ -18,9 +18,9 @@ use clicklog::event::money::{Currency, Micros, Money};
 use clicklog::event::params::{Params, ParamsRef, Source};
 use clicklog::event::postback::Postback;
 use clicklog::store::reader::{Cursor, Reader};
-use clicklog::store::{Journal, Position, Store};
+use clicklog::store::{Journal, Options, Position, Store};
 
-use crate::support::{append, options};
+use crate::support::append;
 
 pub(crate) const VISITORS: u32 = 600;
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -45,9 +45,23 @@ pub(crate) fn foreign_id(n: u32) -> String {
     if n.is_multiple_of(3) { format!("FOREIGN-{n:04}-END") } else { String::new() }
 }
 
+/// A store on the day after the last visitor came.
+pub(crate) fn options(data: &Path) -> Options {
+    options_at(data, time_of(VISITORS))
+}
+
+fn options_at(data: &Path, now: Timestamp) -> Options {
+    Options { clock: Clock::Manual(ManualClock::at(now)), ..crate::support::options(data) }
+}
+
 /// Fills a folder, and closes it. Gives the ids of the clicks.
 pub(crate) fn filled(data: &Path) -> Vec<ClickId> {
-    let store = Store::open(options(data)).unwrap();
+    filled_at(data, time_of(VISITORS))
+}
+
+/// As `filled`, at some time after all of it happened.
+pub(crate) fn filled_at(data: &Path, now: Timestamp) -> Vec<ClickId> {
+    let store = Store::open(options_at(data, now)).unwrap();
     let mut clicks = store.click_writer(0).unwrap();
     let mut postbacks = store.journal_writer(Journal::Postbacks).unwrap();
     let mut deliveries = store.journal_writer(Journal::Deliveries).unwrap();

@@ -10,6 +10,8 @@ use clicklog::store::Journal;
 use clicklog::store::reader::{Cursor, Reader};
 use rustix::process::Signal;
 
+use crate::ballast::Ballast;
+use crate::disk::{Disk, skipped};
 use crate::files::{Cell, below, rows};
 use crate::lifecycle::{click_until, wait_for};
 use crate::malice::Random;
@@ -81,19 +83,54 @@ fn killed_while_it_publishes_beside_load_every_click_is_published_once() {
 #[test]
 fn a_stop_does_not_wait_for_what_is_not_published_yet() {
     let folder = tempfile::tempdir().unwrap();
-    let slowly = [("CLICKLOG_COMPACTOR__BYTES_PER_SECOND", "64KiB")];
+    // Nor does it stand back, however slow others make the requests.
+    let slowly =
+        [("CLICKLOG_COMPACTOR__BYTES_PER_SECOND", "64KiB"), ("CLICKLOG_COMPACTOR__STAND_BACK", "1h")];
     let process = Process::start_with(folder.path(), &[], &slowly);
     let waiting = || metric(&process, "clicklog_compactor_waiting_segments");
     click_until(&process, |answered| {
         wait_for(answered, 20_000);
-        wait_until("some of it waits", || waiting() >= 3);
+        wait_until("some of it waits", || waiting() >= 1);
         process.signal(Signal::TERM);
     });
     let (code, said) = process.end();
     assert_eq!(code, Some(0), "{said}");
-    // To publish three segments of a mebibyte at this rate takes most of a minute, and the test's patience.
+    // To publish what 20,000 clicks fill at this rate takes more than a minute, and so the test's patience.
     let data = folder.path().join("clicklog-data");
     assert!(published(&data).len() < recorded(&data));
+}
+
+#[test]
+fn a_full_disk_for_files_is_told_and_hurts_no_click_and_with_room_all_is_published_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = match Disk::make(folder.path(), 16 << 20) {
+        Ok(disk) => disk,
+        Err(reason) => return skipped(&format!("no small disk can be mounted here: {reason}")),
+    };
+    let (data, files) = (folder.path().join("clicklog-data"), disk.point());
+    let ballast = Ballast::leaving(files, 64 << 10);
+    let elsewhere = [("CLICKLOG_COMPACTOR__FOLDER", files.to_str().unwrap())];
+    let process = Process::start_with(folder.path(), &[], &elsewhere);
+    let failures = || metric(&process, "clicklog_compactor_failures_total{reason=\"disk\"}");
+    click_until(&process, |answered| {
+        wait_until("it is counted", || failures() > 0);
+        let so_far = answered.lock().unwrap().len();
+        wait_for(answered, so_far + 1_000);
+        process.signal(Signal::TERM);
+    });
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("tried again later") && said.contains("No space left"), "{said}");
+    assert!(published(files).is_empty(), "no half of a file is seen");
+
+    drop(ballast);
+    let process = Process::start_with(folder.path(), &[], &elsewhere);
+    wait_until("everything is published", || published(files).len() == recorded(&data));
+    assert_eq!(metric(&process, "clicklog_compactor_failures_total"), 0);
+    process.signal(Signal::TERM);
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(published(files).values().all(|count| *count == 1));
 }
 
 #[test]

@@ -146,6 +146,34 @@ fn an_hour_that_finds_no_segment_rolls_as_soon_as_there_is_one() {
     }
 }
 
+/// A journal's records tell of what happened when it was reported, which may be long after. A file of conversions brings a
+/// year of them, hour by hour.
+#[test]
+fn what_happened_in_hours_that_are_past_ends_no_segment_of_a_journal() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = ManualClock::at(at(9_000, 0));
+    let store = Store::open(Options { clock: Clock::Manual(hand.clone()), ..options(root.path()) }).unwrap();
+    let mut journal = store.journal_writer(Journal::Postbacks).unwrap();
+    let mut encoder = Encoder::default();
+    let mut reported = |time| {
+        let postback = Postback { time, ..Postback::default() };
+        append(|| journal.append(&encoder.postback(&postback).unwrap())).position().segment()
+    };
+    let prepared = |count| {
+        while store.counters().prepared.load(Ordering::Relaxed) < count {
+            thread::yield_now();
+        }
+    };
+    for hours in (0..100).chain([8_999, 9_000, 9_001]) {
+        prepared(JOURNALS + 1 - u64::from(hours == 0));
+        assert_eq!(reported(at(hours, 0)), 0, "of hour {hours}");
+    }
+    hand.advance(Duration::from_secs(3_600));
+    assert_eq!(reported(at(50, 0)), 1, "the hour in which it is written ends it");
+    prepared(JOURNALS + 2);
+    assert_eq!(reported(at(9_002, 0)), 1);
+}
+
 /// Does nothing but append.
 struct Plain(Encoder);
 
@@ -170,7 +198,7 @@ fn the_owner_of_a_journal_ticks_while_nothing_comes() {
     let lane = std::sync::Arc::clone(journal.lane());
     let (handle, owner) =
         start("test-hourly", Plain(Encoder::default()), journal, Limits::default(), clock).unwrap();
-    drop(handle.submit(hand.now()).unwrap());
+    handle.submit(hand.now()).unwrap().wait().unwrap();
     hand.advance(Duration::from_secs(3_600));
     while lane.view().sealed.is_empty() {
         thread::yield_now();

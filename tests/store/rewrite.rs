@@ -11,6 +11,7 @@ use clicklog::event::click::Click;
 use clicklog::event::click_id::ClickId;
 use clicklog::event::codec::{Encoder, Event, decode};
 use clicklog::store::directory::Directory;
+use clicklog::store::manifest::ManifestFile;
 use clicklog::store::reader::{Cursor, Reader};
 use clicklog::store::record::{BODY_OFFSET, Record};
 use clicklog::store::rewrite::{Changes, Editor, Fate, Outcome, SegmentAt, Step};
@@ -454,4 +455,54 @@ fn a_rewritten_segment_says_of_itself_what_is_in_it() {
     assert_eq!(new.summary.first_ordinal, 10);
     assert!(new.summary.first_time > old.summary.first_time);
     assert_eq!((new.summary.last_time, new.sealed), (old.summary.last_time, old.sealed));
+}
+
+/// The names of files below this folder that are gone and that this process keeps open, and so on the disk.
+fn open_and_gone(data: &Path) -> Vec<PathBuf> {
+    let links = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let gone = links.filter_map(|link| fs::read_link(link.path()).ok());
+    gone.filter(|path| path.starts_with(data) && path.to_string_lossy().ends_with("(deleted)")).collect()
+}
+
+#[test]
+fn whoever_opens_an_old_file_late_does_not_keep_it_on_the_disk() {
+    let root = tempfile::tempdir().unwrap();
+    filled(root.path());
+    let store = Store::open(options(root.path())).unwrap();
+    let lane = Arc::clone(store.lane(Journal::Clicks, 0).unwrap());
+    let view = Arc::clone(&lane.view());
+    rewrite_all(&store, mixed);
+    // Somebody looked which files there are before they were replaced, and reads only now.
+    for old in view.sealed.iter() {
+        assert!(old.read(BODY_OFFSET).is_ok());
+    }
+    assert!(store.rewriter().sweep().unwrap() > 0);
+    drop(view);
+    assert_eq!(store.rewriter().sweep().unwrap(), 0);
+    assert_eq!(open_and_gone(root.path()), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+fn a_manifest_that_is_older_than_a_rewrite_is_put_right_by_a_start() {
+    let root = tempfile::tempdir().unwrap();
+    let ids = filled(root.path());
+    let store = Store::open(options(root.path())).unwrap();
+    rewrite_all(&store, mixed);
+    let all = segments(&store);
+    store.close().unwrap();
+    // As the other slot says, where the newest cannot be read.
+    let mut manifest = ManifestFile::load(&Directory::new(root.path())).unwrap().unwrap();
+    let older = manifest.update(|manifest| {
+        all.iter().for_each(|at| manifest.set_generation(at.journal, at.lane, at.segment, 0));
+        Ok(())
+    });
+    older.unwrap();
+    let store = Store::open(options(root.path())).unwrap();
+    assert_as_wished(&store, &ids, mixed);
+    let reader = Reader::open(root.path());
+    assert_eq!(reader.unreadable(Journal::Clicks, 0).unwrap(), [0; 0]);
+    store.close().unwrap();
+    let manifest = ManifestFile::load(reader.directory()).unwrap().unwrap();
+    let generations = all.iter().map(|at| manifest.current().entry(at.journal, at.lane, at.segment));
+    assert!(generations.into_iter().all(|entry| entry.unwrap().generation == 1));
 }

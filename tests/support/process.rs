@@ -34,6 +34,8 @@ impl Process {
             .env("CLICKLOG_STORE__CRITICAL_FREE", "0B")
             .env("CLICKLOG_STORE__RESERVE", "0B")
             .env("CLICKLOG_EDGE__WORKERS", "2")
+            // Tests that go on at once leave no processor idle, and some wait for what it does.
+            .env("CLICKLOG_COMPACTOR__ONLY_IDLE", "false")
             .env_remove("CLICKLOG_ADMIN_TOKEN")
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())

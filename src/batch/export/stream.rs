@@ -5,8 +5,8 @@
 //! old one. In memory are a few blocks for each thread.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,8 +30,19 @@ pub(super) fn write_file<T: Table, F: Format<T>>(
     let mut aside = path.as_os_str().to_owned();
     aside.push(".partial");
     let aside = PathBuf::from(aside);
-    let file = OpenOptions::new().create(true).write(true).truncate(true).mode(MODE).open(&aside);
+    let file = OpenOptions::new().create(true).write(true).truncate(false).mode(MODE).open(&aside);
     let file = file.map_err(ExportError::io("create", &aside))?;
+    // Two at once would write into one another, and what they left would have a name.
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(ExportError::Busy { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => return Err(ExportError::io("lock", &aside)(error)),
+    }
+    // One that has just ended has given this file its name.
+    if !is_same(&file, &aside) {
+        return Err(ExportError::Busy { path: path.to_owned() });
+    }
+    file.set_len(0).map_err(ExportError::io("empty", &aside))?;
     let written = write(job, file, path, tell).and_then(|(file, report)| {
         file.sync_all().map_err(ExportError::io("sync", path))?;
         std::fs::rename(&aside, path).map_err(ExportError::io("rename to", path))?;
@@ -44,6 +55,14 @@ pub(super) fn write_file<T: Table, F: Format<T>>(
         let _left_over = std::fs::remove_file(&aside);
     }
     written
+}
+
+/// Whether a file is still called so.
+fn is_same(file: &File, path: &Path) -> bool {
+    let which = |found: std::fs::Metadata| (found.dev(), found.ino());
+    file.metadata()
+        .map(which)
+        .is_ok_and(|open| std::fs::metadata(path).map(which).is_ok_and(|named| named == open))
 }
 
 /// Rows of one group, made ready.

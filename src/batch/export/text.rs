@@ -146,7 +146,11 @@ impl<T: Table> Text<T> {
                 Value::Text(text) if is_word(text) => lines.bytes.extend_from_slice(text.as_bytes()),
                 // What visitors and networks send may hold anything; on a terminal it is to do nothing.
                 Value::Text(text) => lines.bytes.extend_from_slice(format!("{text:?}").as_bytes()),
-                Value::Pairs(pairs) => write_pairs(&mut lines.bytes, &mut lines.names, pairs),
+                Value::Pairs(pairs) => {
+                    lines.cell.clear();
+                    write_pairs(&mut lines.cell, &mut lines.names, pairs);
+                    write_harmless(&mut lines.bytes, &lines.cell);
+                }
                 plain => lines.put_plain(plain),
             }
         }
@@ -168,13 +172,29 @@ impl Lines {
 }
 
 /// Whether a spreadsheet would take it for a formula, or for what ends a cell.
-fn begins_formula(text: &str) -> bool {
+pub(in crate::batch) fn begins_formula(text: &str) -> bool {
     text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
 }
 
 /// Whether it stands for itself in a line.
 fn is_word(text: &str) -> bool {
     text.chars().all(|letter| letter.is_alphanumeric() || letter.is_ascii_graphic() && letter != '"')
+}
+
+/// JSON for a terminal: what is no sign that is seen is there as its number.
+fn write_harmless(out: &mut Vec<u8>, json: &[u8]) {
+    for letter in String::from_utf8_lossy(json).chars() {
+        let mut bytes = [0; 4];
+        // Quotes and the like are written by JSON's own rules already.
+        if letter.is_ascii_graphic() || letter == ' ' || letter.escape_debug().len() == 1 {
+            out.extend_from_slice(letter.encode_utf8(&mut bytes).as_bytes());
+            continue;
+        }
+        let mut units = [0; 2];
+        for unit in letter.encode_utf16(&mut units) {
+            out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+        }
+    }
 }
 
 fn write_cell(out: &mut Vec<u8>, text: &[u8], before: &str) {

@@ -33,6 +33,9 @@ pub struct Conversion {
     /// What kind of conversion.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub event: String,
+    /// Whose it is, if the file is of our own making.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub network: String,
     /// Everything else that is known of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<(String, String)>,
@@ -55,7 +58,12 @@ pub enum ConversionField {
     Status,
     /// What kind.
     Event,
+    /// Whose.
+    Network,
 }
+
+/// By these columns together an export of ours is known.
+const MARKS: [&str; 4] = ["conversion_id", "verdict", "network", "entry"];
 
 impl Form for Conversion {
     type Field = ConversionField;
@@ -80,6 +88,14 @@ impl Form for Conversion {
     ];
     const NEEDED: &'static [&'static str] = &["click_id"];
 
+    fn own_column(name: &str) -> Option<ConversionField> {
+        (name == "network").then_some(ConversionField::Network)
+    }
+
+    fn is_ours(head: &[String]) -> bool {
+        MARKS.iter().all(|mark| head.iter().any(|name| name == mark))
+    }
+
     fn put(&mut self, field: ConversionField, text: &str, how: &How) -> Result<(), String> {
         let place = match field {
             ConversionField::Time => {
@@ -93,6 +109,7 @@ impl Form for Conversion {
             ConversionField::Currency => &mut self.currency,
             ConversionField::Status => &mut self.status,
             ConversionField::Event => &mut self.event,
+            ConversionField::Network => &mut self.network,
         };
         text.clone_into(place);
         Ok(())

@@ -4,6 +4,8 @@
 //! that changes from one export to the next would make another key of the same line.
 //! Not here: the hours of the period, what was said before (`serve::costs`).
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::form::{Column, Form, How};
@@ -85,6 +87,7 @@ impl Form for Cost {
         (CostField::Currency, "currency", &["currency", "costcurrency"]),
     ];
     const NEEDED: &'static [&'static str] = &["campaign", "cost"];
+    const SAME: &'static str = "of the same hours, campaign, source, offer, parameters and currency";
 
     fn keeps_param(name: &str) -> bool {
         KNOWN.contains(&name)
@@ -122,6 +125,21 @@ impl Form for Cost {
         self.params.push((name.to_owned(), text.to_owned()));
     }
 
+    fn sets(&self) -> Option<(Vec<u8>, Range<i64>)> {
+        if self.cost < 0 || self.to <= self.from {
+            // It is refused by itself.
+            return None;
+        }
+        let params = self.params.iter().flat_map(|(name, value)| [name, value]);
+        let texts = [&self.campaign, &self.source, &self.offer, &self.currency].into_iter().chain(params);
+        let mut of = Vec::new();
+        for text in texts {
+            of.extend((text.len() as u64).to_le_bytes());
+            of.extend(text.as_bytes());
+        }
+        Some((of, Self::hours(self.from, self.to)))
+    }
+
     fn complete(&mut self, how: &How) -> Result<(), String> {
         if self.campaign.is_empty() {
             return Err("it has no campaign".to_owned());
@@ -145,6 +163,15 @@ impl Form for Cost {
         // One set of parameters is one key, in whatever order its columns are.
         self.params.sort_unstable();
         Ok(())
+    }
+}
+
+impl Cost {
+    /// The hours of a period, since 1970, UTC. Where days begin within an hour of UTC, that hour is of the day that begins
+    /// in it.
+    pub fn hours(from: i64, to: i64) -> Range<i64> {
+        let [from, to] = [from, to].map(|micros| Timestamp::from_micros(micros).hour());
+        from..to.max(from.saturating_add(1))
     }
 }
 

@@ -1,11 +1,13 @@
 //! The file of another tracker, line by line.
 //!
 //! In: CSV with a first line of names. Out: rows, or what is wrong with a line; and where a later run can go on.
-//! Keeps: a line that cannot be understood stops nothing.
+//! Keeps: a line that cannot be understood stops nothing. In memory is one line, and of that `RECORD_BYTES_MAX`.
+//! Refuses: a quote that is never closed, because all behind it would be one bad line; UTF-16.
 
+use std::cell::Cell;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
 
@@ -20,6 +22,8 @@ pub(super) const REASON_COLUMN: &str = "import_reason";
 
 /// Bytes at the front of a file by which it is known again, and by which its delimiter is told.
 const HEAD_BYTES: u64 = 4096;
+/// Bytes that are read for one line: where there are more, a quote is not closed.
+const RECORD_BYTES_MAX: usize = 1024 * 1024;
 /// What fields may have between them, unless it is said.
 const DELIMITERS: [u8; 4] = [b',', b';', 0x09, b'|'];
 
@@ -36,7 +40,7 @@ pub(super) type Understood<R> = (Line, Result<R, String>);
 /// See the module.
 pub(super) struct Lines<R: Form> {
     path: PathBuf,
-    reader: Reader<File>,
+    reader: Reader<Limited>,
     head: ByteRecord,
     uses: Vec<Use<R::Field>>,
     front: Vec<u8>,
@@ -50,17 +54,11 @@ pub(super) struct Lines<R: Form> {
 impl<R: Form> Lines<R> {
     pub(super) fn open(options: &Options) -> Result<Self, ImportError> {
         let path = &options.file;
-        let mut file = File::open(path).map_err(ImportError::file("open", path))?;
-        let mut front = Vec::new();
-        let mut look = |file: &mut File| {
-            file.take(HEAD_BYTES).read_to_end(&mut front)?;
-            file.seek(SeekFrom::Start(0))?;
-            file.metadata().map(|found| found.len())
-        };
-        let bytes = look(&mut file).map_err(ImportError::file("read", path))?;
+        let file = File::open(path).map_err(ImportError::file("open", path))?;
+        let (mut reader, front) =
+            csv_reader(file, options.delimiter).map_err(ImportError::file("read", path))?;
+        let bytes = reader.get_ref().file.metadata().map_err(ImportError::file("read", path))?.len();
         let delimiter = options.delimiter.unwrap_or_else(|| delimiter_of(&front));
-        let mut reader =
-            ReaderBuilder::new().delimiter(delimiter).flexible(true).trim(Trim::Headers).from_reader(file);
         let head = reader.byte_headers().map_err(|error| unreadable(path, error))?.clone();
         let names: Vec<String> = head.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let own = [LINE_COLUMN, REASON_COLUMN];
@@ -83,7 +81,7 @@ impl<R: Form> Lines<R> {
     pub(super) fn next_line(&mut self) -> Result<Option<Understood<R>>, ImportError> {
         let mut fields = ByteRecord::new();
         let is_there =
-            self.reader.read_byte_record(&mut fields).map_err(|error| unreadable(&self.path, error))?;
+            next_record(&mut self.reader, &mut fields).map_err(ImportError::file("read", &self.path))?;
         if !is_there {
             return Ok(None);
         }
@@ -141,6 +139,13 @@ impl<R: Form> Lines<R> {
         self.delimiter
     }
 
+    /// Columns of which nothing is kept: their places and names.
+    pub(super) fn left_out(&self) -> impl Iterator<Item = (usize, String)> {
+        let all = self.head.iter().zip(&self.uses).enumerate();
+        let left_out = all.filter(|(_, (_, used))| **used == Use::Skipped);
+        left_out.map(|(place, (name, _))| (place, String::from_utf8_lossy(name).into_owned()))
+    }
+
     /// Each column, and what it is taken for.
     pub(super) fn columns(&self) -> Vec<(String, String)> {
         let names = self.head.iter().map(|name| String::from_utf8_lossy(name).into_owned());
@@ -148,14 +153,83 @@ impl<R: Form> Lines<R> {
     }
 }
 
+/// A file of which so much is read for one line, and no more.
+#[derive(Debug)]
+pub(in crate::batch) struct Limited {
+    file: File,
+    left: Cell<usize>,
+}
+
+impl Read for Limited {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.left.get() == 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let read = self.file.read(bytes)?;
+        self.left.set(self.left.get().saturating_sub(read));
+        Ok(read)
+    }
+}
+
+impl Seek for Limited {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// Reads a file as CSV; and what is at its front.
+pub(in crate::batch) fn csv_reader(
+    mut file: File,
+    delimiter: Option<u8>,
+) -> io::Result<(Reader<Limited>, Vec<u8>)> {
+    let mut front = Vec::new();
+    (&mut file).take(HEAD_BYTES).read_to_end(&mut front)?;
+    file.seek(SeekFrom::Start(0))?;
+    if front.starts_with(b"\xFF\xFE") || front.starts_with(b"\xFE\xFF") {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is UTF-16; save it as UTF-8"));
+    }
+    let delimiter = delimiter.unwrap_or_else(|| delimiter_of(&front));
+    let limited = Limited { file, left: Cell::new(RECORD_BYTES_MAX) };
+    let reader =
+        ReaderBuilder::new().delimiter(delimiter).flexible(true).trim(Trim::Headers).from_reader(limited);
+    Ok((reader, front))
+}
+
+/// Reads the next line; false if there is none.
+pub(in crate::batch) fn next_record(
+    reader: &mut Reader<Limited>,
+    record: &mut ByteRecord,
+) -> io::Result<bool> {
+    let line = reader.position().line();
+    reader.get_ref().left.set(RECORD_BYTES_MAX);
+    reader.read_byte_record(record).map_err(|error| match io::Error::from(error) {
+        error if is_too_large(&error) => {
+            let what =
+                format!("line {line} has no end within {RECORD_BYTES_MAX} bytes: a quote is not closed");
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        }
+        error => error,
+    })
+}
+
+/// What `Limited` says, as the library passes it on.
+fn is_too_large(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<csv::Error>());
+    let kind = inner.map_or(error.kind(), |inner| match inner.kind() {
+        csv::ErrorKind::Io(inner) => inner.kind(),
+        _ => error.kind(),
+    });
+    kind == io::ErrorKind::FileTooLarge
+}
+
 /// What is there most often in the first line.
-pub(in crate::batch) fn delimiter_of(front: &[u8]) -> u8 {
+fn delimiter_of(front: &[u8]) -> u8 {
     let first = front.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let count = |delimiter: u8| first.iter().filter(|byte| **byte == delimiter).count();
     // Of several the first: `max_by_key` gives the last.
     DELIMITERS.into_iter().rev().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',')
 }
 
-fn unreadable(path: &std::path::Path, error: csv::Error) -> ImportError {
+fn unreadable(path: &Path, error: csv::Error) -> ImportError {
     ImportError::file("read", path)(error.into())
 }

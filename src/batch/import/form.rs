@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::ops::Range;
 
 use serde::Serialize;
 
@@ -35,6 +36,9 @@ pub trait Form: Serialize + Default {
     const COLUMNS: &'static [Column<Self::Field>];
     /// Names of those that a file must have.
     const NEEDED: &'static [&'static str];
+
+    /// What two rows of which one takes the place of the other are; nothing if no row does.
+    const SAME: &'static str = "";
 
     /// What a column holds by its exact name in a file of ours.
     fn own_column(_name: &str) -> Option<Self::Field> {
@@ -70,6 +74,12 @@ pub trait Form: Serialize + Default {
     /// # Errors
     /// What is missing.
     fn complete(&mut self, how: &How) -> Result<(), String>;
+
+    /// Whose it is and for which hours since 1970, if a later row for the same takes its place: then no two lines of one
+    /// file may say that (`once`).
+    fn sets(&self) -> Option<(Vec<u8>, Range<i64>)> {
+        None
+    }
 
     /// How long it is as JSON.
     fn json_bytes(&self) -> usize {

@@ -12,6 +12,7 @@ mod conversion;
 mod cost;
 mod file;
 mod form;
+mod once;
 mod own;
 mod row;
 mod state;
@@ -20,6 +21,7 @@ mod time;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -30,7 +32,7 @@ pub(in crate::batch) use columns::bare;
 pub use conversion::{Conversion, ConversionField};
 pub use cost::{Cost, CostField};
 #[cfg(feature = "parquet")]
-pub(in crate::batch) use file::delimiter_of;
+pub(in crate::batch) use file::{csv_reader, next_record};
 pub use form::{Column, Form, How};
 pub use own::{More, Own};
 pub use row::{Field, Row};
@@ -50,6 +52,8 @@ pub const CHUNK_ROWS_MAX: usize = 10_000;
 pub const CHUNK_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one line's fields.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Who else may read the file of bad lines: its group. What is in it is about people.
+const BAD_MODE: u32 = 0o640;
 /// Bad lines that a report shows; of the others there is a number.
 pub const SHOWN_MAX: usize = 20;
 
@@ -175,6 +179,9 @@ pub enum ImportError {
     /// The first line does not say which column is what.
     #[error("{0}")]
     Columns(String),
+    /// Lines of the file would take something from one another.
+    #[error("{0}")]
+    Twice(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -213,6 +220,9 @@ pub fn run<R: Form>(
     sink: &mut dyn Sink<R>,
     tell: Tell<'_>,
 ) -> Result<Report, ImportError> {
+    if !R::SAME.is_empty() {
+        once::check::<R>(options)?;
+    }
     let mut lines = Lines::<R>::open(options)?;
     let (mut state, resumed) = State::open(options, folder, &lines)?;
     if let Some(place) = resumed {
@@ -291,7 +301,7 @@ impl BadLines {
     fn open<R: Form>(options: &Options, lines: &Lines<R>, kept: u64) -> Result<Self, ImportError> {
         let delimiter = lines.delimiter();
         let Some(path) = &options.bad_file else { return Ok(Self { open: None, delimiter }) };
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(BAD_MODE).open(path);
         let mut file = file.map_err(ImportError::file("open", path))?;
         let cut = |file: &mut File| {
             let kept = kept.min(file.metadata()?.len());

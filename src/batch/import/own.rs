@@ -1,7 +1,7 @@
 //! Clicks of another store of ours, from what `export` writes of them.
 //!
 //! In: cells of its columns that no other tracker's file has. Out: what an imported click keeps besides.
-//! Keeps: all that a click has but for its id, its kind, its parent, its catalog and its place in the journals: those belong
+//! Keeps: all that a click has but for its id, its kind (only whether it was a way through a lander), its parent, its catalog and its place in the journals: those belong
 //! to the store that it was recorded in. Texts are taken as they are, blanks at their ends too.
 
 use std::fmt;
@@ -33,6 +33,8 @@ pub enum Own {
     AddressBits,
     /// What is known against it.
     Label(Labels),
+    /// What kind of click it was.
+    Kind,
     /// `Sec-GPC: 1`.
     Privacy,
     /// Parameters as a JSON object.
@@ -58,7 +60,7 @@ const COLUMNS: [(&str, Own); 25] = [
     ("global_privacy_control", Own::Privacy),
     ("params", Own::Params),
     ("is_net", Own::Left),
-    ("kind", Own::Left),
+    ("kind", Own::Kind),
     ("parent_node", Own::Left),
     ("parent_lane", Own::Left),
     ("parent_segment", Own::Left),
@@ -149,6 +151,10 @@ impl More {
                 let labels = Labels::from_bits(self.labels);
                 self.labels = if is_so { labels.with(label) } else { labels }.bits();
             }
+            Own::Kind if text == "through" => {
+                self.labels = Labels::from_bits(self.labels).with(Labels::THROUGH).bits();
+            }
+            Own::Kind => {}
             Own::Privacy => {
                 self.global_privacy_control = text.parse().map_err(|_| strange("global_privacy_control"))?;
             }

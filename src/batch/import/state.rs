@@ -1,10 +1,12 @@
 //! How far an import is, written down beside the data after each chunk, so that a next run goes on there.
 //!
-//! Keeps: what is written is behind what is stored, never ahead; another file under the same name, or another reading of
-//! it, begins anew, which costs time and doubles nothing: known ids are passed by.
+//! Keeps: what is written is behind what is stored, never ahead; another file under the same name, another reading of it, or
+//! one in which lines before that place were put right, begins anew, which costs time and doubles nothing: known ids are
+//! passed by.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,9 @@ use super::file::Lines;
 use super::form::Form;
 use super::{Counts, ImportError, Options};
 use crate::store::directory::write_whole;
+
+/// Bytes before a place by which it is known again.
+const BEFORE_BYTES: usize = 4096;
 
 /// Where a line begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +40,9 @@ struct Written {
     /// Chunks that are done.
     chunks: u64,
     place: Place,
+    /// Checksum of what is before that: if a line was added or taken away, something else is.
+    #[serde(default)]
+    before: u32,
     counts: Counts,
     bad_bytes: u64,
 }
@@ -63,6 +71,7 @@ impl State {
         if let Some(written) = path.as_deref().map(read).transpose()?.flatten()
             && (written.reading, &written.file) == (reading, &file)
             && written.place.byte <= lines.bytes()
+            && written.before == before(&file, written.place)?
         {
             let (counts, bad_bytes) = (written.counts, written.bad_bytes);
             let place = (written.chunks > 0).then_some(written.place);
@@ -70,7 +79,7 @@ impl State {
         }
         let import = number()?;
         let (place, counts) = (Place::default(), Counts::default());
-        let written = Written { file, reading, import, chunks: 0, place, counts, bad_bytes: 0 };
+        let written = Written { file, reading, import, chunks: 0, place, before: 0, counts, bad_bytes: 0 };
         let state = Self { path, written, counts, bad_bytes: 0 };
         state.save()?;
         Ok((state, None))
@@ -84,7 +93,8 @@ impl State {
     /// The chunk is stored, and the next one begins at `place`.
     pub(super) fn chunk_is_done(&mut self, place: Place) -> Result<(), ImportError> {
         let (chunks, counts, bad_bytes) = (self.written.chunks + 1, self.counts, self.bad_bytes);
-        self.written = Written { chunks, place, counts, bad_bytes, ..self.written.clone() };
+        let before = before(&self.written.file, place)?;
+        self.written = Written { chunks, place, before, counts, bad_bytes, ..self.written.clone() };
         self.save()
     }
 
@@ -101,6 +111,15 @@ impl State {
         json.push(b'\n');
         Ok(write_whole(path, &json, 0o600)?)
     }
+}
+
+/// Checksum of the bytes before a place; of its beginning there are none.
+fn before(file: &Path, place: Place) -> Result<u32, ImportError> {
+    let count = usize::try_from(place.byte).unwrap_or(BEFORE_BYTES).min(BEFORE_BYTES);
+    let mut bytes = vec![0; count];
+    let read = |open: File| open.read_exact_at(&mut bytes, place.byte - count as u64);
+    File::open(file).and_then(read).map_err(ImportError::file("read", file))?;
+    Ok(crc32c::crc32c(&bytes))
 }
 
 fn number() -> Result<u64, ImportError> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{ImportError, Row, Sink, Taken, read_rows};
+use super::{ImportError, Row, Sink, Taken};
 use crate::clock::{Clock, Timestamp};
 use crate::store::clicks::{ClickWriter, Clicks, Recorded};
 use crate::store::{Error, Lookup, Store};
@@ -27,15 +27,6 @@ impl Importer {
     /// Takes the store's lane for imports; nothing if it was given out, or if there is none.
     pub fn new(store: &Store, clock: Clock) -> Option<Self> {
         Some(Self { writer: store.import_writer()?, clicks: store.clicks(), clock })
-    }
-
-    /// As `Sink::take`, of rows as JSON, one a line.
-    ///
-    /// # Errors
-    /// `Chunk` if one is none; then nothing was stored. What the store says.
-    pub fn take_json(&mut self, mark: u64, lines: &[u8]) -> Result<Taken, ImportError> {
-        let rows = read_rows(lines)?;
-        self.take(mark, &rows)
     }
 
     /// Begins a new segment, so that what was imported can be sealed.

@@ -22,6 +22,7 @@ use crate::event::click::Click;
 use crate::event::click_id::{ClickId, Place};
 use crate::event::codec::{Event, Kind, decode, time_of};
 use crate::event::decision::Decision;
+use crate::event::members::any_value;
 use crate::event::params::{Params, Source};
 use crate::event::postback::Postback;
 use crate::store::layout::Summary;
@@ -41,7 +42,7 @@ pub const ROWS_MAX: usize = 1_000;
 pub struct Window {
     /// Not before this.
     pub from: Option<Timestamp>,
-    /// Not after this.
+    /// Up to this, itself not among them: of windows that follow one another nothing is in two.
     pub to: Option<Timestamp>,
 }
 
@@ -455,12 +456,12 @@ impl Window {
     /// Whether a segment may hold something of it.
     pub fn overlaps(&self, summary: &Summary) -> bool {
         self.from.is_none_or(|from| summary.last_time >= from)
-            && self.to.is_none_or(|to| summary.first_time <= to)
+            && self.to.is_none_or(|to| summary.first_time < to)
     }
 
     /// Whether a moment is in it.
     pub fn contains(&self, time: Timestamp) -> bool {
-        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time <= to)
+        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
     }
 
     /// What both allow.
@@ -493,17 +494,20 @@ pub(super) fn same_id(name: &str, said: &str) -> bool {
     name == said || same() == Some(true)
 }
 
-/// Whether a request has one of these as the value of any parameter, or in quotes in its body.
+/// Whether a request has one of these as the value of any parameter, or in its body as any value of JSON or in quotes.
 pub(super) fn names_one_of(postback: &Postback<'_>, names: &BTreeSet<String>) -> bool {
     let has = |raw: &[u8], source| {
         let params = Params::parse(raw, source);
         params.iter().any(|(_, value)| names.iter().any(|name| same_id(name, value)))
     };
-    let is_quoted = |name: &String| {
-        let quoted = format!("\"{name}\"");
-        memchr::memmem::find(postback.body, quoted.as_bytes()).is_some()
-    };
     has(postback.query.as_bytes(), Source::Query)
         || has(postback.body, Source::Form)
-        || names.iter().any(is_quoted)
+        || any_value(postback.body, &|said| names.iter().any(|name| same_id(name, said)))
+        || names.iter().any(|name| is_quoted(postback.body, name))
+}
+
+/// Whether a text stands in quotes, for a body that is no whole JSON.
+fn is_quoted(body: &[u8], text: &str) -> bool {
+    let quoted = serde_json::to_vec(text).unwrap_or_default();
+    memchr::memmem::find(body, &quoted).is_some()
 }

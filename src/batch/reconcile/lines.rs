@@ -2,26 +2,26 @@
 //!
 //! In: CSV as networks export it: with a mark at its front, with semicolons, with decimal commas, with lines twice, with
 //! times of their own clocks. Out: one `Line` for each conversion, and what is wrong with the lines that are none.
-//! Keeps: nothing is guessed: a word for a status that nobody knows makes a bad line, which is told, not an approval.
+//! Keeps: nothing is guessed: a word for a status that nobody knows makes a bad line, which is told, not an approval. What is
+//! below zero was taken back: it comes off what another line of the transaction says, wherever that stands.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use csv::{ByteRecord, ReaderBuilder, Trim};
+use csv::ByteRecord;
 
 use super::{Options, ReconcileError};
 use crate::apply::reading::{STATUS_WORDS, is_placeholder};
-use crate::batch::import::{BadLine, bare, delimiter_of, parse_time};
+use crate::batch::import::{BadLine, bare, csv_reader, next_record, parse_time};
 use crate::clock::Timestamp;
 use crate::event::conversion::Status;
 use crate::event::money::{Currency, Micros};
 
 /// Lines of a file at most: all of them are held in memory.
 pub const LINES_MAX: usize = 5_000_000;
-/// Bytes at the front of a file by which its delimiter is told.
-const FRONT_BYTES: u64 = 4096;
+/// Microseconds of a day.
+const DAY_MICROS: i64 = 86_400 * 1_000_000;
 
 /// What a column can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +29,14 @@ enum Field {
     Transaction,
     Click,
     Time,
+    Event,
     Status,
     Payout,
     Currency,
 }
 
 /// Each with our name for it and those that files use: without case, blanks and signs, the first before the others.
-const FIELDS: [(Field, &str, &[&str]); 6] = [
+const FIELDS: [(Field, &str, &[&str]); 7] = [
     (
         Field::Transaction,
         "transaction_id",
@@ -66,6 +67,7 @@ const FIELDS: [(Field, &str, &[&str]); 6] = [
             "date",
         ],
     ),
+    (Field::Event, "event", &["event", "eventtype", "eventname", "goal", "goalname"]),
     (Field::Status, "status", &["status", "conversionstatus", "state"]),
     (
         Field::Payout,
@@ -84,8 +86,12 @@ pub struct Line {
     pub transaction_id: String,
     /// The click id as the network has it, or empty.
     pub click_id: String,
+    /// What kind of conversion, if the file says: one transaction may be several.
+    pub event: String,
     /// When it happened, if the file says.
     pub time: Option<Timestamp>,
+    /// Where that ends: a day's end, if the file says no more.
+    pub until: Option<Timestamp>,
     /// Where it stands.
     pub status: Status,
     /// What it pays, if the file says.
@@ -108,13 +114,8 @@ pub(super) struct Lines {
 /// Reads a file.
 pub(super) fn read(options: &Options) -> Result<Lines, ReconcileError> {
     let path = &options.file;
-    let mut file = File::open(path).map_err(ReconcileError::file("open", path))?;
-    let delimiter = match options.delimiter {
-        Some(delimiter) => delimiter,
-        None => told_delimiter(&mut file).map_err(ReconcileError::file("read", path))?,
-    };
-    let mut reader =
-        ReaderBuilder::new().delimiter(delimiter).flexible(true).trim(Trim::Headers).from_reader(file);
+    let file = File::open(path).map_err(ReconcileError::file("open", path))?;
+    let (mut reader, _) = csv_reader(file, options.delimiter).map_err(ReconcileError::file("read", path))?;
     let head = reader.byte_headers().map_err(|error| unreadable(path, error))?;
     let head: Vec<String> = head.iter().map(text_of).collect();
     let uses = assign(&head, options)?;
@@ -126,7 +127,7 @@ pub(super) fn read(options: &Options) -> Result<Lines, ReconcileError> {
         Lines { columns: head.into_iter().zip(uses.iter().map(name)).collect(), ..Lines::default() };
     let mut known = Known::default();
     let mut record = ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(|error| unreadable(path, error))? {
+    while next_record(&mut reader, &mut record).map_err(ReconcileError::file("read", path))? {
         let number = record.position().map_or(0, csv::Position::line);
         match line(number, &record, &uses, options) {
             Ok(line) => known.take(line, &mut read),
@@ -137,13 +138,6 @@ pub(super) fn read(options: &Options) -> Result<Lines, ReconcileError> {
         }
     }
     Ok(read)
-}
-
-fn told_delimiter(file: &mut File) -> std::io::Result<u8> {
-    let mut front = Vec::new();
-    file.take(FRONT_BYTES).read_to_end(&mut front)?;
-    file.seek(SeekFrom::Start(0))?;
-    Ok(delimiter_of(&front))
 }
 
 fn assign(head: &[String], options: &Options) -> Result<Vec<Option<Field>>, ReconcileError> {
@@ -189,10 +183,13 @@ fn line(number: u64, record: &ByteRecord, uses: &[Option<Field>], options: &Opti
     if transaction_id.is_empty() && click_id.is_empty() {
         return Err("it has neither a transaction's nor a click's id".to_owned());
     }
-    let time = match &*get(Field::Time) {
-        "" => None,
+    let (time, until) = match &*get(Field::Time) {
+        "" => (None, None),
         text => {
-            Some(parse_time(text, options.offset).map_err(|error| format!("its time {text:?}: {error}"))?)
+            let time =
+                parse_time(text, options.offset).map_err(|error| format!("its time {text:?}: {error}"))?;
+            let micros = if is_day(text) { DAY_MICROS } else { 1 };
+            (Some(time), Some(Timestamp::from_micros(time.micros().saturating_add(micros))))
         }
     };
     let payout = match &*get(Field::Payout) {
@@ -203,8 +200,22 @@ fn line(number: u64, record: &ByteRecord, uses: &[Option<Field>], options: &Opti
         "" => options.currency,
         text => text.parse().map_err(|_| format!("{text:?} is no currency"))?,
     };
-    let status = status(&get(Field::Status), options)?;
-    Ok(Line { number, transaction_id, click_id, time, status, payout, currency })
+    let status = match status(&get(Field::Status), options)? {
+        // Whatever the word beside it is, nobody pays less than nothing.
+        _ if payout.is_some_and(is_taken_back) => Status::Reversed,
+        status => status,
+    };
+    let event = get(Field::Event);
+    Ok(Line { number, transaction_id, click_id, event, time, until, status, payout, currency })
+}
+
+/// Whether a time is a date alone.
+fn is_day(text: &str) -> bool {
+    text.len() == 10 && text.contains('-')
+}
+
+fn is_taken_back(payout: Micros) -> bool {
+    payout.get() < 0
 }
 
 fn status(word: &str, options: &Options) -> Result<Status, String> {
@@ -222,6 +233,7 @@ fn status(word: &str, options: &Options) -> Result<Status, String> {
 /// Lines by which others are known to say the same once more.
 #[derive(Default)]
 struct Known {
+    /// By the transaction, and its event.
     by_transaction: HashMap<String, usize>,
     /// Without a transaction's id only the very same line is a repeat: a click may convert twice.
     without: HashMap<String, usize>,
@@ -231,21 +243,58 @@ impl Known {
     fn take(&mut self, line: Line, read: &mut Lines) {
         let next = read.lines.len();
         let place = if line.transaction_id.is_empty() {
-            let Line { click_id, time, status, payout, currency, .. } = &line;
-            let all = format!("{click_id}\0{time:?}\0{status:?}\0{payout:?}\0{currency}");
+            let Line { click_id, event, time, status, payout, currency, .. } = &line;
+            let all = format!("{click_id}\0{event}\0{time:?}\0{status:?}\0{payout:?}\0{currency}");
             *self.without.entry(all).or_insert(next)
         } else {
-            *self.by_transaction.entry(line.transaction_id.clone()).or_insert(next)
+            self.of_transaction(&line, next)
         };
         match read.lines.get_mut(place) {
             None => read.lines.push(line),
             Some(before) => {
                 read.doubled += 1;
-                // What is later tells how it stands; of lines without times the lower one.
-                if line.time >= before.time {
-                    *before = line;
-                }
+                before.take(line);
             }
+        }
+    }
+
+    /// The line that this one is about, or `next` if it is the first.
+    fn of_transaction(&mut self, line: &Line, next: usize) -> usize {
+        let all = &mut self.by_transaction;
+        let Line { transaction_id, event, .. } = line;
+        let key = match &**event {
+            "" => transaction_id.clone(),
+            event => format!("{transaction_id}\0{}", event.to_ascii_lowercase()),
+        };
+        // What is taken back may be called an event of its own.
+        if line.payout.is_some_and(is_taken_back)
+            && !all.contains_key(&key)
+            && let Some(place) = all.get(transaction_id)
+        {
+            return *place;
+        }
+        if !event.is_empty() {
+            all.entry(transaction_id.clone()).or_insert(next);
+        }
+        *all.entry(key).or_insert(next)
+    }
+}
+
+impl Line {
+    /// Takes in a later line of the same conversion.
+    fn take(&mut self, line: Self) {
+        let amounts = self.payout.zip(line.payout).filter(|_| self.currency == line.currency);
+        match amounts {
+            Some((before, more)) if is_taken_back(before) != is_taken_back(more) => {
+                let (sum, paid) =
+                    (before.plus(more), if is_taken_back(more) { self.status } else { line.status });
+                self.status = if sum.get() > 0 { paid } else { Status::Reversed };
+                (self.payout, self.time) = (Some(sum), self.time.max(line.time));
+                self.until = self.until.max(line.until);
+            }
+            // What is later tells how it stands; of lines without times the lower one.
+            _ if line.time >= self.time => *self = line,
+            _ => {}
         }
     }
 }

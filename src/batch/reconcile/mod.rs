@@ -32,6 +32,7 @@ use super::report::exact::quotient;
 use crate::clock::Timestamp;
 use crate::event::conversion::Status;
 use crate::event::money::{Currency, Micros};
+use crate::event::nearest::nearest;
 use crate::store::reader::Reader;
 use crate::store::{self, Progress};
 
@@ -45,6 +46,8 @@ pub const SHOWN_MAX: usize = 20;
 pub struct Options {
     /// The network.
     pub network: String,
+    /// Networks that are known although nobody may have heard of them yet.
+    pub known_networks: Vec<String>,
     /// Its file.
     pub file: PathBuf,
     /// Columns that are not called what they hold.
@@ -82,9 +85,10 @@ pub struct Reconciliation {
     pub counts: Counts,
     /// Both sides' money, by currency.
     pub sums: Vec<Sums>,
-    /// Conversions that one side lacks, of all, in millionths.
+    /// Conversions that one side lacks, and those of no amount that stand elsewhere, of all, in millionths.
     pub count_discrepancy: i128,
-    /// The largest difference there is, of counts or of the money of a currency, in millionths of what the network says.
+    /// The largest difference there is: of counts, of the money of a currency, in millionths of what the network says, or
+    /// the share of lines that could not be understood.
     pub discrepancy: i128,
     /// What each column was taken for.
     pub columns: Vec<(String, String)>,
@@ -127,6 +131,16 @@ pub enum ReconcileError {
     /// Nothing says of which time the file is.
     #[error("the file has no times: say with --from and --to of which period it is")]
     NoPeriod,
+    /// Nobody has heard of such a network: to call all of its conversions missing would say nothing.
+    #[error(
+        "no network \"{network}\" is known to the journals{hint}; if it is new, show the --catalog that it is in"
+    )]
+    UnknownNetwork {
+        /// What it was called.
+        network: String,
+        /// What may have been meant.
+        hint: String,
+    },
     /// Decisions that this build cannot read.
     #[error("{records} decisions were written by a newer build: reconcile with that one")]
     Unread {
@@ -159,13 +173,23 @@ pub fn reconcile(
         return Err(ReconcileError::NoLine { path: options.file.clone(), reason: bad.reason.clone() });
     }
     let (from, to) = period(options, &read.lines)?;
-    let all = ours::read(reader, &options.network, from.minus(options.tolerance), progress)?;
+    // The file may be of more than the period: what is in it is looked for all the same.
+    let first = read.lines.iter().filter_map(|line| line.time).min().map_or(from, |time| time.min(from));
+    let all = ours::read(reader, &options.network, first.minus(options.tolerance), progress)?;
+    if all.is_empty() && !options.known_networks.contains(&options.network) {
+        check_known(reader, options, progress)?;
+    }
     let pairs = pairs::pair(std::mem::take(&mut read.lines), all, (from, to), options);
     let mut counts = Counts { doubled: read.doubled, bad: read.bad.len() as u64, ..Counts::default() };
     pairs.iter().for_each(|pair| counts.add(pair.class));
     let sums = pairs::sums(&pairs);
-    let count_discrepancy = share(counts.missing + counts.extra, counts.all());
+    // Where the file has no amounts, no sum says that something stands elsewhere.
+    let elsewhere =
+        pairs.iter().filter(|pair| pair.class == Class::StatusDiffers && pair.their_amount.is_empty());
+    let count_discrepancy = share(counts.missing + counts.extra + elsewhere.count() as u64, counts.all());
     let money = sums.iter().map(|sums| sums.discrepancy).max().unwrap_or(0);
+    // What a line says that nobody understands may be anything.
+    let unknown = share(counts.bad, counts.all() + counts.bad);
     read.bad.truncate(SHOWN_MAX);
     let mut pairs = pairs;
     pairs.retain(|pair| keeps_matches || pair.class != Class::Matched);
@@ -176,18 +200,30 @@ pub fn reconcile(
         counts,
         sums,
         count_discrepancy,
-        discrepancy: count_discrepancy.max(money),
+        discrepancy: count_discrepancy.max(money).max(unknown),
         columns: read.columns,
         bad_lines: read.bad,
         pairs,
     })
 }
 
+/// Whether the network of which nothing was found is one at all.
+fn check_known(reader: &Reader, options: &Options, progress: Progress<'_>) -> Result<(), ReconcileError> {
+    let mut heard = ours::networks(reader, progress)?;
+    if heard.contains(&options.network) {
+        return Ok(());
+    }
+    heard.extend(options.known_networks.iter().cloned());
+    let near = nearest(&options.network, heard.iter().map(String::as_str));
+    let hint = near.map_or(String::new(), |near| format!(", did you mean \"{near}\"?"));
+    Err(ReconcileError::UnknownNetwork { network: options.network.clone(), hint })
+}
+
 /// The period of the file, its end left out.
 fn period(options: &Options, lines: &[Line]) -> Result<(Timestamp, Timestamp), ReconcileError> {
     let times = || lines.iter().filter_map(|line| line.time);
     let from = options.from.or_else(|| times().min()).ok_or(ReconcileError::NoPeriod)?;
-    let last = || times().max().map(|time| Timestamp::from_micros(time.micros().saturating_add(1)));
+    let last = || lines.iter().filter_map(|line| line.until).max();
     let to = options.to.or_else(last).ok_or(ReconcileError::NoPeriod)?;
     Ok((from, to))
 }

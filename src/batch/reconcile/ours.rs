@@ -3,7 +3,7 @@
 //! In: the decisions of the postbacks journal. Out: for each conversion, or each transaction of one that several make, how
 //! it stands after the newest decision; and postbacks that became none, because somebody asks why.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use super::ReconcileError;
@@ -15,7 +15,7 @@ use crate::event::decision::{Decision, Verdict};
 use crate::event::hex;
 use crate::event::money::Currency;
 use crate::store::layout::Summary;
-use crate::store::reader::Reader;
+use crate::store::reader::{Reader, Shown};
 use crate::store::{Journal, Progress};
 
 /// How something of ours stands.
@@ -36,6 +36,8 @@ pub struct Ours {
     pub transaction_id: String,
     /// The click id as it came.
     pub click_id: String,
+    /// What kind of conversion, or empty.
+    pub event: String,
     /// Its id here; empty for a postback that has none.
     pub conversion_id: String,
     /// When we first heard of it.
@@ -61,9 +63,10 @@ pub(super) fn read(
     let mut found = Found::default();
     let wanted = |summary: &Summary| summary.records > 0 && summary.last_time >= from;
     let mut unread = 0_u64;
-    reader.scan((Journal::Postbacks, 0), wanted, progress, |_, record| {
+    let (journal, shown) = ((Journal::Postbacks, 0), Shown::load(reader)?);
+    reader.scan(journal, wanted, progress, |position, record| {
         if record.kind == Kind::Decision.code() {
-            match decode(record.kind, record.schema, record.payload) {
+            match shown.event(journal, position, record) {
                 Ok(Event::Decision(decision)) if decision.conversion.network == network => {
                     found.take(&decision, from);
                 }
@@ -77,6 +80,26 @@ pub(super) fn read(
         return Err(ReconcileError::Unread { records: unread });
     }
     Ok(found.all)
+}
+
+/// Every network that the journal has heard of.
+pub(super) fn networks(reader: &Reader, progress: Progress<'_>) -> Result<BTreeSet<String>, ReconcileError> {
+    let mut all = BTreeSet::new();
+    let mut add = |network: &str| {
+        if !all.contains(network) {
+            all.insert(network.to_owned());
+        }
+    };
+    let anything = |summary: &Summary| summary.records > 0;
+    reader.scan((Journal::Postbacks, 0), anything, progress, |_, record| {
+        match decode(record.kind, record.schema, record.payload) {
+            Ok(Event::Decision(decision)) => add(decision.conversion.network),
+            Ok(Event::Postback(postback)) => add(postback.network),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(all)
 }
 
 #[derive(Default)]
@@ -99,6 +122,7 @@ impl Found {
             self.all.push(Ours {
                 transaction_id: decision.conversion.transaction_id.to_owned(),
                 click_id: decision.conversion.click_id.to_owned(),
+                event: decision.conversion.event.to_owned(),
                 conversion_id: if own == 0 { hex(&decision.conversion_id) } else { String::new() },
                 time: decision.time,
                 standing: Standing::CountsNot(String::new()),

@@ -192,7 +192,13 @@ impl Index {
     }
 
     fn by_transaction(&self, line: &Line) -> Option<usize> {
-        self.free(self.by_transaction.get(&line.transaction_id.to_ascii_lowercase()), |_| true)
+        let places = self.by_transaction.get(&line.transaction_id.to_ascii_lowercase());
+        // The network may call events otherwise than we do, or not at all.
+        let is_alike =
+            |ours: &Ours| line.payout.is_some_and(|payout| i128::from(payout.get()) == ours.amount);
+        self.free(places, |ours| ours.event.eq_ignore_ascii_case(&line.event))
+            .or_else(|| self.free(places, is_alike))
+            .or_else(|| self.free(places, |_| true))
     }
 
     fn by_click(&self, line: &Line) -> Option<usize> {

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::{Pair, Reconciliation};
+use crate::batch::export::text::begins_formula;
 
 /// The columns, in order.
 const HEADS: [&str; 12] = [
@@ -20,14 +21,30 @@ const HEADS: [&str; 12] = [
     "conversion_id",
 ];
 
-/// Writes a line of names, and one for each pair (RFC 4180).
+/// Columns of what others have made up.
+const IDS: [usize; 2] = [2, 3];
+
+/// Writes a line of names, and one for each pair (RFC 4180). If `is_spreadsheet_safe`, ids that a spreadsheet would take for a
+/// formula get an apostrophe, which changes them.
 ///
 /// # Errors
 /// What writing says.
-pub fn csv(reconciliation: &Reconciliation, out: &mut dyn Write) -> io::Result<()> {
+pub fn csv(
+    reconciliation: &Reconciliation,
+    is_spreadsheet_safe: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut writer = ::csv::WriterBuilder::new().terminator(::csv::Terminator::CRLF).from_writer(out);
     writer.write_record(HEADS)?;
-    reconciliation.pairs.iter().try_for_each(|pair| writer.write_record(cells(pair)))?;
+    for pair in &reconciliation.pairs {
+        let mut cells = cells(pair);
+        for id in IDS.into_iter().filter(|_| is_spreadsheet_safe) {
+            if begins_formula(&cells[id]) {
+                cells[id].insert(0, '\'');
+            }
+        }
+        writer.write_record(cells)?;
+    }
     writer.flush()
 }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use crate::compactor::rollup::Part;
 use crate::compactor::shared;
-use crate::event::click::{ClickKind, Labels, first_language};
+use crate::event::click::{Labels, first_language};
 use crate::event::codec::Event;
 use crate::event::params::ParamsRef;
 
@@ -117,12 +117,7 @@ impl Detail {
             (Self::IsNet, _) => yes_or_no(labels.is_net()),
             (Self::IsBot, _) => yes_or_no(labels.contains(Labels::BOT)),
             (Self::Language, _) => first_language(language),
-            (Self::Kind, Event::Click(click)) => match click.kind {
-                ClickKind::Redirect => "redirect",
-                ClickKind::Script => "script",
-                ClickKind::Through => "through",
-                ClickKind::Imported => "imported",
-            },
+            (Self::Kind, Event::Click(click)) => click.kind_name(),
             (Self::Event, Event::Decision(decision)) => decision.conversion.event,
             (Self::Kind | Self::Event, _) => "",
         }

@@ -48,9 +48,11 @@ pub fn money(micros: i128) -> String {
     decimal(micros, MONEY_PLACES, 0)
 }
 
-/// An amount in millionths for people: exact, with two places at least.
-pub fn money_for_people(micros: i128) -> String {
-    decimal(micros, MONEY_PLACES, 2)
+/// An amount in millionths for people: to so many places, rounded half to even.
+pub fn money_for_people(micros: i128, places: u32) -> String {
+    let places = places.min(MONEY_PLACES);
+    let units = quotient(micros, 10_i128.pow(MONEY_PLACES - places), 0).unwrap_or(micros);
+    decimal(units, places, places)
 }
 
 #[cfg(test)]
@@ -79,20 +81,26 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_whole_and_short() {
-        for (micros, exact, shown) in [
-            (0, "0", "0.00"),
-            (1, "0.000001", "0.000001"),
-            (-500_000, "-0.5", "-0.50"),
-            (12_340_000, "12.34", "12.34"),
-            (-12_000_000, "-12", "-12.00"),
-            (
-                i128::from(i64::MAX) * 1_000_000 + 1,
-                "9223372036854775807.000001",
-                "9223372036854775807.000001",
-            ),
+    fn amounts_are_exact_for_programs_and_rounded_half_to_even_for_people() {
+        for (micros, places, exact, shown) in [
+            (0, 2, "0", "0.00"),
+            (1, 2, "0.000001", "0.00"),
+            (-4_999, 2, "-0.004999", "0.00"),
+            (5_000, 2, "0.005", "0.00"),
+            (5_001, 2, "0.005001", "0.01"),
+            (15_000, 2, "0.015", "0.02"),
+            (-15_000, 2, "-0.015", "-0.02"),
+            (-25_000, 2, "-0.025", "-0.02"),
+            (-500_000, 2, "-0.5", "-0.50"),
+            (-12_000_000, 2, "-12", "-12.00"),
+            (1_499_999, 0, "1.499999", "1"),
+            (2_500_000, 0, "2.5", "2"),
+            (1_234_500, 3, "1.2345", "1.234"),
+            (12_345, 4, "0.012345", "0.0123"),
+            (1, 9, "0.000001", "0.000001"),
+            (i128::from(i64::MAX) * 1_000_000 + 1, 2, "9223372036854775807.000001", "9223372036854775807.00"),
         ] {
-            assert_eq!((&*money(micros), &*money_for_people(micros)), (exact, shown));
+            assert_eq!((&*money(micros), &*money_for_people(micros, places)), (exact, shown));
         }
         assert_eq!((decimal(5, 0, 0), decimal(-1234, 2, 2)), ("5".to_owned(), "-12.34".to_owned()));
     }

@@ -29,6 +29,8 @@ const HEIGHT: i128 = 240;
 const POINTS_MAX: usize = 2000;
 /// Places of a ratio that has six, as percent.
 const PERCENT_PLACES: u32 = 4;
+/// Places of what a click brings, at least: fractions of a cent are what is compared there.
+const PER_CLICK_PLACES: u32 = 4;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--text:#1b1f24;--soft:#5b6470;--line:#d8dde3;--page:#fff;--row:#f5f7f9;--bar:#b7cdea;--money:#0a7d4b}
@@ -91,6 +93,7 @@ fn chart(page: &mut String, report: &Report) -> std::fmt::Result {
     let revenue_min = points.iter().map(|point| point.revenue).min().unwrap_or(0).min(0);
     let span = revenue_max.saturating_sub(revenue_min).max(1);
     let currency = report.currencies.first().map_or("", |code| code);
+    let places = report.minor_digits(0);
     let view = format!("0 -16 {WIDTH} {}", HEIGHT + 40);
     write!(page, "<svg viewBox=\"{view}\" role=\"img\" aria-label=\"Clicks and revenue over the period\">")?;
     write!(page, "<line class=\"axis\" x1=\"0\" y1=\"{HEIGHT}\" x2=\"{WIDTH}\" y2=\"{HEIGHT}\"/>")?;
@@ -100,7 +103,7 @@ fn chart(page: &mut String, report: &Report) -> std::fmt::Result {
         let height = scaled(point.clicks, clicks_max);
         let mut label = format!("{}: {} clicks", point.label, point.clicks);
         if !currency.is_empty() {
-            write!(label, ", {} {currency}", money_for_people(point.revenue))?;
+            write!(label, ", {} {currency}", money_for_people(point.revenue, places))?;
             let y = HEIGHT - scaled(point.revenue.saturating_sub(revenue_min), span);
             write!(line, "{},{y} ", tenths(i128::midpoint(left, right)))?;
         }
@@ -111,7 +114,7 @@ fn chart(page: &mut String, report: &Report) -> std::fmt::Result {
     }
     if !line.is_empty() {
         write!(page, "<polyline class=\"line\" points=\"{}\"/>", line.trim_end())?;
-        let most = format!("{} {currency}", money_for_people(revenue_max));
+        let most = format!("{} {currency}", money_for_people(revenue_max, places));
         write!(page, "<text x=\"{WIDTH}\" y=\"-4\" text-anchor=\"end\">{}</text>", escaped(&most))?;
     }
     write!(page, "<text x=\"0\" y=\"-4\">{clicks_max} clicks</text>")?;
@@ -171,7 +174,7 @@ fn table(page: &mut String, report: &Report) -> std::fmt::Result {
         for (at, (column, head)) in columns.iter().zip(&heads).enumerate() {
             let text = match first {
                 Some(first) if at == 0 && !report.by.is_empty() => first.to_owned(),
-                _ => cell(column, row),
+                _ => cell(column, row, report),
             };
             write!(page, "<td{} data-of=\"{head}\">{}</td>", class(column), escaped(&text))?;
         }
@@ -200,8 +203,8 @@ pub fn head(column: &Column, report: &Report) -> String {
     }
 }
 
-/// A column's text in a row, for people: ratios in percent.
-pub fn cell(column: &Column, row: &Row) -> String {
+/// A column's text in a row of the report, for people: ratios in percent, amounts to the smallest coin.
+pub fn cell(column: &Column, row: &Row, report: &Report) -> String {
     let number = || column.number(row);
     match column {
         Column::Value(at) => match row.values.get(*at).map(String::as_str) {
@@ -211,7 +214,15 @@ pub fn cell(column: &Column, row: &Row) -> String {
         Column::Count(_) => number().map_or_else(String::new, |count| count.to_string()),
         Column::ConversionRate => percent(row.conversion_rate(PERCENT_PLACES)),
         Column::ReturnOnCost(currency) => percent(row.return_on_cost(*currency, PERCENT_PLACES)),
-        _ => number().map_or_else(String::new, money_for_people),
+        Column::RevenuePerClick(currency) => {
+            let places = report.minor_digits(*currency).max(PER_CLICK_PLACES);
+            let amount = row.revenue_per_click(*currency, places);
+            amount.map_or_else(String::new, |amount| decimal(amount, places, places))
+        }
+        Column::Revenue(currency) | Column::Cost(currency) | Column::Profit(currency) => {
+            let places = report.minor_digits(*currency);
+            number().map_or_else(String::new, |amount| money_for_people(amount, places))
+        }
     }
 }
 

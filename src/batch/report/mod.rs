@@ -2,7 +2,8 @@
 //!
 //! In: a data folder and a `Query`. Out: a `Report`, and ways to write it (`csv`, `json`, `html`).
 //! Keeps: what roll-ups can say is read from them, all else from the records, and both come to the same. Beside a running
-//! daemon it takes no lock; what is still written is in it. Sums and money are whole numbers; a ratio is rounded once.
+//! daemon it takes no lock; what is still written is in it. Sums and money are whole numbers; a ratio is rounded once. Programs
+//! get exact amounts; people see them rounded to what the currency has, half to even, as ratios are.
 //! A click is of the moment at which it was recorded, a conversion of that of its decision: so a period, once over, does
 //! not change any more. What a period's clicks bring later is in later periods.
 //! Not here: the command line, the table on a terminal (`cli`).
@@ -12,6 +13,7 @@
 
 mod dimension;
 pub mod exact;
+mod gone;
 mod groups;
 pub mod html;
 mod write;
@@ -26,13 +28,14 @@ pub use write::{Column, csv, json};
 use super::import::Offset;
 use crate::clock::Timestamp;
 use crate::compactor;
-use crate::compactor::rollup::{COUNTS, Count, Rollups, Texts};
-use crate::event::codec::{Kind, decode};
+use crate::compactor::rollup::{COUNTS, Count, Fact, Rollups, Texts};
+use crate::event::codec::{Event, Kind};
 use crate::event::money::Currency;
 use crate::store::layout::Summary;
-use crate::store::reader::Reader;
+use crate::store::reader::{Reader, Shown};
 use crate::store::{self, Journal, Progress};
 use exact::quotient;
+use gone::Gone;
 use groups::{Finished, Group, Groups, is_rolled_up};
 
 /// Dimensions of a report at most.
@@ -151,7 +154,16 @@ pub fn report(reader: &Reader, query: &Query, progress: Progress<'_>) -> Result<
     let rollups = Rollups::open(reader)?.ok_or_else(no_store)?;
     let mut groups = Groups::new(query, bucket_of(query));
     let notes = if needs_records(query) {
-        scan(reader, query, progress, &mut groups)?
+        let mut gone = Gone::new(query.from, query.to);
+        rollups.read(gone.days(), query.leaves, progress, &mut gone)?;
+        let mut notes = scan(reader, query, progress, |event| {
+            groups.take(event);
+            if let Some(fact) = Fact::of(event) {
+                gone.take(&fact);
+            }
+        })?;
+        notes.extend(gone.note());
+        notes
     } else {
         let day = |micros: i64| micros.div_euclid(DAY * 1_000_000);
         let days = day(query.from.micros())..day(query.to.micros() - 1) + 1;
@@ -173,17 +185,18 @@ fn needs_records(query: &Query) -> bool {
         || !dimensions.into_iter().all(is_rolled_up)
 }
 
-/// Reads all records of the period.
+/// Gives `take` all records of the period, and some beside it.
 fn scan(
     reader: &Reader,
     query: &Query,
     progress: Progress<'_>,
-    groups: &mut Groups<'_>,
+    mut take: impl FnMut(&Event<'_>),
 ) -> Result<Vec<String>, ReportError> {
     const COUNTED: [Kind; 4] = [Kind::Click, Kind::ForeignClick, Kind::Decision, Kind::CostUpdate];
     let wanted = |summary: &Summary| {
         summary.records > 0 && summary.first_time < query.to && summary.last_time >= query.from
     };
+    let shown = Shown::load(reader)?;
     let mut notes = Vec::new();
     let mut unread = 0_u64;
     let mut lanes = Vec::new();
@@ -196,10 +209,10 @@ fn scan(
             // Lanes are about equally long.
             progress(before * 1000 + done * 1000 / of.max(1), count * 1000);
         };
-        let scanned = reader.scan((journal, lane), wanted, &mut lane_progress, |_, record| {
+        let scanned = reader.scan((journal, lane), wanted, &mut lane_progress, |position, record| {
             if COUNTED.iter().any(|kind| kind.code() == record.kind) {
-                match decode(record.kind, record.schema, record.payload) {
-                    Ok(event) => groups.take(&event),
+                match shown.event((journal, lane), position, record) {
+                    Ok(event) => take(&event),
                     Err(_) => unread += 1,
                 }
             }
@@ -305,9 +318,10 @@ impl Row {
         quotient(self.count(Count::Conversions).into(), self.count(Count::Net).into(), places)
     }
 
-    /// Revenue of a net click in millionths, in the currency with this place in the report.
-    pub fn revenue_per_click(&self, currency: usize) -> Option<i128> {
-        quotient(self.money.get(currency)?.revenue, self.count(Count::Net).into(), 0)
+    /// Revenue of a net click in units of `10^-places`, in the currency with this place in the report.
+    pub fn revenue_per_click(&self, currency: usize, places: u32) -> Option<i128> {
+        let clicks = i128::from(self.count(Count::Net));
+        quotient(self.money.get(currency)?.revenue, clicks.saturating_mul(1_000_000), places)
     }
 
     /// Profit of what was spent, in units of `10^-places`.
@@ -339,6 +353,12 @@ impl Report {
     pub fn limit(&mut self, rows: usize) {
         self.more += self.rows.len().saturating_sub(rows);
         self.rows.truncate(rows);
+    }
+
+    /// Places that an amount in the currency with this place has for people: those of its smallest coin.
+    pub fn minor_digits(&self, currency: usize) -> u32 {
+        let known = self.currencies.get(currency).and_then(|code| code.parse::<Currency>().ok());
+        known.map_or(2, |known| known.minor_digits().into())
     }
 
     /// Its period for people, by its own clocks.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json as object};
 
 use super::exact::{decimal, money};
 use super::{Report, Row};
+use crate::batch::export::text::begins_formula;
 use crate::compactor::rollup::Count;
 
 /// Places of a ratio.
@@ -97,7 +98,7 @@ impl Column {
             Self::Profit(currency) => {
                 row.money.get(*currency).map(|amounts| amounts.revenue.saturating_sub(amounts.cost))
             }
-            Self::RevenuePerClick(currency) => row.revenue_per_click(*currency),
+            Self::RevenuePerClick(currency) => row.revenue_per_click(*currency, RATIO_PLACES),
             Self::ReturnOnCost(currency) => row.return_on_cost(*currency, RATIO_PLACES),
         }
     }
@@ -128,15 +129,12 @@ pub fn csv(report: &Report, is_spreadsheet_safe: bool, out: &mut dyn Write) -> i
     for row in &report.rows {
         writer.write_record(columns.iter().map(|column| {
             let text = column.text(row);
-            let is_formula = matches!(column, Column::Value(_)) && text.starts_with(FORMULA);
+            let is_formula = matches!(column, Column::Value(_)) && begins_formula(&text);
             if is_spreadsheet_safe && is_formula { format!("'{text}") } else { text }
         }))?;
     }
     writer.flush()
 }
-
-/// What a spreadsheet takes for the beginning of a formula.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\u{9}', '\u{d}'];
 
 /// A report as JSON.
 pub fn json(report: &Report) -> Value {

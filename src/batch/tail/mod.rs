@@ -368,8 +368,7 @@ impl<'a, T: Table> Tail<'a, T> {
     /// Which file of the segment that a lane is at is the current one.
     fn generation(&self, lane: u8, at: &Lane) -> Result<u32, TailError> {
         let manifest = Manifest::peek(self.reader.directory())?;
-        let entry = manifest.as_ref().and_then(|manifest| manifest.lanes.get(&(T::JOURNAL, lane)));
-        let entry = entry.and_then(|lane| lane.segments.get(&at.cursor.segment));
+        let entry = manifest.and_then(|manifest| manifest.entry(T::JOURNAL, lane, at.cursor.segment));
         Ok(entry.map_or(0, |entry| entry.generation))
     }
 }

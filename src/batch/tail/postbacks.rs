@@ -55,13 +55,12 @@ impl Table for Postbacks {
             Column::new("config_version", Get::Int64(|row| Some(row.postback.config_version.cast_signed()))),
             Column::new("position", Get::Int64(|row| Some(row.position))),
         ];
-        fields.extend(lineage_fields::<Self>([
-            |row| Some(row.from.node),
-            |row| Some(row.from.lane),
-            |row| Some(row.from.segment),
-            |row| Some(row.from.ordinal),
-        ]));
+        fields.extend(lineage_fields::<Self>());
         fields
+    }
+
+    fn lineage<'r>(row: &'r Row<'_>) -> &'r Lineage {
+        &row.from
     }
 
     fn row<'a>(origin: &'a Origin, record: &Record<'_>, event: Event<'a>) -> Option<Row<'a>> {

@@ -11,6 +11,11 @@ pub trait Company {
     /// So many bytes were read or written. If it breaks, the pass ends and the segment stays as it was.
     fn passed(&mut self, bytes: u64) -> ControlFlow<()>;
 
+    /// So many bytes are about to be read, so that something can go. If it breaks, the pass ends.
+    fn reads(&mut self, bytes: u64) -> ControlFlow<()> {
+        self.passed(bytes)
+    }
+
     /// See `store::rewrite::Editor::after`.
     fn after(&mut self, _step: Step) -> ControlFlow<()> {
         ControlFlow::Continue(())

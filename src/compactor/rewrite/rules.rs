@@ -10,7 +10,8 @@
 //!
 //! Keeps: ages are counted in whole days, UTC, so that a segment whose records grow old one by one is made anew once a
 //! day and not with every look; what is due is done at most a day later.
-//! A postback is needed as long as a delivery of it may be tried, and its transaction is known as long as its newest
+//! A postback is as old as what it tells of, or as its segment, if that was sealed later: one may tell of long ago.
+//! It is needed as long as a delivery of it may be tried, and its transaction is known as long as its newest
 //! decision is there: after `postbacks` a repeat would be a new conversion, if its click is still there and in its window.
 
 use std::collections::BTreeMap;
@@ -74,8 +75,9 @@ impl At<'_> {
     /// What is older than this was older than `age` when the day began.
     fn cutoff(&self, age: Duration) -> Timestamp {
         let day = i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX);
-        let micros = self.now.minus(age).micros();
-        Timestamp::from_micros(micros - micros.rem_euclid(day))
+        let micros = self.now.micros();
+        // The day first: an age may have hours too, and nothing is to grow old within a day.
+        Timestamp::from_micros(micros - micros.rem_euclid(day)).minus(age)
     }
 
     fn is_older(&self, time: Timestamp, age: Option<Duration>) -> bool {
@@ -103,15 +105,16 @@ impl At<'_> {
         }
     }
 
-    /// Whether a whole segment is too old.
-    pub fn drops(&self, journal: Journal, summary: &Summary) -> bool {
-        let age = match journal {
-            Journal::Clicks => self.rules.clicks,
-            Journal::Postbacks => self.rules.postbacks,
+    /// Whether a whole segment that was sealed at this moment is too old. Conversions and costs of long ago may have been
+    /// imported just now: who forgets that they were counts them twice.
+    pub fn drops(&self, journal: Journal, summary: &Summary, sealed: Timestamp) -> bool {
+        let (age, last) = match journal {
+            Journal::Clicks => (self.rules.clicks, summary.last_time),
+            Journal::Postbacks => (self.rules.postbacks, summary.last_time.max(sealed)),
             // Who reads what happened to a destination cannot do without.
             Journal::Deliveries => return summary.records == 0,
         };
-        summary.records == 0 || self.is_older(summary.last_time, age)
+        summary.records == 0 || self.is_older(last, age)
     }
 
     /// Whether anything in a segment is old enough to be looked at.
@@ -122,6 +125,23 @@ impl At<'_> {
     /// Whether all that age will ever ask of a segment is due: once it is done it need not be looked at again.
     pub fn settles(&self, journal: Journal, summary: &Summary) -> bool {
         summary.records == 0 || self.ages(journal).all(|age| summary.last_time < self.cutoff(age))
+    }
+
+    /// Whether clicks of a segment go one by one.
+    pub fn thins(&self, journal: Journal, summary: &Summary) -> bool {
+        let is_older = |age: &Duration| summary.first_time < self.cutoff(*age);
+        journal == Journal::Clicks && summary.records > 0 && self.rules.campaigns.values().any(is_older)
+    }
+
+    /// Whether bytes of this journal that were put by at a moment hold what should be gone by now.
+    pub fn outlives(&self, journal: Journal, time: Timestamp) -> bool {
+        let rules = self.rules;
+        let whole = match journal {
+            Journal::Clicks => rules.clicks,
+            Journal::Postbacks => rules.postbacks,
+            Journal::Deliveries => rules.deliveries,
+        };
+        self.is_older(time, whole) || self.is_older(time, rules.personal)
     }
 
     fn ages(&self, journal: Journal) -> impl Iterator<Item = Duration> {
@@ -214,8 +234,9 @@ mod tests {
         assert_eq!(looks(of(40, 32)), (true, true));
         assert!(at.touches(Journal::Clicks, &of(9, 1)), "a campaign may be sooner");
         assert!(!at.settles(Journal::Clicks, &of(12, 9)), "others are not so soon");
-        assert!(at.drops(Journal::Clicks, &of(400, 367)) && !at.drops(Journal::Clicks, &of(400, 300)));
-        assert!(!at.drops(Journal::Deliveries, &of(400, 399)));
-        assert!(!at.drops(Journal::Postbacks, &of(4_000, 3_990)), "no age is set");
+        let drops = |journal, summary: Summary| at.drops(journal, &summary, summary.last_time);
+        assert!(drops(Journal::Clicks, of(400, 367)) && !drops(Journal::Clicks, of(400, 300)));
+        assert!(!drops(Journal::Deliveries, of(400, 399)));
+        assert!(!drops(Journal::Postbacks, of(4_000, 3_990)), "no age is set");
     }
 }

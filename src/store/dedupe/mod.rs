@@ -9,6 +9,7 @@
 pub mod checkpoint;
 mod key;
 pub mod restore;
+pub mod sweep;
 mod table;
 
 pub use key::DedupeKey;

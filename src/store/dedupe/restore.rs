@@ -1,17 +1,19 @@
 //! The dedupe table at a start: the checkpoint, and what the journal says since; or all of the journal.
 //!
 //! In: the postbacks lane as it was opened, and the checkpoint file. Out: a table that knows every decision.
-//! Keeps: the answer is the same with and without the checkpoint; a checkpoint that cannot be trusted
+//! Keeps: the answer is the same with and without the checkpoint, which may know what retention has dropped since; a checkpoint that cannot be trusted
 //! (damaged, of another key, ahead of the journal) is counted and left aside.
 //! Not here: making dedupe keys from postbacks (`apply`), using the table.
 
 use std::sync::Arc;
 
+use super::sweep::Sweep;
 use super::{DedupeKey, Full, Table, checkpoint};
 use crate::event::codec::{Event, Kind, decode};
+use crate::store::described;
 use crate::store::directory::Directory;
 use crate::store::error::{Error, Result};
-use crate::store::lane::{Lane, View, describe};
+use crate::store::lane::{Lane, View};
 use crate::store::position::Position;
 use crate::store::record::Record;
 
@@ -42,15 +44,17 @@ pub fn restore(directory: &Directory, lane: &Lane, key: &DedupeKey, entries_max:
         }
         Ok(None) => None,
         Err(error) => {
-            refused = Some(describe(&error));
+            refused = Some(described(&error));
             None
         }
     };
-    let (table, covered) = match loaded {
+    let (mut table, covered) = match loaded {
         Some(loaded) => (loaded.table, loaded.covered),
         None => (Table::new(entries_max), Position::START),
     };
     let view = lane.view().clone();
+    // What retention has dropped since would take the room of what came since.
+    Sweep::new(&view).all(&mut table);
     let mut restoring = Restoring { table, key, view: Arc::clone(&view), replayed: 0, full: None };
     for sealed in view.sealed.iter().filter(|sealed| sealed.footer().identity.segment >= covered.segment()) {
         let number = sealed.footer().identity.segment;

@@ -1,8 +1,11 @@
 //! Clicks of another tracker, conversions and costs: every form of a file, what is wrong with lines, interruptions, and a daemon that has the store.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod costs;
 #[expect(dead_code, reason = "other test files use the rest of it")]
+#[path = "../support/mod.rs"]
 mod support;
+mod wrong;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -212,18 +215,24 @@ fn a_dry_run_counts_and_stores_nothing() {
     assert!(imported(&place.data()).is_empty());
 }
 
-/// Killed at any moment and run again until it ends, the report counts each line once, and each id is there once.
-#[test]
-fn killed_again_and_again_an_import_neither_loses_nor_doubles() {
+/// A seed, and numbers below a bound that follow from it.
+fn chance() -> (u64, impl FnMut(u64) -> u64) {
     let seed = Clock::System.now().micros().unsigned_abs() | 1;
     let mut state = seed;
-    let mut random = |below: u64| {
+    let random = move |below: u64| {
         // xorshift64
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         state % below
     };
+    (seed, random)
+}
+
+/// Killed at any moment and run again until it ends, the report counts each line once, and each id is there once.
+#[test]
+fn killed_again_and_again_an_import_neither_loses_nor_doubles() {
+    let (seed, mut random) = chance();
     let place = Place::new();
     let (ids, mut lines) = (60_000u64, String::from("id,time,sub1\n"));
     let (mut doubled, mut bad) = (0, 0);
@@ -330,7 +339,12 @@ struct Daemon {
 
 impl Daemon {
     fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    fn start_with(folder: &Path, environment: &[(&str, &str)]) -> Self {
         let mut child = settings(&mut Command::new(env!("CARGO_BIN_EXE_clicklog")))
+            .envs(environment.iter().copied())
             .current_dir(folder)
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", "data"])
             .env("CLICKLOG_EDGE__WORKERS", "1")
@@ -412,6 +426,44 @@ fn beside_a_running_daemon_clicks_go_through_it_and_are_found() {
         assert!(matches!(store.clicks().find_foreign(id), Lookup::Found(_)), "{id}");
     }
     assert_eq!(imported(&place.data()).len(), 30_000);
+}
+
+#[test]
+fn a_click_of_a_campaign_by_its_old_name_is_of_that_campaign_and_its_source() {
+    let place = Place::new();
+    let catalog = place.file(
+        "catalog.toml",
+        "[[source]]\nid = \"propeller\"\n[[offer]]\nid = \"o\"\nurl = \"https://offer.example/\"\n\
+         [[campaign]]\nid = \"spring\"\naliases = [\"6c9d\"]\nsource = \"propeller\"\noffers = [{ id = \"o\" }]\n",
+    );
+    let catalog = catalog.to_str().unwrap();
+    let with_catalog = |command: &mut Command| output(command.env("CLICKLOG_CATALOG__PATH", catalog));
+    let data = ["--data".to_owned(), place.data().to_str().unwrap().to_owned()];
+    let lines = |run: &str| {
+        format!(
+            "id,time,campaign,source\n{run}-old,1795158000,6c9d,\n{run}-new,1795158000,spring,\n\
+             {run}-own,1795158000,6c9d,other\n{run}-unknown,1795158000,7,\n"
+        )
+    };
+    let alone = place.file("alone.csv", lines("alone"));
+    let (code, _, error) = with_catalog(&mut import_command(&alone, &data));
+    assert_eq!(code, Some(0), "{error}");
+    let daemon = Daemon::start_with(place.folder.path(), &[("CLICKLOG_CATALOG__PATH", catalog)]);
+    let beside = place.file("beside.csv", lines("beside"));
+    let there = [&data[..], &["--admin".to_owned(), daemon.operators.to_string()]].concat();
+    let (code, _, error) = output(&mut import_command(&beside, &there));
+    assert_eq!(code, Some(0), "{error}");
+    daemon.stop();
+    let mut export = Command::new(env!("CARGO_BIN_EXE_clicklog"));
+    let (_, said, error) =
+        output(export.args(["export", "clicks", "--columns", "foreign_id,campaign,source"]).args(&data));
+    let mut rows: Vec<&str> = said.lines().skip(1).collect();
+    rows.sort_unstable();
+    let expected = |run: &str| {
+        ["new,spring,propeller", "old,spring,propeller", "own,spring,other", "unknown,7,"]
+            .map(|row| format!("{run}-{row}"))
+    };
+    assert_eq!(rows, [expected("alone"), expected("beside")].concat(), "{error}");
 }
 
 #[test]
@@ -519,6 +571,41 @@ fn conversions_of_a_file_are_decided_on_as_postbacks_are_and_count_once() {
     assert!(all.contains(&"T2,updated,2026-01-03T10:00:00.000000Z,-1.25".to_owned()), "{all:?}");
 }
 
+/// With a segment for each hour, a year of them would make 8,760.
+#[cfg(feature = "parquet")]
+#[test]
+fn conversions_of_hours_that_are_past_share_a_segment_and_are_published_under_their_days() {
+    let place = Place::new();
+    let data = place.data().to_str().unwrap().to_owned();
+    let clicks = place.file("clicks.csv", "id,time,campaign\nold1,2026-01-02T07:00:00Z,demo\n");
+    assert_eq!(place.import(&given(&clicks)).unwrap().counts, counts(1, 0, 0));
+    // From 2026-01-03T00:30:00Z on, an hour apart.
+    let times = (0..60_u32).map(|n| (n, Timestamp::from_seconds(1_767_400_200 + n * 3_600)));
+    let lines: String = times.map(|(n, time)| format!("old1,{time},T{n},1,approved\n")).collect();
+    let file = place.file("conversions.csv", format!("click_id,time,txid,amount,status\n{lines}"));
+    let (_, said) = import_conversions(&file, &["--network", "demo-network", "--data", &data]);
+    assert!(said.ends_with("60 imported, 0 known already, 0 bad\n"), "{said}");
+
+    let reader = Reader::open(place.data());
+    let segments = reader.files(Journal::Postbacks, 0).unwrap();
+    assert!(segments.len() <= 2, "one, or two around a full hour: {segments:?}");
+    let mut days = std::collections::BTreeMap::new();
+    for file in segments {
+        let folder = clicklog::compactor::folder::Folder::new(place.data());
+        let published = clicklog::compactor::publish::publish::<clicklog::compactor::conversions::Conversions>(
+            &folder,
+            &reader,
+            (0, file.segment),
+            |_| ControlFlow::Continue(()),
+        );
+        for file in published.unwrap().files {
+            *days.entry(file.day().unwrap().to_string()).or_default() += file.rows;
+        }
+    }
+    let expected = [("2026-01-03", 24), ("2026-01-04", 24), ("2026-01-05", 12)];
+    assert_eq!(days, expected.map(|(day, rows)| (day.to_owned(), rows)).into());
+}
+
 /// Such a network has nothing by which the books could tell a repeat; the import does.
 #[test]
 fn a_network_whose_every_postback_counts_counts_each_line_of_a_file_once() {
@@ -545,105 +632,4 @@ fn a_network_whose_every_postback_counts_counts_each_line_of_a_file_once() {
         assert!(said.ends_with(&expected), "{said}{error}");
     }
     assert_eq!(decided(&data).len(), 2);
-}
-
-fn import_costs(file: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_clicklog"));
-    settings(&mut command).args(["import", "costs"]).arg(file).args(arguments);
-    let (code, said, error) = output(&mut command);
-    (code, said + &error)
-}
-
-/// Rows of a report of two days, without its names and counts: dimensions, currency, cost.
-fn costs(data: &str, by: &str) -> Vec<String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_clicklog"));
-    let period = ["--from", "2026-01-03", "--to", "2026-01-04"];
-    let command = command.args(["report", "--format", "json", "--by", by, "--data", data]).args(period);
-    let (code, said, error) = output(command);
-    assert_eq!((code, &*error), (Some(0), ""), "{said}");
-    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
-    let text = |value: &serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);
-    let row = |row: &serde_json::Value| {
-        let values: Vec<String> = by.split(',').map(|name| text(&row["values"][name])).collect();
-        let money = row["money"].as_object().unwrap();
-        let costs: Vec<String> =
-            money.iter().map(|(code, of)| format!("{} {code}", text(&of["cost"]))).collect();
-        format!("{}: {}", values.join(","), costs.join(", "))
-    };
-    let mut rows: Vec<String> = report["rows"].as_array().unwrap().iter().map(row).collect();
-    rows.sort();
-    rows
-}
-
-#[test]
-fn costs_of_a_file_are_spread_count_once_and_take_the_place_of_earlier_ones() {
-    let place = Place::new();
-    let data = place.data().to_str().unwrap().to_owned();
-    let clicks = place.file("clicks.csv", "id,time,campaign,cost\nold1,2026-01-03T07:00:00Z,spring,0.5\n");
-    place.import(&given(&clicks)).unwrap();
-    let file = place.file(
-        "costs.csv",
-        "Date;Campaign ID;Traffic source;Zone;Spend;Impressions\n\
-         2026-01-03;spring;propeller;;24,00;100\n\
-         2026-01-03;spring;propeller;;24,00;100\n\
-         2026-01-03;spring;;;0.000025;7\n\
-         2026-01-03;autumn;propeller;97;12;7\n\
-         2126-01-03;spring;propeller;;1;100\n\
-         2026-01-03;;propeller;;1;100\n\
-         2026-01-03;spring;propeller;;-1;100\n\
-         2026-01-03;spring;propeller;;much;100\n\
-         ;spring;propeller;;1;100\n",
-    );
-    let alone = ["--data", &data, "--map", "zone=Zone"];
-    let (code, said) = import_costs(&file, &alone);
-    assert!(said.ends_with("3 imported, 1 known already, 5 bad\n"), "{said}");
-    assert_eq!(code, Some(0));
-    // What clicks say themselves is beside it.
-    assert_eq!(costs(&data, "campaign"), ["autumn: 12 USD", "spring: 24.500025 USD"]);
-    let (_, said) = import_costs(&file, &alone);
-    assert!(said.ends_with("0 imported, 4 known already, 5 bad\n"), "{said}");
-    let hours = costs(&data, "hour,source");
-    assert_eq!(hours.len(), 48);
-    assert!(hours.contains(&"2026-01-03T00,: 0.000002 USD".to_owned()), "{hours:?}");
-    assert!(hours.contains(&"2026-01-03T23,: 0.000001 USD".to_owned()), "{hours:?}");
-    assert!(hours.contains(&"2026-01-03T23,propeller: 1.5 USD".to_owned()), "{hours:?}");
-    assert_eq!(costs(&data, "zone"), ["97: 12 USD", ": 24.500025 USD"]);
-
-    // Corrected beside a daemon, whole days by single hours too.
-    let daemon = Daemon::start(place.folder.path());
-    let operators = daemon.operators.to_string();
-    let beside = ["--data", &data, "--admin", &operators];
-    let more = place.file(
-        "more.csv",
-        "hour,campaign,source,cost,currency\n2026-01-03T05,spring,propeller,0.25,USD\n\
-         2026-01-03T06,spring,propeller,3,USD\n2026-01-03T06,spring,propeller,2,EUR\n",
-    );
-    for expected in ["3 imported, 0 known already, 0 bad\n", "0 imported, 3 known already, 0 bad\n"] {
-        let (_, said) = import_costs(&more, &beside);
-        assert!(said.ends_with(expected), "{said}");
-    }
-    let all = ["autumn: 0 EUR, 12 USD", "spring: 2 EUR, 25.750025 USD"];
-    assert_eq!(costs(&data, "campaign"), all);
-    let (_, said) = import_costs(&file, &[&beside[..], &alone[2..]].concat());
-    assert!(said.ends_with("1 imported, 3 known already, 5 bad\n"), "{said}");
-    daemon.stop();
-    let all = ["autumn: 0 EUR, 12 USD", "spring: 2 EUR, 24.500025 USD"];
-    assert_eq!(costs(&data, "campaign"), all);
-
-    // Nobody stumbles over them.
-    for (arguments, part) in [
-        (&["verify"][..], ""),
-        (&["inspect", "--kind", "postbacks"], "cost 1 USD campaign=\"spring\" source=\"propeller\""),
-        (&["export", "conversions"], ""),
-        (&["tail", "postbacks"], ""),
-        (&["tail", "conversions"], ""),
-    ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clicklog"));
-        let (code, said, error) = output(command.args(arguments).args(["--data", &data]));
-        assert_eq!(code, Some(0), "{arguments:?}: {said}{error}");
-        assert!(said.contains(part), "{arguments:?}: {said}");
-    }
-    assert!(decided(&data).is_empty());
-    let daemon = Daemon::start(place.folder.path());
-    daemon.stop();
 }

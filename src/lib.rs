@@ -11,6 +11,9 @@ pub mod meter;
 pub mod metrics;
 pub mod shutdown;
 
+#[cfg(feature = "daemon")]
+pub mod logs;
+
 pub mod event;
 
 pub mod store;

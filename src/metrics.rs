@@ -55,12 +55,17 @@ metrics! {
     REQUESTS: Counter "clicklog_http_requests_total" "Requests that have ended, by outcome.";
     REQUEST_DURATION: Histogram "clicklog_http_request_duration_seconds" "From the first byte of a request's head to its answer, by class.";
     CONNECTIONS: Gauge "clicklog_http_connections" "Connections that are open.";
+    CONNECTIONS_GIVEN_UP: Counter "clicklog_http_connections_given_up_total" "Idle connections that were closed to make room for others.";
     CONNECTIONS_MAX: Gauge "clicklog_http_connections_max" "Connections that may be open; one more is shed.";
     CLICKS: Counter "clicklog_clicks_total" "Clicks recorded, gross: by redirect or by script, labelled or not.";
     CLICKS_NET: Counter "clicklog_clicks_net_total" "Clicks recorded that no label is held against.";
     CLICKS_LABELLED: Counter "clicklog_clicks_labelled_total" "Clicks recorded, by label; one click may have several.";
     POSTBACKS_REFUSED: Counter "clicklog_postbacks_refused_total" "Postbacks and pixels refused before a decision, by reason.";
     POSTBACKS_PLACEHOLDERS: Counter "clicklog_postbacks_placeholders_total" "Values of postbacks that were placeholders which nobody had filled.";
+    TLS_HANDSHAKES: Counter "clicklog_tls_handshakes_total" "TLS handshakes that succeeded, by version, full or resumed.";
+    TLS_HANDSHAKE_FAILURES: Counter "clicklog_tls_handshake_failures_total" "TLS handshakes that failed, by reason; a connection that closes before its first byte is one too.";
+    TLS_CERTIFICATE_EXPIRY: Gauge "clicklog_tls_certificate_expiry_timestamp_seconds" "When a certificate that is shown expires, in seconds since 1970, by its first name.";
+    TLS_CERTIFICATES_REFUSED: Counter "clicklog_tls_certificates_refused_total" "Certificate files that had changed and could not be taken; the ones before them are shown.";
     CATALOG_VERSION: Gauge "clicklog_catalog_version" "Version of the catalog in use; each is higher than the one before.";
     CATALOG_CAMPAIGNS: Gauge "clicklog_catalog_campaigns" "Campaigns in the catalog.";
     CATALOG_OFFERS: Gauge "clicklog_catalog_offers" "Offers in the catalog.";
@@ -79,7 +84,9 @@ metrics! {
     STORE_FOREIGN_IDS: Gauge "clicklog_store_foreign_ids" "Click ids of other trackers that are held.";
     STORE_FOREIGN_BYTES: Gauge "clicklog_store_foreign_ids_bytes" "Memory that the ids of other trackers take.";
     TRANSACTIONS: Gauge "clicklog_transactions" "Transactions that a repeat is told from.";
+    TRANSACTIONS_MAX: Gauge "clicklog_transactions_max" "Transactions that can be held; a further one is answered 503.";
     TRANSACTIONS_BYTES: Gauge "clicklog_transactions_bytes" "Memory that they take.";
+    TRANSACTIONS_GONE: Counter "clicklog_transactions_dropped_total" "Transactions that were let go because retention has dropped what was decided on them.";
     POSTBACKS_PARKED: Gauge "clicklog_postbacks_parked" "Postbacks that wait for a click that nobody knows yet.";
     CHECKPOINT_FAILURES: Counter "clicklog_transactions_checkpoint_failures_total" "Times that the transactions could not be kept for the next start.";
     RECOVERY_CLEAN: Gauge "clicklog_recovery_clean_stop" "Whether the stop before this start was clean.";
@@ -99,14 +106,15 @@ metrics! {
     DELIVERIES_BEHIND_BYTES: Gauge "clicklog_deliveries_behind_bytes" "Bytes of the log between what the dispatcher has looked at and what is on disk.";
     DELIVERY_OLDEST: Gauge "clicklog_delivery_oldest_pending_seconds" "For how long the oldest delivery that has not ended has been due.";
     DELIVERY_CONNECTIONS: Counter "clicklog_delivery_connections_total" "Connections to destinations, by whether they were opened or used again.";
-    DELIVERY_CHECKPOINT_FAILURES: Gauge "clicklog_delivery_checkpoint_failures" "Checkpoints of the dispatcher that could not be written; without one a start takes longer.";
+    DELIVERY_CHECKPOINT_FAILURES: Counter "clicklog_delivery_checkpoint_failures_total" "Checkpoints of the dispatcher that could not be written; without one a start takes longer.";
     DELIVERY_NOT_KEPT: Gauge "clicklog_delivery_outcomes_unwritten" "Outcomes that could not be written yet; nothing more is sent until they are.";
     COMPACTOR_SEGMENTS: Counter "clicklog_compactor_segments_total" "Sealed segments that were published as Parquet, by table.";
     COMPACTOR_ROWS: Counter "clicklog_compactor_rows_total" "Rows that were published, by table.";
     COMPACTOR_BYTES: Counter "clicklog_compactor_bytes_total" "Bytes of Parquet that were published, by table.";
-    COMPACTOR_DAYS: Counter "clicklog_compactor_days_total" "Days that were merged into large files, by table; again when something came late.";
+    COMPACTOR_MERGES: Counter "clicklog_compactor_merges_total" "Days that were merged into large files, by table; a day again when something came late.";
     COMPACTOR_WAITING: Gauge "clicklog_compactor_waiting_segments" "Sealed segments that are not published yet, by table.";
     COMPACTOR_FAILURES: Counter "clicklog_compactor_failures_total" "Times that something could not be published, by reason; it is tried again.";
+    ROLLUPS_WAITING: Gauge "clicklog_rollups_waiting_segments" "Sealed segments without sums; reports read them from the journals.";
     COMPACTOR_LAST_SUCCESS: Gauge "clicklog_compactor_last_success_seconds" "When something was published last, in seconds since 1970; 0 if nothing was since the start.";
     FORGETTING_SEGMENTS: Counter "clicklog_forgetting_segments_total" "Segments that something was taken out of, or that went whole, by which of these.";
     FORGETTING_RECORDS: Counter "clicklog_forgetting_records_total" "Records that say less, or that went out of a segment that stays, by which of these.";
@@ -118,6 +126,7 @@ metrics! {
     RECONCILED: Gauge "clicklog_reconcile_last_run_timestamp_seconds" "When a network's file was last compared with the books, in seconds since 1970, by network.";
     RECONCILED_CONVERSIONS: Gauge "clicklog_reconcile_conversions" "Conversions of the file that was compared last, by network and by what came of them.";
     RECONCILED_DISCREPANCY: Gauge "clicklog_reconcile_discrepancy_ratio" "The largest difference to the file that was compared last, of counts or of money, by network.";
+    LOG_RECORDS: Counter "clicklog_log_records_total" "Records of the log, by level; repeats that were left out are among them.";
     PROCESS_START: Gauge "process_start_time_seconds" "When this process started, in seconds since 1970.";
     PROCESS_CPU: Counter "process_cpu_seconds_total" "Processor time, user and system, in seconds.";
     PROCESS_FDS: Gauge "process_open_fds" "File descriptors that are open.";
@@ -262,7 +271,13 @@ mod tests {
             assert!(is_ours || metric.name.starts_with("process_"), "{}", metric.name);
             assert!(metric.kind != Kind::Histogram || metric.name.ends_with("_seconds"), "{}", metric.name);
             assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            let counts_failures = metric.name.contains("_failures");
+            assert!(!counts_failures || metric.kind == Kind::Counter, "{} only grows", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
+            // promtool takes such a word for a unit, and a base unit is asked for.
+            let is_other_unit =
+                |word| ["minutes", "hours", "days", "weeks", "ms", "kb", "mb"].contains(&word);
+            assert!(!metric.name.split('_').any(is_other_unit), "{}", metric.name);
         }
     }
 

@@ -8,36 +8,47 @@
 //! | edge | a thread a worker (`ingest::worker`) | connections | first: it drains | the stop says what a worker ended with |
 //! | compactor | one thread (`compactor::run`) | segments that are sealed; the clock | told first, awaited before the store | what is not published waits; a log line, a counter |
 //! | forgetting | one thread (`compactor::forget`) | erasures; the clock | told first, awaited before the store | what is due waits; a log line, a counter |
+//! | certificates | one thread (`serve::certificates`), with TLS only | the clock | before the edge | what cannot be taken is told; what was shown stays |
 //! | admin | one thread | connections | before the store | requests of operators go unanswered |
 //! | signals | the caller's thread | SIGHUP, SIGTERM, SIGINT | with `run` | |
+//! | watchdog | one thread, if the supervisor waits for a sign of life | half of its time | last | the supervisor ends the process |
 //! | poison watch | one thread | the store's poison | with the store | |
 //!
 //! A stop: not ready, announced for `edge.announce_time`; no new connections; those that are there drain; the lanes are
 //! given up, synced and sealed. A second signal ends the process where it stands, which costs a recovery, not a click.
 
+mod aliases;
 mod brought;
+mod certificates;
 mod compaction;
 mod costs;
+mod inherited;
+pub mod links;
 mod made_up;
 mod operations;
 mod replay;
 mod signals;
+mod supervisor;
 mod token;
+mod watch;
 mod would_tell;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+pub use aliases::AloneWithClicks;
 pub use brought::Alone;
 pub use costs::AloneWithCosts;
+pub use inherited::{Inherited, SocketError};
 pub use signals::{Ended, run};
+pub use supervisor::Supervisor;
 pub use token::FILE as TOKEN_FILE;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Operations};
 use crate::apply;
 use crate::apply::start::Books;
 use crate::clock::Clock;
@@ -48,8 +59,11 @@ use crate::ingest::{self, Edge};
 use crate::store::Progress;
 use crate::store::recovery::Report;
 use crate::store::{self, Store};
+use certificates::Certificates;
 use compaction::{Beside, Compaction};
 use operations::State;
+use supervisor::Recovery;
+use watch::{Pulse, Watch};
 
 /// How the settings are loaded, at the start and at every reload: all flags and files are looked at again.
 pub type Source = Box<dyn Fn() -> Result<Settings, Problems> + Send + Sync>;
@@ -66,6 +80,12 @@ pub enum ServeError {
     /// The dispatcher.
     #[error("the dispatcher: {0}")]
     Dispatcher(#[from] dispatcher::start::StartError),
+    /// A socket that was inherited.
+    #[error(transparent)]
+    Inherited(#[from] SocketError),
+    /// An import has no lane to write to.
+    #[error("the store has no lane for imports")]
+    NoLane,
     /// A socket, a thread, a file.
     #[error("cannot {what}: {source}")]
     System {
@@ -87,10 +107,22 @@ pub struct Daemon {
     books: Books,
     dispatcher: Option<Dispatcher>,
     compaction: Compaction,
+    certificates: Certificates,
     admin: Admin,
     state: Arc<State>,
     token_file: Option<std::path::PathBuf>,
     clock: Clock,
+    supervisor: Arc<Supervisor>,
+    watch: Watch,
+}
+
+/// What the process was started with, beside its settings.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// Sockets that are open already.
+    pub sockets: Vec<Inherited>,
+    /// Whoever wants to know how it is.
+    pub supervisor: Supervisor,
 }
 
 fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> ServeError {
@@ -103,12 +135,33 @@ fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> ServeError {
 /// # Errors
 /// Whatever keeps one of the actors from starting; then none is left running.
 pub fn start(source: Source, clock: Clock, progress: Progress<'_>) -> Result<Daemon, ServeError> {
+    start_in(Surroundings::default(), source, clock, progress)
+}
+
+/// As `start`, on sockets that are open already where there are any; the supervisor is told how far it is.
+///
+/// # Errors
+/// As `start`; a socket that is of no listener.
+pub fn start_in(
+    surroundings: Surroundings,
+    source: Source,
+    clock: Clock,
+    progress: Progress<'_>,
+) -> Result<Daemon, ServeError> {
+    let Surroundings { sockets, supervisor } = surroundings;
+    let supervisor = Arc::new(supervisor);
+    let mut told = Recovery::new(&supervisor, clock.clone());
+    let progress = &mut |done, of| {
+        told.opened(done, of);
+        progress(done, of);
+    };
     let settings = source()?;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = settings.workers(processors);
     // What can be wrong with files is looked at before anything is opened.
     let version = u64::try_from(clock.now().micros()).unwrap_or(0);
     let config::Served { catalog, destinations, lists } = settings.load_served(version)?;
+    let certificates = config::certificates::load(&settings.edge.listen)?;
     let given_token = settings.admin_token(&config::environment)?;
     let store = Arc::new(Store::open_with(settings.store_options(workers, clock.clone()), progress)?);
     let (token, token_file) = match given_token {
@@ -119,15 +172,25 @@ pub fn start(source: Source, clock: Clock, progress: Progress<'_>) -> Result<Dae
             (token, Some(path))
         }
     };
+    let mut options = settings.edge_options(workers);
+    let mut admin_options = admin::Options {
+        address: settings.admin.listen,
+        inherited: None,
+        hosts: settings.admin.hosts.clone(),
+        token,
+    };
+    inherited::share_out(sockets, &mut options.listeners, &mut admin_options)?;
     let catalog = Arc::new(ArcSwap::from_pointee(catalog));
     let lists = Arc::new(ArcSwap::from_pointee(lists));
     let destinations = Arc::new(ArcSwap::from_pointee(destinations));
-    let options = settings.edge_options(workers);
+    supervisor.starting("reading transactions");
+    certificates::dress(&mut options, &certificates, &clock).map_err(system("use TLS"))?;
     let rules = Arc::new(ingest::CatalogRules::of(&catalog));
     let books = apply::start::start(&store, settings.store.transactions_max, rules, clock.clone())?;
     if let Some(why) = books.refused() {
         tracing::warn!("the transactions were read from the journal, {} of them: {why}", books.replayed());
     }
+    supervisor.starting("reading deliveries");
     let dispatcher = match settings.dispatcher_options(clock.clone()) {
         Some(options) => {
             Some(dispatcher::start::start(&store, Arc::clone(&destinations), options, clock.clone())?)
@@ -140,28 +203,66 @@ pub fn start(source: Source, clock: Clock, progress: Progress<'_>) -> Result<Dae
     let served = (Arc::clone(&catalog), Arc::clone(&lists));
     let edge = ingest::start(options, &store, served.0, served.1, books.handle(), clock.clone());
     let edge = edge.map_err(system(format!("listen at {}", shown(&settings))))?;
+    // What ends segments is made of all that is started here, and so it comes last.
+    let rolls = Arc::new(OnceLock::<Weak<State>>::new());
+    let roll = {
+        let rolls = Arc::clone(&rolls);
+        move || rolls.get().and_then(Weak::upgrade).into_iter().for_each(|state| drop(state.roll()))
+    };
     let beside = Beside {
         edge: edge.handle(),
         dispatcher: dispatcher.as_ref().map(Dispatcher::handle),
         catalog: Arc::clone(&catalog),
+        roll: Box::new(roll),
     };
     let compaction = Compaction::start(&settings, &store, beside, clock.clone());
     let compaction = compaction.map_err(system("start a thread for the compactor"))?;
+    let listen = settings.edge.listen.clone();
+    let certificates = Certificates::start(listen, certificates, edge.handle(), clock.clone());
+    let certificates = certificates.map_err(system("start a thread for certificates"))?;
     let served = operations::Swaps { catalog, lists, destinations };
+    let pulses = pulses(&edge, &books, &store);
     let actors = operations::Actors {
         edge: edge.handle(),
         books: books.handle(),
         numbers: books.numbers(),
         dispatcher: dispatcher.as_ref().map(Dispatcher::handle),
         compaction: compaction.handle(),
+        certificates: certificates.handle(),
+        addresses: edge.addresses().to_vec(),
     };
     let state = State::new(source, settings.clone(), served, actors, store, clock.clone());
     let state = Arc::new(state);
-    let options =
-        admin::Options { address: settings.admin.listen, hosts: settings.admin.hosts.clone(), token };
-    let admin = admin::start(options, Arc::clone(&state) as Arc<dyn admin::Operations>);
+    let _first = rolls.set(Arc::downgrade(&state));
+    let admin = admin::start(admin_options, Arc::clone(&state) as Arc<dyn Operations>);
     let admin = admin.map_err(system(format!("listen at {}", settings.admin.listen)))?;
-    Ok(Daemon { settings, edge, books, dispatcher, compaction, admin, state, token_file, clock })
+    let watch = Watch::start(Arc::clone(&supervisor), pulses, clock.clone());
+    let watch = watch.map_err(system("start a thread for the watchdog"))?;
+    Ok(Daemon {
+        settings,
+        edge,
+        books,
+        dispatcher,
+        compaction,
+        certificates,
+        admin,
+        state,
+        token_file,
+        clock,
+        supervisor,
+        watch,
+    })
+}
+
+/// What moves while requests are taken and written.
+fn pulses(edge: &Edge, books: &Books, store: &Store) -> Vec<Pulse> {
+    let edge = edge.handle();
+    let workers = edge.beats().iter().enumerate();
+    let mut pulses: Vec<Pulse> =
+        workers.map(|(index, beats)| Pulse::new(format!("edge-{index}"), Arc::clone(beats))).collect();
+    pulses.push(Pulse::new("books", Arc::clone(books.handle().beats())));
+    pulses.push(Pulse::new("sync", Arc::clone(&store.counters().sync_rounds)));
+    pulses
 }
 
 fn shown(settings: &Settings) -> String {
@@ -223,12 +324,28 @@ impl Daemon {
     /// # Errors
     /// What a worker ended with, or the store; or that it was poisoned.
     pub fn stop(self) -> Result<(), ServeError> {
-        let Self { settings, edge, books, dispatcher, compaction, admin, state, clock, .. } = self;
+        let Self {
+            settings,
+            edge,
+            books,
+            dispatcher,
+            compaction,
+            certificates,
+            admin,
+            state,
+            clock,
+            supervisor,
+            watch,
+            ..
+        } = self;
         state.announce();
+        supervisor.stopping();
+        watch.leave();
         compaction.announce();
         if state.store().poison().cause().is_none() {
             wait(&clock, settings.edge.announce_time);
         }
+        certificates.stop();
         let drained = edge.stop();
         admin.stop();
         books.stop();
@@ -240,6 +357,7 @@ impl Daemon {
             Some(store) => store.close(),
             None => Ok(()),
         };
+        watch.stop();
         match poisoned {
             Some(cause) => Err(ServeError::Poisoned(cause)),
             None => drained.map_err(system("drain the edge")).and(closed.map_err(ServeError::from)),

@@ -265,6 +265,7 @@ secret_headers = ["X-Pass"]
 signature = { secret = { env = "C" }, header = "X-Signature", time = "X-Time", tolerance = "2m" }
 allow_ips = ["203.0.113.0/24", "2001:db8::1"]
 require_https = true
+require_client_certificate = true
 rate_limit = { per_second = 5 }
 pixels = true
 address_window = "24h"
@@ -312,7 +313,7 @@ fn a_network_may_say_otherwise_about_anything() {
         (&["pass".into()][..], &["X-Pass".into()][..])
     );
     assert_eq!(access.rate, Some(Rate { per_second: 5, burst: 5 }));
-    assert!(access.takes_pixels && access.requires_https);
+    assert!(access.takes_pixels && access.requires_https && access.requires_client_certificate);
     let signature = access.signature.as_ref().unwrap();
     assert_eq!(signature.place, SignaturePlace::Header("X-Signature".into()));
     assert_eq!((&*signature.time, signature.tolerance), ("X-Time", Duration::from_secs(120)));

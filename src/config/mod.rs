@@ -7,6 +7,7 @@
 
 mod blocks;
 pub mod catalog;
+pub mod certificates;
 mod checks;
 mod destinations;
 mod file;
@@ -30,9 +31,9 @@ pub use problem::{Line, PROBLEMS_MAX, Problem, Problems};
 pub use route::Egress;
 pub use secret::{Environment, Secret, SecretError, SecretRef};
 pub use settings::{
-    Admin, Catalog, Compactor, Dispatcher, Edge, Entry, Labels, Retention, Settings, Store, default_file,
+    Admin, Catalog, Compactor, Dispatcher, Edge, Entry, Labels, Log, Retention, Settings, Store, default_file,
 };
-pub use value::{Bytes, Listen, duration};
+pub use value::{Bytes, Listen, ListenTls, duration};
 pub use warnings::{all as all_warnings, offer as offer_warning, warnings};
 
 use std::path::Path;
@@ -140,6 +141,16 @@ impl Settings {
         given.enabled.then_some(compactor::publisher::Options { keep_replaced, ..options })
     }
 
+    /// What was published while the compactor was on, if it is off now and all of that is still there: nobody erases in it or
+    /// lets it go.
+    #[cfg(feature = "parquet")]
+    pub fn unkept_export(&self) -> Option<std::path::PathBuf> {
+        let given = &self.compactor;
+        let folder = if given.folder.as_os_str().is_empty() { &self.store.data } else { &given.folder };
+        let export = compactor::folder::Folder::new(folder).export();
+        (!given.enabled && export.is_dir()).then_some(export)
+    }
+
     /// What is forgotten with age, by these settings and this catalog.
     #[cfg(feature = "parquet")]
     pub fn forgetting_rules(&self, catalog: &ingest::Catalog) -> compactor::rewrite::Rules {
@@ -178,13 +189,14 @@ impl Settings {
     pub fn edge_options(&self, workers: u8) -> ingest::Options {
         let given = &self.edge;
         let listener = |listen: &Listen| ingest::Listener {
-            address: listen.address,
             has_proxy_header: listen.proxy_protocol,
-            is_https: listen.https,
+            is_https: listen.is_https(),
+            ..ingest::Listener::http(listen.address)
         };
         let mut options = ingest::Options::new(given.listen.iter().map(listener).collect());
         options.workers = workers;
         options.timeouts = ingest::Timeouts {
+            handshake: given.handshake_timeout,
             head: given.head_timeout,
             idle: given.idle_timeout,
             write: given.write_timeout,

@@ -38,7 +38,8 @@ pub(super) fn network(
     environment: Environment<'_>,
 ) -> ingest::Network {
     let wanted = item.profile.as_ref();
-    let found = profiles::named(built_in, wanted.map_or(profiles::DEFAULT, |profile| profile.get_ref()));
+    let called = wanted.map_or(profiles::DEFAULT, |profile| profile.get_ref());
+    let found = profiles::named(built_in, called);
     if let (None, Some(wanted)) = (found, wanted) {
         checks.no_such(wanted, "profile", &profiles::ids(built_in));
     }
@@ -53,6 +54,7 @@ pub(super) fn network(
     let rules = rules(checks, item, &profile);
     ingest::Network {
         rules: Arc::new(rules),
+        profile: called.into(),
         domains: domains(checks, item),
         matches: item
             .matches
@@ -134,6 +136,7 @@ fn access(
         rate: item.rate_limit.as_ref().map(|given| rate(checks, given)),
         takes_pixels: item.pixels.unwrap_or(is_open),
         requires_https: item.require_https,
+        requires_client_certificate: item.require_client_certificate,
     }
 }
 

@@ -135,8 +135,11 @@ written! {
     }
     /// Between which amounts, in which currency.
     Payout {
+        /// The least.
         min: Text,
+        /// The most.
         max: Text,
+        /// In this currency only.
         currency: Text,
     }
     /// All of what it says must hold.
@@ -152,8 +155,11 @@ written! {
     JsonRule {
         /// RFC 6901: `/code`.
         pointer: Text,
+        /// Just this.
         equals: serde_json::Value,
+        /// Anything.
         present: bool,
+        /// Nothing.
         absent: bool,
     }
     /// Several deliveries in one request of JSON.
@@ -187,12 +193,19 @@ written! {
     }
     /// Where a token comes from: a file that somebody else keeps fresh, or a call.
     Oauth {
+        /// A file that has it; or what follows.
         file: Text,
+        /// Whom to ask.
         url: Text,
+        /// How: `refresh_token` or `client_credentials`.
         grant: Spanned<Grant>,
+        /// Who asks.
         client_id: Text,
+        /// His secret.
         client_secret: Spanned<SecretRef>,
+        /// What he has, of `refresh_token`.
         refresh_token: Spanned<SecretRef>,
+        /// What for.
         scope: Text,
     }
 }

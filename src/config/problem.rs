@@ -167,6 +167,14 @@ impl From<Problem> for Problems {
     }
 }
 
+impl FromIterator<Problem> for Problems {
+    fn from_iter<T: IntoIterator<Item = Problem>>(all: T) -> Self {
+        let mut problems = Self::default();
+        all.into_iter().for_each(|problem| problems.add(problem));
+        problems
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hint = self.hint.as_deref().unwrap_or_default();

@@ -201,7 +201,7 @@ fn pem(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(unreadable)
 }
 
-fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     let bytes = pem(path)?;
     let read = CertificateDer::pem_slice_iter(&bytes);
     let read: Result<Vec<_>, _> = read.map(|found| found.map(|found| found.as_ref().to_vec())).collect();
@@ -212,7 +212,7 @@ fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     }
 }
 
-fn key(path: &Path) -> Result<Vec<u8>, String> {
+pub(super) fn key(path: &Path) -> Result<Vec<u8>, String> {
     // What is wrong with it is not told: that could show some of it.
     let found = PrivateKeyDer::from_pem_slice(&pem(path)?);
     let found = found.map_err(|_| format!("there is no private key in {}", path.display()))?;

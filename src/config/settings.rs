@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use super::secret::SecretRef;
 use super::value::{Bytes, Given, Listen, Value, read};
+use crate::logs;
 
 /// One key, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,17 +134,19 @@ settings! {
     /// Where visitors and networks come in.
     edge: Edge {
         /// Addresses to listen at: "ADDRESS:PORT", ":PORT" for all addresses of both families, or
-        /// { address = "…", proxy_protocol = true, https = true }. With proxy_protocol, each connection must begin with
-        /// a PROXY header of version 2. With https, a proxy in front ends TLS, and cookies are for https only.
-        listen: Vec<Listen> = vec![Listen {
-            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            proxy_protocol: false,
-            https: false,
-        }], &|list| if list.is_empty() { Err("must name an address".to_owned()) } else { Ok(()) };
+        /// { address = "…", proxy_protocol = true, https = true, tls = { … } }. With proxy_protocol, each connection must
+        /// begin with a PROXY header of version 2. With https, a proxy in front ends TLS, and cookies are for https only.
+        /// With tls, it ends here: tls = { certificate = "FILE", key = "FILE" } is shown to everybody, tls = { folder = "DIR" }
+        /// to whoever asks for a name in a certificate there (NAME.crt or NAME.pem with NAME.key, or NAME/fullchain.pem with
+        /// NAME/privkey.pem); with both, the first is for all other names. client_ca = "FILE" asks for client certificates
+        /// of its authorities, require_client_certificate = true insists. Files are looked at again every 10s.
+        listen: Vec<Listen> = vec![Listen::http(SocketAddr::from(([127, 0, 0, 1], 8080)))], &|list| if list.is_empty() { Err("must name an address".to_owned()) } else { Ok(()) };
         /// Threads, each with a lane of the clicks journal, 1 to 64; 0 is one for each processor.
         workers: u8 = 0, &|n| within(&(0..=64), n);
-        /// Proxies, as networks, whose X-Forwarded-For or Forwarded header is believed.
+        /// Proxies, as networks, whose X-Forwarded-For, X-Forwarded-Proto or Forwarded header is believed.
         trusted_proxies: Vec<IpNet> = Vec::new();
+        /// For the handshake of a TLS connection, 1s to 1h.
+        handshake_timeout: Duration = 10 * SECOND, &|time| time_within(SECOND, HOUR, *time);
         /// From the first byte of a request's head to its last, 1s to 1h.
         head_timeout: Duration = 10 * SECOND, &|time| time_within(SECOND, HOUR, *time);
         /// Between two requests of a connection, 1s to 1h. The load balancers of AWS keep connections for 60s and must
@@ -189,7 +192,9 @@ settings! {
         critical_free: Bytes = Bytes(GIB), &|n| bytes_within(0, 1024 * TIB, *n);
         /// A file that keeps this much room, to start with on a full disk, 0 to 1TiB.
         reserve: Bytes = Bytes(64 * MIB), &|n| bytes_within(0, TIB, *n);
-        /// Transactions that the dedupe table holds, 1000 to 1000000000; about 20 bytes each.
+        /// Transactions that the dedupe table holds, 1000 to 1000000000; about 20 bytes each. They go with the postbacks that
+        /// they are from (retention.postbacks), so it must be more than come in that time; where postbacks are kept for ever
+        /// the table fills up. When it is full, new transactions are answered 503.
         transactions_max: usize = 100_000_000, &|n| within(&(1_000..=1_000_000_000), n);
         /// Files of sealed segments that are kept open, 8 to 100000.
         open_files_max: usize = 256, &|n| within(&(8..=100_000), n);
@@ -233,12 +238,16 @@ settings! {
     }
     /// What is recorded, as Parquet files that analysts open.
     compactor: Compactor {
-        /// Whether anything is published. What is recorded meanwhile is published once it is.
+        /// Whether anything is published. What is recorded meanwhile is published once it is. What was published before is left
+        /// alone meanwhile: nothing in it is erased or goes with age.
         enabled: bool = true;
         /// The folder of export, export-meta, export-old and export-staging, on one file system; "" is the data folder.
         folder: PathBuf = PathBuf::new();
         /// What is read of the journals in a second, 64KiB to 1TiB.
         bytes_per_second: Bytes = Bytes(64 * MIB), &|n| bytes_within(64 * KIB, TIB, *n);
+        /// Whether it works only while a processor has nothing else to do. Where none ever has, false has it take a small
+        /// share all the same (nice 19), and slow requests are somewhat slower.
+        only_idle: bool = true;
         /// How long files that were replaced are kept in export-old, for whoever is reading them, 1s to 24h.
         keep_replaced: Duration = HOUR, &|time| time_within(SECOND, 24 * HOUR, *time);
         /// It stands back while more than one in a hundred of the last requests took longer, 1ms to 1h.
@@ -251,7 +260,8 @@ settings! {
         /// retention of its own in the catalog, where that is sooner.
         clicks: Duration = Duration::ZERO, &|time| kept(DAY, *time);
         /// After which postbacks and what was decided on them go, once nobody is owed anything of it; 0 or 7d to 36500d, not
-        /// below the longest window of a campaign: a repeat that comes later would count again.
+        /// below the longest window of a campaign: a repeat that comes later would count again. Their transactions are
+        /// forgotten with them, which makes room for others (store.transactions_max).
         postbacks: Duration = Duration::ZERO, &|time| kept(7 * DAY, *time);
         /// After which outcomes of deliveries go, 0 or 7d to 36500d.
         deliveries: Duration = Duration::ZERO, &|time| kept(7 * DAY, *time);
@@ -274,6 +284,14 @@ settings! {
         /// What changes must show, as { env = "NAME" } or { file = "PATH" }; "" is CLICKLOG_ADMIN_TOKEN, or else one that is
         /// made and kept in the data folder as admin-token.
         token: Option<SecretRef> = None;
+    }
+    /// What is said on standard error.
+    log: Log {
+        /// "json", a line each; "text"; or "auto", which is text on a terminal and JSON off one.
+        format: logs::Format = logs::Format::Auto;
+        /// How much: "error", "warn", "info", "debug" or "trace". A reload takes it over, and POST /-/log-level changes it until
+        /// then.
+        level: logs::Level = logs::Level::Info;
     }
 }
 

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::secret::SecretRef;
+use crate::logs;
 
 /// What was given for a setting.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +119,28 @@ impl Value for PathBuf {
     }
 }
 
+macro_rules! names {
+    ($($type:ty: $what:literal;)*) => {$(
+        impl Value for $type {
+            const WHAT: &'static str = $what;
+
+            fn from_text(text: &str) -> Option<Self> {
+                Self::ALL.iter().find(|(_, name)| *name == text.trim()).map(|(one, _)| *one)
+            }
+
+            fn to_toml(&self) -> String {
+                let name = Self::ALL.iter().find(|(one, _)| one == self);
+                quoted(name.map_or("", |(_, name)| name))
+            }
+        }
+    )*};
+}
+
+names! {
+    logs::Format: "\"auto\", \"json\" or \"text\"";
+    logs::Level: "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
+}
+
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
@@ -200,7 +223,7 @@ impl Value for Duration {
 }
 
 /// An address to listen at, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// Where.
     pub address: SocketAddr,
@@ -208,6 +231,85 @@ pub struct Listen {
     pub proxy_protocol: bool,
     /// Whether visitors come by https, ended at a proxy in front.
     pub https: bool,
+    /// What is shown where TLS ends here.
+    pub tls: Option<ListenTls>,
+}
+
+/// Where the certificates of a listener are; "" is nowhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenTls {
+    /// For whoever asks for no name, or for one of no other certificate; PEM, with its chain.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// A folder of certificates and keys, by domain.
+    pub folder: PathBuf,
+    /// Authorities of client certificates, PEM.
+    pub client_ca: PathBuf,
+    /// Whether who shows none is refused.
+    pub require_client_certificate: bool,
+}
+
+impl Listen {
+    /// Plain http at this address.
+    pub fn http(address: SocketAddr) -> Self {
+        Self { address, proxy_protocol: false, https: false, tls: None }
+    }
+
+    /// https at this address.
+    pub fn https(address: SocketAddr, tls: ListenTls) -> Self {
+        Self { tls: Some(tls), ..Self::http(address) }
+    }
+
+    /// Whether visitors come by https.
+    pub fn is_https(&self) -> bool {
+        self.https || self.tls.is_some()
+    }
+}
+
+impl ListenTls {
+    const PATHS: [&str; 4] = ["certificate", "key", "folder", "client_ca"];
+
+    fn path(&mut self, name: &str) -> Option<&mut PathBuf> {
+        match name {
+            "certificate" => Some(&mut self.certificate),
+            "key" => Some(&mut self.key),
+            "folder" => Some(&mut self.folder),
+            "client_ca" => Some(&mut self.client_ca),
+            _ => None,
+        }
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        let mut tls = Self::default();
+        for (key, value) in value.as_table()? {
+            match key.get_ref().as_ref() {
+                "require_client_certificate" => {
+                    tls.require_client_certificate = value.get_ref().as_bool()?;
+                }
+                name => *tls.path(name)? = PathBuf::from_toml(value.get_ref())?,
+            }
+        }
+        let is_empty = |path: &PathBuf| path.as_os_str().is_empty();
+        let has_pair = !is_empty(&tls.certificate);
+        let is_whole = has_pair != is_empty(&tls.key)
+            && (has_pair || !is_empty(&tls.folder))
+            && !(tls.require_client_certificate && is_empty(&tls.client_ca));
+        is_whole.then_some(tls)
+    }
+
+    fn to_toml(&self) -> String {
+        let mut all = self.clone();
+        let mut said = Vec::new();
+        for name in Self::PATHS {
+            let path = all.path(name).filter(|path| !path.as_os_str().is_empty());
+            said.extend(path.map(|path| format!("{name} = {}", path.to_toml())));
+        }
+        if self.require_client_certificate {
+            said.push("require_client_certificate = true".to_owned());
+        }
+        format!("{{ {} }}", said.join(", "))
+    }
 }
 
 impl Value for SocketAddr {
@@ -228,11 +330,11 @@ impl Value for SocketAddr {
 }
 
 impl Value for Listen {
-    const WHAT: &'static str =
-        "an address like \"127.0.0.1:8080\" or { address = \"…\", proxy_protocol = true, https = true }";
+    const WHAT: &'static str = "an address like \"127.0.0.1:8080\" or { address = \"…\", proxy_protocol = true, https = true, tls = { … } }; \
+         tls has certificate and key, or folder, or both; client_ca, require_client_certificate";
 
     fn from_text(text: &str) -> Option<Self> {
-        Some(Self { address: SocketAddr::from_text(text)?, proxy_protocol: false, https: false })
+        SocketAddr::from_text(text).map(Self::http)
     }
 
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
@@ -240,24 +342,26 @@ impl Value for Listen {
             return value.as_str().and_then(Self::from_text);
         };
         let mut listen = None;
-        let (mut proxy_protocol, mut https) = (false, false);
+        let (mut proxy_protocol, mut https, mut tls) = (false, false, None);
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "address" => listen = Some(SocketAddr::from_toml(value.get_ref())?),
                 "proxy_protocol" => proxy_protocol = value.get_ref().as_bool()?,
                 "https" => https = value.get_ref().as_bool()?,
+                "tls" => tls = Some(ListenTls::from_toml(value.get_ref())?),
                 _ => return None,
             }
         }
-        Some(Self { address: listen?, proxy_protocol, https })
+        Some(Self { address: listen?, proxy_protocol, https, tls })
     }
 
     fn to_toml(&self) -> String {
         let mut text = self.address.to_toml();
-        if self.proxy_protocol || self.https {
+        if self.proxy_protocol || self.is_https() {
             let flag = |name, is_set| if is_set { format!(", {name} = true") } else { String::new() };
             let flags = flag("proxy_protocol", self.proxy_protocol) + &flag("https", self.https);
-            text = format!("{{ address = {text}{flags} }}");
+            let tls = self.tls.as_ref().map_or_else(String::new, |tls| format!(", tls = {}", tls.to_toml()));
+            text = format!("{{ address = {text}{flags}{tls} }}");
         }
         text
     }
@@ -364,8 +468,21 @@ mod tests {
             same(Duration::from_millis(millis));
         }
         same(vec![
-            Listen { address: "127.0.0.1:80".parse().unwrap(), proxy_protocol: false, https: false },
-            Listen { address: "[::]:80".parse().unwrap(), proxy_protocol: true, https: true },
+            Listen::http("127.0.0.1:80".parse().unwrap()),
+            Listen { proxy_protocol: true, https: true, ..Listen::http("[::]:80".parse().unwrap()) },
+            Listen::https(
+                "[::]:443".parse().unwrap(),
+                ListenTls { certificate: "a.crt".into(), key: "a.key".into(), ..ListenTls::default() },
+            ),
+            Listen::https(
+                "[::]:444".parse().unwrap(),
+                ListenTls {
+                    folder: "certificates".into(),
+                    client_ca: "ca.pem".into(),
+                    require_client_certificate: true,
+                    ..ListenTls::default()
+                },
+            ),
         ]);
         same(vec!["10.0.0.0/8".parse::<IpNet>().unwrap()]);
         same("a\"b\\c\n\u{1}".to_owned());
@@ -374,6 +491,23 @@ mod tests {
         same(PathBuf::from("/tmp/ä b"));
         same(7u8);
         same(true);
+    }
+
+    #[test]
+    fn tls_needs_a_certificate_with_its_key_or_a_folder() {
+        for refused in [
+            "{}",
+            "{ certificate = 'a' }",
+            "{ key = 'a' }",
+            "{ folder = 'a', key = 'b' }",
+            "{ folder = 'a', require_client_certificate = true }",
+            "{ folder = 'a', other = 'b' }",
+            "'a'",
+        ] {
+            let text = format!("x = {{ address = ':443', tls = {refused} }}");
+            let table = toml::de::DeTable::parse(&text).unwrap();
+            assert_eq!(Listen::from_toml(table.get_ref()["x"].get_ref()), None, "{refused}");
+        }
     }
 
     #[test]

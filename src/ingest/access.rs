@@ -1,7 +1,7 @@
-//! Whether a caller is who it says: by secret, by signature, by address.
+//! Whether a caller is who it says: by certificate, by secret, by signature, by address.
 //!
 //! In: a request, and what its network asks for. Out: yes, or the first refusal in the order of the checks: https, pixels,
-//! secret, signature, address.
+//! certificate, secret, signature, address.
 //! Keeps: every secret that is shown is compared with every one that is right, and a comparison takes as long whatever is
 //! compared; lengths are hidden too, because hashes are compared.
 //! Not here: which network it is (`doors`), how often it may call (`rate`).
@@ -46,6 +46,12 @@ pub(super) fn check(
     if kind != DoorKind::Postback {
         // A browser calls: it knows no secret, and its address is the visitor's.
         return if access.takes_pixels { Ok(()) } else { Err(Refusal::Pixel) };
+    }
+    if access.requires_client_certificate {
+        if !visit.has_client_certificate {
+            return Err(Refusal::ClientCertificate);
+        }
+        passed.push(("client certificate", "shown".to_owned()));
     }
     match is_shown(access, shown) {
         Some(false) => return Err(Refusal::Secret),

@@ -1,4 +1,4 @@
-//! The visitor's address, and how much of it is kept.
+//! The visitor's address, how much of it is kept, and by which scheme the visitor came.
 //!
 //! In: the peer's address and the request's head. Out: the address of whoever is behind trusted proxies, cut as the
 //! campaign's policy says, before anything is written.
@@ -69,7 +69,7 @@ pub(super) fn visitor(peer: IpAddr, trusted: &[IpNet], fields: &Fields<'_>, head
     let hops = fields.flat_map(|field| field.rsplit(',')).take(HOPS_MAX);
     let mut nearest = peer;
     for hop in hops {
-        let hop = if named == X_FORWARDED_FOR { Some(hop) } else { forwarded_for(hop) };
+        let hop = if named == X_FORWARDED_FOR { Some(hop) } else { parameter(hop, "for") };
         // What is not an address (`unknown`, an obfuscated name) was put there by a proxy that we trust; whoever is
         // behind it cannot be told.
         let Some(address) = hop.and_then(parse) else { break };
@@ -81,15 +81,43 @@ pub(super) fn visitor(peer: IpAddr, trusted: &[IpNet], fields: &Fields<'_>, head
     nearest
 }
 
-fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+/// Whether a proxy that is trusted says that it was asked by https; nothing where none says anything. The nearest one counts,
+/// as the last in a list.
+pub(super) fn by_https(
+    peer: IpAddr,
+    trusted: &[IpNet],
+    fields: &Fields<'_>,
+    headers: &HeaderMap,
+) -> Option<bool> {
+    if trusted.is_empty()
+        || !(fields.forwarded_proto.is_some() || fields.has_forwarded)
+        || !is_trusted(peer, trusted)
+    {
+        return None;
+    }
+    let proto = match fields.forwarded_proto {
+        Some(value) => value.to_str().ok()?.rsplit(',').next(),
+        None => {
+            let last = headers.get_all(FORWARDED).iter().next_back()?.to_str().ok()?;
+            last.rsplit(',').next().and_then(|element| parameter(element, "proto"))
+        }
+    };
+    match proto?.trim() {
+        proto if proto.eq_ignore_ascii_case("https") => Some(true),
+        proto if proto.eq_ignore_ascii_case("http") => Some(false),
+        _ => None,
+    }
+}
+
+pub(super) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|net| net.contains(&address))
 }
 
-/// The `for=` of one element of a `Forwarded` field.
-fn forwarded_for(element: &str) -> Option<&str> {
+/// A parameter of one element of a `Forwarded` field.
+fn parameter<'e>(element: &'e str, wanted: &str) -> Option<&'e str> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
+        name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"'))
     })
 }
 
@@ -157,6 +185,33 @@ mod tests {
         ];
         for (value, visitor) in cases {
             assert_eq!(seen("10.0.0.1", &[("forwarded", value)]), visitor, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_proxy_says_by_which_scheme_it_was_asked() {
+        let said = |peer: &str, headers: &[(&'static str, &str)]| {
+            let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, value.parse().unwrap());
+            }
+            by_https(peer.parse().unwrap(), &trusted, &Fields::of(&map), &map)
+        };
+        let proto = "x-forwarded-proto";
+        for (headers, expected) in [
+            (&[(proto, "https")][..], Some(true)),
+            (&[(proto, "HTTP")], Some(false)),
+            (&[(proto, "https, http")], Some(false)),
+            (&[(proto, "http"), (proto, "https")], Some(true)),
+            (&[(proto, "wss")], None),
+            (&[("forwarded", "for=198.51.100.1;proto=https")], Some(true)),
+            (&[("forwarded", "proto=https, for=10.1.1.1;Proto=\"http\"")], Some(false)),
+            (&[("forwarded", "for=198.51.100.1")], None),
+            (&[], None),
+        ] {
+            assert_eq!(said("10.0.0.1", headers), expected, "{headers:?}");
+            assert_eq!(said("203.0.113.9", headers), None, "a stranger is not believed: {headers:?}");
         }
     }
 

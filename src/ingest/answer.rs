@@ -147,6 +147,7 @@ const fn status(refusal: Refusal) -> StatusCode {
         | Refusal::Stale
         | Refusal::Address
         | Refusal::RequireHttps
+        | Refusal::ClientCertificate
         | Refusal::Pixel => StatusCode::FORBIDDEN,
         _ => StatusCode::BAD_REQUEST,
     }

@@ -5,14 +5,10 @@
 //! Refuses: what is neither of the two, objects deeper than `DEPTH_MAX`, text that is not UTF-8 in JSON.
 //! Not here: how long a body may be (`options`), which of two values under one name counts (`read`).
 
-use std::fmt;
 use std::ops::Range;
 use std::str::from_utf8;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-
+use crate::event::Members;
 use crate::event::params::{Params, Source};
 
 /// Objects and lists within one another.
@@ -116,41 +112,6 @@ fn flatten(raw: &str, name: &mut String, depth: usize, each: &mut Each<'_>) -> R
         name.truncate(outer);
     }
     Ok(())
-}
-
-/// The members of an object or a list, in order, their values as they are written.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object or a list")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Members(members))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(value) = list.next_element()? {
-            members.push((members.len().to_string(), value));
-        }
-        Ok(Members(members))
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::handshake::Failure;
 use super::outcome::{Class, Outcome};
 use crate::apply::claim::Refusal;
 use crate::event::click::{ClickKind, Labels};
@@ -16,6 +17,11 @@ use crate::metrics::{self, Page};
 const OUTCOMES: usize = Outcome::ALL.len();
 const CLASSES: usize = Class::ALL.len();
 const REFUSALS: usize = Refusal::ALL.len();
+const FAILURES: usize = Failure::ALL.len();
+
+/// Handshakes that are told apart, by version and kind.
+const HANDSHAKES: [(&str, &str); 4] =
+    [("1.2", "full"), ("1.2", "resumed"), ("1.3", "full"), ("1.3", "resumed")];
 
 /// Labels that are counted, with their names in metrics.
 pub const LABELS: [(Labels, &str); 4] = Labels::NAMED;
@@ -32,6 +38,8 @@ pub struct Counts {
     labels: [AtomicU64; LABELS.len()],
     refused: [AtomicU64; REFUSALS],
     placeholders: AtomicU64,
+    handshakes: [AtomicU64; HANDSHAKES.len()],
+    failures: [AtomicU64; FAILURES],
 }
 
 /// The counts of all workers, added up.
@@ -49,6 +57,8 @@ pub struct Totals {
     refused: [u64; REFUSALS],
     /// Values of postbacks that were placeholders which nobody filled.
     pub placeholders: u64,
+    handshakes: [u64; HANDSHAKES.len()],
+    failures: [u64; FAILURES],
 }
 
 /// The standard library knows defaults of arrays only up to 32.
@@ -63,6 +73,8 @@ impl Default for Counts {
             labels: Default::default(),
             refused: Default::default(),
             placeholders: AtomicU64::default(),
+            handshakes: Default::default(),
+            failures: Default::default(),
         }
     }
 }
@@ -78,6 +90,8 @@ impl Default for Totals {
             labels: Default::default(),
             refused: Default::default(),
             placeholders: 0,
+            handshakes: Default::default(),
+            failures: Default::default(),
         }
     }
 }
@@ -114,6 +128,16 @@ impl Counts {
         }
     }
 
+    /// Counts a handshake: over TLS 1.3 or an earlier version, of an earlier session or not.
+    pub(super) fn shaken(&self, is_new: bool, is_resumed: bool) {
+        add(&self.handshakes[usize::from(is_new) * 2 + usize::from(is_resumed)], 1);
+    }
+
+    /// Counts a handshake that failed.
+    pub(super) fn not_shaken(&self, failure: Failure) {
+        add(&self.failures[failure as usize], 1);
+    }
+
     fn ended(&self, outcome: Outcome) {
         add(&self.outcomes[outcome as usize], 1);
     }
@@ -136,6 +160,8 @@ impl Totals {
             totals.net += counts.net.load(Ordering::Relaxed);
             sum(&mut totals.labels, &counts.labels);
             sum(&mut totals.refused, &counts.refused);
+            sum(&mut totals.handshakes, &counts.handshakes);
+            sum(&mut totals.failures, &counts.failures);
             totals.placeholders += counts.placeholders.load(Ordering::Relaxed);
             for (total, histogram) in totals.durations.iter_mut().zip(&counts.durations) {
                 total.add(histogram);
@@ -170,6 +196,17 @@ impl Totals {
         index(refusal).and_then(|index| self.refused.get(index)).copied().unwrap_or(0)
     }
 
+    /// Handshakes over this version of TLS, `full` ones or `resumed` ones.
+    pub fn handshakes(&self, version: &str, kind: &str) -> u64 {
+        let counted = HANDSHAKES.iter().zip(&self.handshakes).find(|(known, _)| **known == (version, kind));
+        counted.map_or(0, |(_, count)| *count)
+    }
+
+    /// Handshakes that failed for this reason.
+    pub fn failed_handshakes(&self, failure: Failure) -> u64 {
+        self.failures[failure as usize]
+    }
+
     /// Writes them on a page.
     pub fn write_metrics(&self, page: &mut Page) {
         page.sample(&metrics::REQUESTS_RECEIVED, &[], self.received);
@@ -189,6 +226,12 @@ impl Totals {
             page.sample(&metrics::POSTBACKS_REFUSED, &[("reason", refusal.name())], *count);
         }
         page.sample(&metrics::POSTBACKS_PLACEHOLDERS, &[], self.placeholders);
+        for ((version, kind), count) in HANDSHAKES.iter().zip(&self.handshakes) {
+            page.sample(&metrics::TLS_HANDSHAKES, &[("version", version), ("kind", kind)], *count);
+        }
+        for (failure, count) in Failure::ALL.iter().zip(&self.failures) {
+            page.sample(&metrics::TLS_HANDSHAKE_FAILURES, &[("reason", failure.label())], *count);
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Told<'a> {
     pub address: IpAddr,
     /// Whether it comes over TLS.
     pub is_https: bool,
+    /// Whether a right client certificate was shown.
+    pub has_client_certificate: bool,
     /// When.
     pub time: Timestamp,
 }
@@ -77,8 +79,8 @@ pub fn examine(catalog: &Catalog, told: &Told<'_>) -> Option<Examined> {
     }
     let fields = Fields::of(&parts.headers);
     let host = front::check(&parts.method, &parts.uri, parts.version, &fields).ok()?;
-    let Told { address, is_https, time, .. } = *told;
-    let visit = Visit { parts: &parts, fields, host, address, is_https, time };
+    let Told { address, is_https, has_client_certificate, time, .. } = *told;
+    let visit = Visit { parts: &parts, fields, host, address, is_https, has_client_certificate, time };
     let body = if parts.method == Method::POST { told.body } else { b"" };
     let said = Said::of(visit.query(), &content_type(&visit), body);
     let entered = enter(catalog, entry(visit.path()), &visit, (&said, body), None);

@@ -4,7 +4,7 @@
 //! Refuses what hyper lets through: no Host or two, methods that we do not serve, a body framed in two ways, a
 //! transfer coding other than `chunked`, a target that is too long.
 
-use http::{Method, Uri, Version};
+use http::{HeaderValue, Method, Uri, Version};
 
 use super::outcome::Outcome;
 use super::visit::Fields;
@@ -49,6 +49,8 @@ fn check_framing(fields: &Fields<'_>) -> Result<(), Outcome> {
 fn host<'a>(uri: &'a Uri, version: Version, fields: &Fields<'a>) -> Result<&'a str, Outcome> {
     let host = match fields.host {
         Some(_) if fields.hosts > 1 => return Err(Outcome::Host),
+        // HTTP/2 has it in two places, which must not differ (RFC 9113, 8.3.1).
+        Some(host) if version >= Version::HTTP_2 && differs(uri, host) => return Err(Outcome::Host),
         // A target in absolute form overrides the field (RFC 9112, 3.2.2).
         Some(_) if uri.authority().is_some() => uri.authority().map_or("", |host| host.as_str()),
         Some(host) => host.to_str().map_err(|_| Outcome::Host)?,
@@ -59,6 +61,10 @@ fn host<'a>(uri: &'a Uri, version: Version, fields: &Fields<'a>) -> Result<&'a s
         },
     };
     without_port(host).ok_or(Outcome::Host)
+}
+
+fn differs(uri: &Uri, host: &HeaderValue) -> bool {
+    uri.authority().is_some_and(|named| !named.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()))
 }
 
 /// The name or address in a Host field, if it is one that can be.
@@ -120,7 +126,7 @@ mod tests {
             ["", ":80", "a b", "a/b", "a@b", "[::1", "[]", "[x]", "a:b", "a:123456", "a:80:80", "é.example"]
         {
             let mut map = HeaderMap::new();
-            map.insert(HOST, http::HeaderValue::from_bytes(host.as_bytes()).unwrap());
+            map.insert(HOST, HeaderValue::from_bytes(host.as_bytes()).unwrap());
             let uri = Uri::from_static("/");
             let found = check(&Method::GET, &uri, Version::HTTP_11, &Fields::of(&map));
             assert_eq!(found, Err(Outcome::Host), "{host}");
@@ -149,7 +155,7 @@ mod tests {
     #[test]
     fn other_methods_and_long_targets_are_refused() {
         let mut map = HeaderMap::new();
-        map.insert(HOST, http::HeaderValue::from_static("a"));
+        map.insert(HOST, HeaderValue::from_static("a"));
         let uri = Uri::from_static("/");
         for method in [Method::TRACE, Method::CONNECT, Method::PUT, Method::DELETE, Method::PATCH] {
             assert_eq!(

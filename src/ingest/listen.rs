@@ -1,19 +1,23 @@
 //! Sockets: opened, shared out over the workers, and what is known of each.
 //!
 //! In: `Listener`s, as the settings name them. Out: for each worker, a socket of its own at the same address, over
-//! which the kernel spreads connections (`SO_REUSEPORT`); or sockets that somebody else opened.
+//! which the kernel spreads connections (`SO_REUSEPORT`). Of one that somebody else opened they all share the one queue: what
+//! arrives while nobody accepts waits in it for whoever has it next.
 //! Not here: accepting (`worker`).
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::tls::Tls;
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
 /// One address to listen at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Where. The unspecified IPv6 address means both families.
     pub address: SocketAddr,
@@ -21,12 +25,16 @@ pub struct Listener {
     pub has_proxy_header: bool,
     /// Whether visitors come by https, here or at the proxy in front: cookies are then for https only.
     pub is_https: bool,
+    /// What is shown where TLS ends here.
+    pub tls: Option<Arc<Tls>>,
+    /// The socket, where somebody else has opened it already.
+    pub inherited: Option<Arc<TcpListener>>,
 }
 
 impl Listener {
     /// Plain http at this address.
     pub fn http(address: SocketAddr) -> Self {
-        Self { address, has_proxy_header: false, is_https: false }
+        Self { address, has_proxy_header: false, is_https: false, tls: None, inherited: None }
     }
 }
 
@@ -41,14 +49,22 @@ pub(super) struct Open {
 pub(super) fn open(listeners: &[Listener], workers: usize) -> io::Result<Vec<Vec<Open>>> {
     let mut shares: Vec<Vec<Open>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
-        let mut listener = *listener;
+        let mut listener = listener.clone();
         for share in &mut shares {
-            let socket = open_one(listener.address)?;
+            let socket = match &listener.inherited {
+                Some(inherited) => shared(inherited)?,
+                None => open_one(listener.address)?,
+            };
             listener.address = socket.local_addr()?;
-            share.push(Open { socket, listener });
+            share.push(Open { socket, listener: listener.clone() });
         }
     }
     Ok(shares)
+}
+
+fn shared(inherited: &TcpListener) -> io::Result<TcpListener> {
+    inherited.set_nonblocking(true)?;
+    inherited.try_clone()
 }
 
 fn open_one(address: SocketAddr) -> io::Result<TcpListener> {
@@ -74,5 +90,15 @@ mod tests {
         let ports: Vec<u16> = shares.iter().map(|share| share[0].listener.address.port()).collect();
         assert_ne!(ports[0], 0);
         assert_eq!(ports, [ports[0]; 3]);
+    }
+
+    #[test]
+    fn a_socket_that_was_inherited_is_shared_and_not_opened_anew() {
+        let inherited = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = inherited.local_addr().unwrap();
+        let listener = Listener { inherited: Some(inherited), ..Listener::http(address) };
+        // Another socket could not be opened there: this one does not share its port.
+        let shares = open(&[listener], 3).unwrap();
+        assert!(shares.iter().all(|share| share[0].socket.local_addr().unwrap() == address));
     }
 }

@@ -24,11 +24,15 @@ mod entrance;
 mod evidence;
 mod examine;
 mod fields;
+mod frames;
 mod front;
 #[cfg(feature = "geo")]
 mod geo;
 mod guests;
+mod handshake;
 mod hot;
+mod http2;
+mod idle;
 mod labels;
 mod last_click;
 mod listen;
@@ -42,19 +46,24 @@ mod proxy;
 
 mod recent;
 mod reply;
+mod request_id;
 mod route;
 mod rulebook;
+mod seat;
 mod signature;
 mod through;
 mod timed;
+mod tls;
 mod track;
 mod values;
 mod visit;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -71,6 +80,7 @@ pub use examine::{Examined, Refused, Told, examine, reread};
 pub use front::URI_BYTES_MAX;
 #[cfg(feature = "geo")]
 pub use geo::GeoDatabase;
+pub use handshake::Failure;
 pub use labels::{ListError, Lists, VISITORS_DEFAULT, Visitors};
 pub use listen::Listener;
 pub use network::{
@@ -81,10 +91,11 @@ pub use outcome::{Class, Outcome};
 pub use recent::Recent;
 pub use rulebook::CatalogRules;
 pub use timed::Timeouts;
+pub use tls::{Certificates, ClientAuthorities, Identity, IdentityError, Tls};
 
 use crate::apply::claim::{Refusal, Submission};
 use crate::apply::ledger;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::event::postback::Postback;
 use crate::metrics::{self, Page};
 use crate::store::Store;
@@ -144,6 +155,7 @@ pub fn start(
         room: store.room_watch(),
         clock,
         counts: (0..workers).map(|_| Counts::default()).collect(),
+        beats: (0..workers).map(|_| Arc::default()).collect(),
         books,
         callers: Callers::default(),
         recents: Recents::default(),
@@ -211,6 +223,11 @@ impl Handle {
         Totals::of(&self.shared.counts)
     }
 
+    /// Of each worker, a number that moves at least once in two seconds while it does.
+    pub fn beats(&self) -> &[Arc<AtomicU64>] {
+        &self.shared.beats
+    }
+
     /// Connections that are open.
     pub fn connections(&self) -> usize {
         self.shared.guests.count()
@@ -235,10 +252,36 @@ impl Handle {
         read_again(&self.shared.catalog.load(), &self.shared.clicks, postback, known)
     }
 
+    /// Has the listener at this place of the options show these certificates; one without TLS shows none.
+    ///
+    /// # Errors
+    /// They cannot be used; then nothing has changed.
+    pub fn show(&self, listener: usize, certificates: &Certificates) -> io::Result<()> {
+        let tls = self.shared.options.listeners.get(listener).and_then(|listener| listener.tls.as_ref());
+        tls.map_or(Ok(()), |tls| tls.show(certificates).map_err(io::Error::other))
+    }
+
     /// Writes the edge's numbers on a page.
     pub fn write_metrics(&self, page: &mut Page) {
         page.sample(&metrics::CONNECTIONS, &[], self.connections() as u64);
         page.sample(&metrics::CONNECTIONS_MAX, &[], self.shared.options.connections_max as u64);
+        page.sample(&metrics::CONNECTIONS_GIVEN_UP, &[], self.shared.guests.given_up());
         self.totals().write_metrics(page);
+        page.begin(&metrics::TLS_CERTIFICATE_EXPIRY);
+        for (name, expires) in self.expiries() {
+            let seconds = expires.since(Timestamp::default()).as_secs();
+            page.sample(&metrics::TLS_CERTIFICATE_EXPIRY, &[("name", &name)], seconds);
+        }
+    }
+
+    /// When the certificates that are shown expire, by their first names; of several for one name the soonest.
+    fn expiries(&self) -> BTreeMap<String, Timestamp> {
+        let all = self.shared.options.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let mut expiries = BTreeMap::new();
+        for identity in all.flat_map(|tls| tls.identities()) {
+            let soonest = expiries.entry(identity.name().to_owned()).or_insert(identity.expires());
+            *soonest = identity.expires().min(*soonest);
+        }
+        expiries
     }
 }

@@ -16,6 +16,8 @@ use crate::apply::rules;
 pub struct Network {
     /// What its postbacks mean.
     pub rules: Arc<rules::Network>,
+    /// The profile that it began as; empty for none.
+    pub profile: Box<str>,
     /// Paths of its own, besides `/postback/{id}` and the pixels; in this order.
     pub doors: Vec<Door>,
     /// Hosts that are its alone.
@@ -37,6 +39,7 @@ impl Network {
     pub fn plain(rules: rules::Network) -> Self {
         Self {
             rules: Arc::new(rules),
+            profile: Box::default(),
             doors: Vec::new(),
             domains: Vec::new(),
             matches: Vec::new(),
@@ -92,6 +95,8 @@ pub struct Access {
     pub takes_pixels: bool,
     /// Whether a request must have come over TLS.
     pub requires_https: bool,
+    /// Whether whoever reports without a browser must have shown a certificate to a listener that asks for one.
+    pub requires_client_certificate: bool,
 }
 
 /// A shared password. Never shown.

@@ -46,6 +46,7 @@ impl Options {
             listeners,
             workers: 1,
             timeouts: Timeouts {
+                handshake: Duration::from_secs(10),
                 head: Duration::from_secs(10),
                 idle: Duration::from_secs(75),
                 write: Duration::from_secs(30),

@@ -85,6 +85,8 @@ outcomes! {
     Method = "method",
     /// No Host, more than one, or none that can be: 400.
     Host = "host",
+    /// A Host that is not served on this connection, whose peer asked TLS for another name: 421.
+    Misdirected = "misdirected",
     /// A body framed in two ways, or in one that we do not read: 400.
     Framing = "framing",
     /// Something else about the request that cannot be: 400.
@@ -168,6 +170,7 @@ impl Outcome {
             | Refusal::Stale
             | Refusal::Address
             | Refusal::RequireHttps
+            | Refusal::ClientCertificate
             | Refusal::Pixel => Self::Denied,
             Refusal::RateLimit => Self::RateLimited,
             _ => Self::Unreadable,

@@ -46,6 +46,8 @@ impl Reply {
     pub(super) fn refusal(outcome: Outcome) -> Self {
         let (status, text) = match outcome {
             Outcome::Method => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
+            Outcome::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "not served on this connection\n"),
+            Outcome::HeadTooLong => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head too long\n"),
             Outcome::UriTooLong => (StatusCode::URI_TOO_LONG, "target too long\n"),
             Outcome::BodyTooLong => (StatusCode::PAYLOAD_TOO_LARGE, "body too long\n"),
             Outcome::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body too slow\n"),

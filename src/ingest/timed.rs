@@ -24,11 +24,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep, timeout};
 
+use super::idle::Parting;
 use crate::clock::Clock;
 
 /// How long a peer may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
+    /// From the first moment of a TLS connection to the end of its handshake.
+    pub handshake: Duration,
     /// From the first byte of a head to its last.
     pub head: Duration,
     /// Between requests, and before the first.
@@ -48,7 +51,25 @@ pub(super) enum At {
     Service,
 }
 
-/// Where a connection is and since when: shared by its stream and its service.
+/// How far a connection is, as its stream and its service tell each other.
+pub(super) trait Pace: std::fmt::Debug {
+    /// By which deadlines are kept.
+    fn clock(&self) -> &Clock;
+
+    /// These bytes were read.
+    fn heard(&self, bytes: &[u8]);
+
+    /// Until when the next byte must be there, if it must.
+    fn read_deadline(&self, timeouts: &Timeouts) -> Option<Duration>;
+
+    /// Since when nothing is asked, if nothing is.
+    fn idle_since(&self) -> Option<Duration>;
+
+    /// Whether it is to make room.
+    fn parting(&self) -> &Parting;
+}
+
+/// Where a connection is and since when, where one request follows the other.
 #[derive(Debug)]
 pub(super) struct Phase {
     at: Cell<At>,
@@ -56,12 +77,19 @@ pub(super) struct Phase {
     /// From the first byte of a POST that was not sent together with the request before it.
     post: RefCell<Vec<u8>>,
     clock: Clock,
+    parting: Parting,
 }
 
 impl Phase {
     pub(super) fn new(clock: Clock) -> Rc<Self> {
         let since = Cell::new(clock.monotonic());
-        Rc::new(Self { at: Cell::new(At::Idle), since, post: RefCell::default(), clock })
+        Rc::new(Self {
+            at: Cell::new(At::Idle),
+            since,
+            post: RefCell::default(),
+            clock,
+            parting: Parting::default(),
+        })
     }
 
     pub(super) fn at(&self) -> At {
@@ -95,6 +123,12 @@ impl Phase {
         drop(self.post.take());
         now.saturating_sub(self.since.replace(now))
     }
+}
+
+impl Pace for Phase {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
 
     fn heard(&self, bytes: &[u8]) {
         let mut is_post = false;
@@ -119,13 +153,21 @@ impl Phase {
             At::Service => None,
         }
     }
+
+    fn idle_since(&self) -> Option<Duration> {
+        (self.at.get() == At::Idle).then(|| self.since.get())
+    }
+
+    fn parting(&self) -> &Parting {
+        &self.parting
+    }
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Timed<S> {
+pub(super) struct Timed<S, P> {
     stream: S,
-    phase: Rc<Phase>,
+    pace: Rc<P>,
     timeouts: Timeouts,
     timer: Pin<Box<Sleep>>,
     /// When the timer goes off, if it is set.
@@ -134,17 +176,17 @@ pub(super) struct Timed<S> {
     stalled: Option<Duration>,
 }
 
-impl<S> Timed<S> {
-    pub(super) fn new(stream: S, phase: Rc<Phase>, timeouts: Timeouts) -> Self {
+impl<S, P: Pace> Timed<S, P> {
+    pub(super) fn new(stream: S, pace: Rc<P>, timeouts: Timeouts) -> Self {
         let timer = Box::pin(sleep(timeouts.idle));
-        Self { stream, phase, timeouts, timer, alarm: None, stalled: None }
+        Self { stream, pace, timeouts, timer, alarm: None, stalled: None }
     }
 
     /// Ready once `deadline` has passed; until then, wakes the task when it does.
     fn poll_deadline(&mut self, context: &mut Context<'_>, deadline: Duration) -> Poll<()> {
         loop {
             if self.alarm.is_none_or(|alarm| alarm > deadline) {
-                let clock = &self.phase.clock;
+                let clock = self.pace.clock();
                 let now = clock.monotonic();
                 if now >= deadline {
                     return Poll::Ready(());
@@ -174,7 +216,7 @@ pub(super) async fn within<T>(clock: &Clock, limit: Duration, work: impl Future<
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+impl<S: AsyncRead + Unpin, P: Pace> AsyncRead for Timed<S, P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -183,11 +225,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         let before = buffer.filled().len();
         if let Poll::Ready(done) = Pin::new(&mut self.stream).poll_read(context, buffer) {
             if buffer.filled().len() > before {
-                self.phase.heard(&buffer.filled()[before..]);
+                self.pace.heard(&buffer.filled()[before..]);
             }
             return Poll::Ready(done);
         }
-        let Some(deadline) = self.phase.read_deadline(&self.timeouts) else {
+        let parting = self.pace.parting();
+        parting.waits(context.waker());
+        // What has come by now is answered first.
+        if parting.is_asked() && self.pace.idle_since().is_some() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let Some(deadline) = self.pace.read_deadline(&self.timeouts) else {
             return Poll::Pending;
         };
         ready!(self.poll_deadline(context, deadline));
@@ -195,7 +243,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Timed<S> {
+impl<S: AsyncWrite + Unpin, P: Pace> Timed<S, P> {
     fn poll_progress<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -205,7 +253,7 @@ impl<S: AsyncWrite + Unpin> Timed<S> {
             self.stalled = None;
             return polled;
         }
-        let since = *self.stalled.get_or_insert_with(|| self.phase.clock.monotonic());
+        let since = *self.stalled.get_or_insert_with(|| self.pace.clock().monotonic());
         let deadline = since + self.timeouts.write;
         ready!(self.poll_deadline(context, deadline));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -214,7 +262,7 @@ impl<S: AsyncWrite + Unpin> Timed<S> {
 
 // No vectored writes: an answer is a head with little or nothing behind it, which hyper then copies into one buffer, and
 // `send` is cheaper than `writev`.
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl<S: AsyncWrite + Unpin, P: Pace> AsyncWrite for Timed<S, P> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

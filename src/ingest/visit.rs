@@ -32,6 +32,8 @@ pub(super) struct Fields<'a> {
     /// Whether a proxy says for whom it speaks, and in which way: `X-Forwarded-For` before `Forwarded`.
     pub(super) has_x_forwarded_for: bool,
     pub(super) has_forwarded: bool,
+    /// The last X-Forwarded-Proto: how a proxy says that it was asked.
+    pub(super) forwarded_proto: Option<&'a HeaderValue>,
     user_agent: Option<&'a HeaderValue>,
     referrer: Option<&'a HeaderValue>,
     language: Option<&'a HeaderValue>,
@@ -65,7 +67,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Headers that the HTTP library has no number for.
-    fn look(&mut self, name: &str, value: &HeaderValue) {
+    fn look(&mut self, name: &str, value: &'a HeaderValue) {
         let says =
             |words: &[&str]| value.to_str().is_ok_and(|value| words.iter().any(|word| value.contains(word)));
         match name {
@@ -74,6 +76,7 @@ impl<'a> Fields<'a> {
             "x-purpose" => self.is_prefetch |= says(&["preview"]),
             "x-moz" => self.is_prefetch |= says(&["prefetch"]),
             "x-forwarded-for" => self.has_x_forwarded_for = true,
+            "x-forwarded-proto" => self.forwarded_proto = Some(value),
             "sec-gpc" => self.wants_privacy |= value.as_bytes() == b"1",
             _ => self.has_hints |= name.starts_with("sec-ch-"),
         }
@@ -88,6 +91,8 @@ pub(super) struct Visit<'a> {
     pub(super) host: &'a str,
     pub(super) address: IpAddr,
     pub(super) is_https: bool,
+    /// Whether the peer showed a certificate of an authority that its listener believes.
+    pub(super) has_client_certificate: bool,
     pub(super) time: Timestamp,
 }
 

@@ -10,8 +10,10 @@
 //! | tick | 1 s | with the runtime | a poisoned store is noticed by the next click |
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -21,14 +23,16 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
-use super::address::{unmapped, visitor};
+use super::address::{by_https, unmapped, visitor};
 use super::callers::Callers;
 use super::catalog::{Campaign, Catalog};
-use super::connection::{Peer, serve, shed};
+use super::connection::{serve, shed};
 use super::counts::{Counts, Ticket};
 use super::front;
 use super::guests::Guests;
+use super::guests::{Guest, Refused};
 use super::hot::Hot;
+use super::idle::Idlers;
 use super::labels::{Lists, Visitors};
 use super::last_click::LastClicks;
 use super::listen::{Listener, Open};
@@ -39,6 +43,7 @@ use super::outcome::Outcome;
 use super::recent::Recents;
 use super::reply::Reply;
 use super::route::{Route, campaign, other_lander, other_tracker, route};
+use super::seat::Peer;
 use super::timed::within;
 use super::visit::{Fields, Visit};
 use super::{click, postback, through, track};
@@ -53,6 +58,9 @@ use crate::store::{Lookup, RoomWatch, clicks::ClickWriter};
 /// Bytes of a click's record: its texts come from a head, and a form's parameters have a bound too.
 const CLICK_BYTES_MAX: u32 = 40 * 1024;
 
+/// Turns of the runtime that one who comes waits for one who leaves.
+const LEAVE_TURNS: usize = 4;
+
 /// What all workers share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -65,6 +73,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) guests: Guests,
     pub(super) counts: Vec<Counts>,
+    /// Of each worker: moves while its runtime does.
+    pub(super) beats: Vec<Arc<AtomicU64>>,
     /// The owner of the books.
     pub(super) books: ledger::Handle,
     pub(super) callers: Callers,
@@ -89,6 +99,7 @@ pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     index: usize,
     hot: RefCell<Hot>,
+    pub(super) idlers: Idlers,
 }
 
 /// How a request goes on once its head has been looked at.
@@ -128,7 +139,12 @@ pub(super) fn run(
     word: watch::Receiver<Word>,
 ) -> std::io::Result<ClickWriter> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let worker = Rc::new(Worker { shared, index, hot: RefCell::new(Hot::new(writer, index, seed)) });
+    let worker = Rc::new(Worker {
+        shared,
+        index,
+        hot: RefCell::new(Hot::new(writer, index, seed)),
+        idlers: Idlers::default(),
+    });
     let local = LocalSet::new();
     local.block_on(&runtime, worker.clone().work(sockets, word))?;
     // Connections that outlast the drain are dropped with the runtime.
@@ -187,6 +203,7 @@ impl Worker {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let now = self.shared.clock.now();
             let _told_by_the_next_click = self.hot.borrow_mut().writer.tick(now);
+            self.shared.beats[self.index].fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -197,6 +214,7 @@ impl Worker {
         word: watch::Receiver<Word>,
         alive: tokio::sync::mpsc::Sender<()>,
     ) {
+        let listener = Rc::new(listener);
         loop {
             let (stream, peer) = match socket.accept().await {
                 Ok(accepted) => accepted,
@@ -210,19 +228,46 @@ impl Worker {
             let address = unmapped(peer.ip());
             let proxies = &self.shared.options.trusted_proxies;
             let is_proxy = listener.has_proxy_header || proxies.iter().any(|net| net.contains(&address));
-            let Some(guest) = self.shared.guests.admit(address, is_proxy) else {
+            let Some(guest) = self.admit(address, is_proxy).await else {
                 Ticket::take(Rc::clone(&self)).end(Outcome::Shed);
-                spawn_local(shed(stream));
+                // Who expects TLS would not understand.
+                if listener.tls.is_none() {
+                    spawn_local(shed(stream));
+                }
                 continue;
             };
             let _slower = stream.set_nodelay(true);
-            let connection = serve(self.clone(), stream, Peer { address, listener }, word.clone());
-            let alive = alive.clone();
+            let peer = Peer { address, is_https: listener.is_https, secured: None };
+            let (worker, word, alive) = (self.clone(), word.clone(), alive.clone());
+            let listener = Rc::clone(&listener);
             spawn_local(async move {
-                connection.await;
+                serve(worker, stream, &listener, peer, word).await;
                 drop((guest, alive));
             });
         }
+    }
+
+    /// Lets one in, if there is room or whoever has been idle for longest makes some.
+    async fn admit(&self, address: IpAddr, is_proxy: bool) -> Option<Guest> {
+        let guests = &self.shared.guests;
+        let mut guest = guests.admit(address, is_proxy);
+        let is_welcome = guest.as_ref().err() != Some(&Refused::Address);
+        if is_welcome && guests.is_crowded() && self.idlers.give_up(self.shared.clock.monotonic()) {
+            guests.note_given_up();
+            for _ in 0..LEAVE_TURNS {
+                if guest.is_ok() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+                guest = guests.admit(address, is_proxy);
+            }
+        }
+        guest.ok()
+    }
+
+    /// Its own.
+    pub(super) fn counts(&self) -> &Counts {
+        self.as_ref()
     }
 
     /// The request as the routes see it.
@@ -231,8 +276,16 @@ impl Worker {
         let host = front::check(&parts.method, &parts.uri, parts.version, &fields)?;
         let proxies = &self.shared.options.trusted_proxies;
         let address = visitor(peer.address, proxies, &fields, &parts.headers);
-        let is_https = peer.listener.is_https;
-        Ok(Visit { parts, fields, host, address, is_https, time: self.shared.clock.now() })
+        let is_https = by_https(peer.address, proxies, &fields, &parts.headers).unwrap_or(peer.is_https);
+        let mut has_client_certificate = false;
+        if let Some(secured) = &peer.secured {
+            if !secured.serves(host) {
+                return Err(Outcome::Misdirected);
+            }
+            has_client_certificate = secured.has_certificate;
+        }
+        let time = self.shared.clock.now();
+        Ok(Visit { parts, fields, host, address, is_https, has_client_certificate, time })
     }
 
     /// Whether a click should wait a little. A segment that is being made is there in some milliseconds; without any

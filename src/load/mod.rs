@@ -18,7 +18,7 @@ mod saved;
 mod tally;
 mod target;
 mod turns;
-mod visitor;
+pub(crate) mod visitor;
 
 use std::cell::RefCell;
 use std::io;

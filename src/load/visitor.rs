@@ -39,23 +39,23 @@ const AGENTS: [&str; 20] = [
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Visitor {
+pub(crate) struct Visitor {
     /// Below the number of visitors.
-    pub(super) number: u32,
-    pub(super) address: Ipv4Addr,
-    pub(super) agent: &'static str,
+    pub(crate) number: u32,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) agent: &'static str,
 }
 
 /// All of them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Visitors {
-    pub(super) count: u32,
-    pub(super) seed: u64,
+pub(crate) struct Visitors {
+    pub(crate) count: u32,
+    pub(crate) seed: u64,
 }
 
 impl Visitors {
     /// The visitor with this number.
-    pub(super) fn visitor(self, number: u32) -> Visitor {
+    pub(crate) fn visitor(self, number: u32) -> Visitor {
         let mixed = mix(self.seed ^ u64::from(number).wrapping_mul(GAMMA));
         let agent = AGENTS.get(below(mixed, 20) as usize).copied().unwrap_or_default();
         // An odd factor and a shift take the numbers below 2^30 to each other, no two to the same one.
@@ -80,23 +80,23 @@ fn address(place: u32) -> Ipv4Addr {
 
 /// Chance that can be repeated: the draws of one request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 /// The step of SplitMix64.
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Chance {
     /// The draws of request `number`: the same for the same seed, whichever thread sends it.
-    pub(super) fn of(seed: u64, number: u64) -> Self {
+    pub(crate) fn of(seed: u64, number: u64) -> Self {
         Self(mix(seed).wrapping_add(mix(number.wrapping_mul(GAMMA))))
     }
 
-    pub(super) fn draw(&mut self) -> u64 {
+    pub(crate) fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GAMMA);
         mix(self.0)
     }
 
-    pub(super) fn below(&mut self, bound: u32) -> u32 {
+    pub(crate) fn below(&mut self, bound: u32) -> u32 {
         below(self.draw(), bound)
     }
 }

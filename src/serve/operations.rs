@@ -3,23 +3,27 @@
 //! Keeps: a reload is all or nothing; a catalog's version is higher than any before, over restarts too; a worker never
 //! has to take an old catalog apart.
 
+mod console;
+
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::aliases::{settle_click, settle_cost};
 use super::brought::Brought;
 use super::costs::Costs;
 use super::replay::{Order, ReplayError, Tools};
-use super::{Source, brought, compaction, made_up};
+use super::{Source, brought, certificates, compaction, made_up};
 use crate::admin::{self, ApiError, ApiResult, Check, Health, Operations, Pause, PostbackTest, Replay};
 use crate::apply::claim::Request;
 use crate::apply::ledger;
 use crate::apply::reason::Reason;
 use crate::apply::start::Numbers;
-use crate::batch::import::{self, Conversion, Cost, ImportError, Importer};
+use crate::batch::import::{self, Conversion, Cost, Importer, Row, Sink};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Problems, Served, Settings};
 use crate::dispatcher::destinations::Destinations;
@@ -28,6 +32,7 @@ use crate::dispatcher::tally::Gauges;
 use crate::event::hex;
 use crate::event::params::{Params, Source as ParamSource};
 use crate::ingest::{Catalog, Handle, Lists};
+use crate::logs;
 use crate::metrics::{self, Page, process};
 use crate::store::reader::Reader;
 use crate::store::space::Room;
@@ -54,6 +59,9 @@ pub(super) struct Actors {
     /// Nobody where nothing is sent.
     pub(super) dispatcher: Option<start::Handle>,
     pub(super) compaction: compaction::Handle,
+    pub(super) certificates: certificates::Handle,
+    /// Where visitors come in.
+    pub(super) addresses: Vec<SocketAddr>,
 }
 
 /// What the actors share, seen from above.
@@ -69,13 +77,15 @@ pub(super) struct State {
     numbers: Numbers,
     dispatcher: Option<start::Handle>,
     compaction: compaction::Handle,
+    certificates: certificates::Handle,
     store: Arc<Store>,
     clock: Clock,
     started: Timestamp,
     is_leaving: AtomicBool,
-    /// One reload at a time, and one replay.
+    /// One reload at a time, one replay, and one payout that is settled.
     reloading: Mutex<()>,
     replaying: Mutex<()>,
+    settling: Mutex<()>,
     reloads: AtomicU64,
     refused_reloads: AtomicU64,
     last_reload_was_refused: AtomicBool,
@@ -84,6 +94,10 @@ pub(super) struct State {
     /// Read from the journal when the first chunk comes.
     brought: Mutex<Option<Brought>>,
     costs: Mutex<Option<Costs>>,
+    /// What the console shows first.
+    overview: console::Kept,
+    /// Where visitors come in.
+    addresses: Vec<SocketAddr>,
 }
 
 impl fmt::Debug for State {
@@ -97,7 +111,7 @@ impl State {
         source: Source,
         settings: Settings,
         Swaps { catalog, lists, destinations }: Swaps,
-        Actors { edge, books, numbers, dispatcher, compaction }: Actors,
+        Actors { edge, books, numbers, dispatcher, compaction, certificates, addresses }: Actors,
         store: Arc<Store>,
         clock: Clock,
     ) -> Self {
@@ -112,18 +126,22 @@ impl State {
             numbers,
             dispatcher,
             compaction,
+            certificates,
             store,
             started: clock.now(),
             clock,
             is_leaving: AtomicBool::new(false),
             reloading: Mutex::new(()),
             replaying: Mutex::new(()),
+            settling: Mutex::new(()),
             reloads: AtomicU64::new(0),
             refused_reloads: AtomicU64::new(0),
             last_reload_was_refused: AtomicBool::new(false),
             importer: Mutex::new(None),
             brought: Mutex::new(None),
             costs: Mutex::new(None),
+            overview: console::Kept::default(),
+            addresses,
         }
     }
 
@@ -173,6 +191,8 @@ impl State {
         let now = u64::try_from(self.clock.now().micros()).unwrap_or(0);
         let version = now.max(self.catalog.load().version() + 1);
         let Served { catalog, destinations, lists } = settings.load_served(version)?;
+        self.certificates.show(self.certificates.load()?);
+        logs::set_level(settings.log.level);
         let (campaigns, offers) = (catalog.campaigns().len(), catalog.offers().len());
         retire(self.lists.swap(Arc::new(lists)));
         self.destinations.store(Arc::new(destinations));
@@ -196,6 +216,7 @@ impl State {
         let differ = now.iter().zip(&then).filter(|(now, then)| now.value != then.value);
         let is_reloaded = |section: &str, key: &str| match section {
             "catalog" | "labels" => true,
+            "log" => key == "level",
             // They are part of each destination's route, which the catalog makes.
             "dispatcher" => matches!(key, "proxy" | "ca"),
             _ => false,
@@ -223,6 +244,7 @@ impl Operations for State {
         let is_ready = self.checks().iter().all(|check| check.health != Health::Bad);
         page.sample(&metrics::READY, &[], u64::from(is_ready));
         self.edge.write_metrics(page);
+        self.certificates.write_metrics(page);
         let catalog = self.catalog.load();
         let samples = [
             (&metrics::CATALOG_VERSION, catalog.version()),
@@ -242,6 +264,7 @@ impl Operations for State {
         self.compaction.write_metrics(page);
         #[cfg(feature = "parquet")]
         crate::batch::reconcile::state::write_metrics(self.store.directory().root(), page);
+        logs::write_metrics(page);
         page.sample(&metrics::PROCESS_START, &[], u64::from(self.started.seconds()));
         process::write(page);
     }
@@ -300,12 +323,22 @@ impl Operations for State {
         "not ready any more; requests are still taken until the process is stopped".to_owned()
     }
 
+    fn log_level(&self, level: &str) -> Result<String, String> {
+        let level: logs::Level = level.parse().map_err(|error| format!("level {error}"))?;
+        logs::set_level(level);
+        Ok(format!("the log tells {} and above, until the next reload", level.name()))
+    }
+
     fn postbacks(&self, network: &str) -> ApiResult {
         as_json(&self.edge.recent(network))
     }
 
     fn settle(&self, held: Position, is_release: bool) -> ApiResult {
-        let request = Request::Settle { held, is_release, time: self.clock.now() };
+        // One at a time: what was settled a moment ago is in the journal.
+        let _alone = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = Reader::open(self.store.directory().root());
+        let newest = crate::batch::held::newest_of_erased(&reader, held).map_err(unavailable)?;
+        let request = Request::Settle { held, is_release, time: self.clock.now(), newest };
         let reply = self.books.submit(request).map_err(unavailable)?;
         let ruling = reply.wait().map_err(unavailable)?.into_inner();
         if ruling.reason == Reason::NotHeld {
@@ -327,16 +360,16 @@ impl Operations for State {
 
     fn import_clicks(&self, query: &str, rows: &[u8]) -> ApiResult {
         let (params, mark) = self.chunk(query)?;
+        let mut rows: Vec<Row> = import::read_rows(rows).map_err(|error| ApiError::Bad(error.to_string()))?;
+        let catalog = self.catalog.load();
+        rows.iter_mut().for_each(|row| settle_click(&catalog, row));
         let mut importer = self.importer.lock().unwrap_or_else(PoisonError::into_inner);
         if importer.is_none() {
             *importer = Importer::new(&self.store, self.clock.clone());
         }
         let why = "all lanes are the workers': import while the daemon is stopped, or with fewer workers";
         let importer = importer.as_mut().ok_or_else(|| ApiError::Conflict(why.to_owned()))?;
-        let taken = importer.take_json(mark, rows).map_err(|error| match error {
-            ImportError::Chunk { .. } => ApiError::Bad(error.to_string()),
-            error => ApiError::Unavailable(error.to_string()),
-        })?;
+        let taken = importer.take(mark, &rows).map_err(unavailable)?;
         if params.get("last").is_some() {
             importer.roll();
         }
@@ -365,7 +398,10 @@ impl Operations for State {
 
     fn import_costs(&self, query: &str, rows: &[u8]) -> ApiResult {
         let (_, chunk) = self.chunk(query)?;
-        let rows: Vec<Cost> = import::read_rows(rows).map_err(|error| ApiError::Bad(error.to_string()))?;
+        let mut rows: Vec<Cost> =
+            import::read_rows(rows).map_err(|error| ApiError::Bad(error.to_string()))?;
+        let catalog = self.catalog.load();
+        rows.iter_mut().for_each(|row| settle_cost(&catalog, row));
         let mut costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = match costs.take() {
             Some(known) => known,

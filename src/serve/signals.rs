@@ -72,6 +72,7 @@ async fn until_ended(daemon: Daemon, ready: impl FnOnce(&Daemon)) -> Result<Ende
     let mut signals = Signals::listen().map_err(system("listen for signals"))?;
     let mut poisoned = watch_poison(daemon.state()).map_err(system("start a thread"))?;
     ready(&daemon);
+    daemon.supervisor.ready();
     loop {
         tokio::select! {
             asked = signals.next() => match asked {
@@ -80,7 +81,7 @@ async fn until_ended(daemon: Daemon, ready: impl FnOnce(&Daemon)) -> Result<Ende
                     break;
                 }
                 // A stop that is asked for meanwhile waits for it.
-                Asked::Reload => log_reload(&daemon.reload().map_err(|problems| problems.to_string())),
+                Asked::Reload => reload(&daemon),
             },
             cause = &mut poisoned => {
                 if let Ok(cause) = cause {
@@ -100,6 +101,16 @@ async fn until_ended(daemon: Daemon, ready: impl FnOnce(&Daemon)) -> Result<Ende
             tracing::warn!("{name} again: stopping at once; the next start recovers");
             Ok(Ended::Now)
         }
+    }
+}
+
+fn reload(daemon: &Daemon) {
+    daemon.supervisor.reloading();
+    let done = daemon.reload().map_err(|problems| problems.to_string());
+    log_reload(&done);
+    match &done {
+        Ok(what) => daemon.supervisor.reloaded(what),
+        Err(_) => daemon.supervisor.reloaded("the last reload was refused, nothing has changed"),
     }
 }
 

@@ -59,7 +59,7 @@ impl Bare {
         let folder = tempfile::tempdir().unwrap();
         let clock = ManualClock::at(Timestamp::from_seconds(1_795_158_000));
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = |is_https| Listener { address: any_port, has_proxy_header: false, is_https };
+        let listener = |is_https| Listener { is_https, ..Listener::http(any_port) };
         let mut options = Options::new(vec![listener(false), listener(true)]);
         options.workers = 2;
         options.visitors = 1 << 10;

@@ -4,10 +4,13 @@
 use std::net::SocketAddr;
 
 use clicklog::apply::claim::Refusal;
+use clicklog::config::ListenTls;
 use clicklog::ingest::{DoorKind, Network, Outcome, Rate, Totals};
 
 use crate::bare::{Bare, door, network, open, parts};
 use crate::client::Connection;
+use crate::http2::Http2;
+use crate::secure::{Files, NAME, shake};
 use crate::server::{CATALOG, Server};
 
 /// Pseudo-random numbers (xorshift*), so that a seed is all that a failure needs.
@@ -83,11 +86,11 @@ const BEGINNINGS: &[&str] = &[
 ];
 
 /// Sends random requests on random connections; gives how many, and how many clicks were answered.
-fn visit(address: SocketAddr, requests: &[(&str, bool)], seed: u64) -> (u64, u64) {
+fn visit(open: impl Fn() -> Connection, requests: &[(&str, bool)], seed: u64) -> (u64, u64) {
     let mut random = Random(seed);
     let (mut sent, mut clicks) = (0, 0);
     for _ in 0..60 {
-        let mut connection = Connection::open(address);
+        let mut connection = open();
         loop {
             if random.below(12) == 0 {
                 connection.send(BEGINNINGS[random.below(BEGINNINGS.len())]);
@@ -115,16 +118,42 @@ fn new_seed() -> u64 {
     u64::from_le_bytes(bytes) | 1
 }
 
+/// Sends random requests at once on random connections over HTTP/2, and takes some of them back, or goes away; gives how
+/// many, and how many clicks were answered at least.
+fn visit_at_once(open: impl Fn() -> Http2, seed: u64) -> (u64, u64) {
+    const TARGETS: [&str; 6] =
+        ["/c/spring?x=1", "/c/none", "/t.js", "/track?campaign=spring", "/nothing", "/postback/none?cid=a"];
+    let mut random = Random(seed);
+    let (mut sent, mut clicks) = (0, 0);
+    for _ in 0..20 {
+        let mut connection = open();
+        for _ in 0..random.below(8) {
+            let targets: Vec<&str> =
+                (0..=random.below(20)).map(|_| TARGETS[random.below(TARGETS.len())]).collect();
+            // A form that never ends is a request too.
+            let half = random.below(3);
+            sent += (targets.len() + half) as u64;
+            let answers = connection.at_once(&targets, half);
+            clicks +=
+                answers.iter().filter(|answer| answer.headers.contains_key("set-cookie")).count() as u64;
+        }
+    }
+    (sent, clicks)
+}
+
 /// Four visitors at a time; gives the sums of what they sent and of the clicks that were answered.
 fn visit_all(address: SocketAddr, requests: &'static [(&str, bool)], seed: u64) -> (u64, u64) {
-    let visitors: Vec<_> = (0..4u64)
-        .map(|n| {
-            let seed = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9) << 1);
-            std::thread::spawn(move || visit(address, requests, seed))
-        })
-        .collect();
-    let visited = visitors.into_iter().map(|visitor| visitor.join().unwrap());
-    visited.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    all(seed, |seed| visit(|| Connection::open(address), requests, seed))
+}
+
+fn all(seed: u64, visit: impl Fn(u64) -> (u64, u64) + Sync) -> (u64, u64) {
+    let seeds: Vec<u64> = (0..4u64).map(|n| seed.wrapping_add(n.wrapping_mul(0x9e37_79b9) << 1)).collect();
+    let visit = &visit;
+    std::thread::scope(|scope| {
+        let visitors: Vec<_> = seeds.into_iter().map(|seed| scope.spawn(move || visit(seed))).collect();
+        let visited = visitors.into_iter().map(|visitor| visitor.join().unwrap());
+        visited.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    })
 }
 
 /// Waits until all have ended: those who went away are noticed a moment later.
@@ -151,6 +180,26 @@ fn the_books_balance_after_a_random_mix() {
         [Outcome::Redirected, Outcome::FellBack, Outcome::Tracked].map(|outcome| totals.count(outcome));
     assert_eq!(counted.iter().sum::<u64>(), clicks, "seed {seed:#x}");
     assert_eq!((totals.gross, server.clicks().len() as u64), (clicks, clicks), "seed {seed:#x}");
+    server.stop();
+}
+
+#[test]
+fn the_books_balance_over_https_in_both_versions_of_http() {
+    let files = Files::new();
+    let (of_name, of_address) = (files.by_name(), files.to_all());
+    files.put("first", "127.0.0.1");
+    files.put("named", NAME);
+    let server = files.serve(ListenTls { folder: of_name.folder, ..of_address });
+    let seed = new_seed();
+    println!("seed {seed:#x}");
+    // Whoever asks for no name may ask for any host.
+    let open = || Connection::over(shake(server.address(), "127.0.0.1", files.client().into()).unwrap());
+    let (sent, clicks) = all(seed, |seed| visit(open, REQUESTS, seed));
+    let totals = settled(|| server.totals(), sent, seed);
+    assert_eq!((totals.gross, server.clicks().len() as u64), (clicks, clicks), "seed {seed:#x}");
+    let (at_once, more) = all(seed, |seed| visit_at_once(|| Http2::open(&files, &server), seed));
+    let totals = settled(|| server.totals(), sent + at_once, seed);
+    assert_eq!(totals.gross, clicks + more, "seed {seed:#x}: {totals:?}");
     server.stop();
 }
 

@@ -180,7 +180,7 @@ fn a_double_meta_refresh_goes_by_way_of_a_second_page() {
 #[test]
 fn the_cookie_is_for_https_where_visitors_come_by_https() {
     let server = Server::with(CATALOG, |settings| {
-        let mut secure = settings.edge.listen[0];
+        let mut secure = settings.edge.listen[0].clone();
         secure.https = true;
         settings.edge.listen.push(secure);
     });

@@ -1,6 +1,6 @@
 //! A client that sends any bytes there are, and reads answers as they come.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -8,10 +8,30 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection.
-#[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     unread: Vec<u8>,
+}
+
+/// What a connection goes over.
+pub(crate) trait Stream: Read + Write + Send {
+    /// Says that nothing more will be sent.
+    fn finish(&mut self);
+}
+
+impl Stream for TcpStream {
+    fn finish(&mut self) {
+        self.shutdown(Shutdown::Write).unwrap();
+    }
+}
+
+/// A socket that does not wait for ever.
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }
 
 /// An answer.
@@ -24,11 +44,11 @@ pub(crate) struct Answer {
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, unread: Vec::new() }
+        Self::over(connect(address))
+    }
+
+    pub(crate) fn over(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), unread: Vec::new() }
     }
 
     /// Sends bytes; a peer that has closed already is no failure, its answer may still be read.
@@ -39,7 +59,7 @@ impl Connection {
 
     /// Says that nothing more will be sent.
     pub(crate) fn finish(&mut self) -> &mut Self {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        self.stream.finish();
         self
     }
 
@@ -94,7 +114,7 @@ impl Connection {
         let mut bytes = [0; 16 * 1024];
         let read = match self.stream.read(&mut bytes) {
             Ok(read) => read,
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => 0,
             Err(error) => panic!("waited for an answer in vain: {error}"),
         };
         self.unread.extend_from_slice(&bytes[..read]);

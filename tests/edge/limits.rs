@@ -1,10 +1,12 @@
 //! What is refused, with which answer, and that a refusal harms nobody else.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clicklog::config::Listen;
 use clicklog::event::click::KeptAddress;
 use clicklog::ingest::{BODY_BYTES_MAX, HEAD_BYTES_MAX, Outcome, URI_BYTES_MAX};
+use clicklog::metrics::Page;
 
 use crate::client::Connection;
 use crate::server::{CATALOG, Server};
@@ -227,6 +229,33 @@ fn one_connection_too_many_is_told_so_and_there_is_room_again_afterwards() {
     server.stop();
 }
 
+/// A visitor who comes is more than one who may come back.
+#[test]
+fn who_has_been_idle_for_longest_makes_room_for_who_comes() {
+    let server = Server::with(CATALOG, |settings| {
+        settings.edge.connections_max = 3;
+        settings.edge.workers = 1;
+    });
+    let click = "GET /c/spring HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut held: Vec<Connection> = (0..3).map(|_| server.connect()).collect();
+    for connection in held.iter_mut().rev() {
+        server.clock.advance(Duration::from_millis(10));
+        assert_eq!(connection.send(click).receive().unwrap().status, 302);
+    }
+    server.clock.advance(Duration::from_secs(2));
+    // The second one is used again, the third has been idle for longest.
+    assert_eq!(held[1].send(click).receive().unwrap().status, 302);
+    let mut late = server.connect();
+    assert_eq!(late.send(click).receive().unwrap().status, 302);
+    assert!(held[2].is_closed());
+    assert_eq!(held[1].send(click).receive().unwrap().status, 302);
+    assert_eq!(server.count(Outcome::Shed), 0);
+    let mut page = Page::default();
+    server.daemon().edge().write_metrics(&mut page);
+    assert!(page.into_text().contains("\nclicklog_http_connections_given_up_total 1\n"));
+    server.stop();
+}
+
 #[test]
 fn one_address_cannot_take_all_the_room_unless_it_is_a_proxy() {
     let server = Server::with(CATALOG, |settings| settings.edge.connections_per_address_max = 1);
@@ -268,7 +297,7 @@ fn an_old_client_gets_its_answer_and_a_closed_connection() {
 fn proxied() -> Server {
     Server::with(CATALOG, |settings| {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        settings.edge.listen = vec![Listen { address, proxy_protocol: true, https: false }];
+        settings.edge.listen = vec![Listen { proxy_protocol: true, ..Listen::http(address) }];
     })
 }
 

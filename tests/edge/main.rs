@@ -5,16 +5,22 @@ mod access;
 mod admin;
 mod bare;
 mod books;
+#[expect(dead_code, reason = "other test files use the rest of it")]
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod clicks;
 mod client;
 #[cfg(feature = "geo")]
 mod geo;
+mod http2;
 mod labels;
 mod limits;
 mod pixels;
 mod postbacks;
 mod profiles;
 mod reload;
+mod secure;
 mod server;
 mod slow;
 mod through;
+mod tls;

@@ -149,6 +149,18 @@ impl Server {
         assert_eq!(self.count(outcome), count, "{}", outcome.label());
     }
 
+    /// Moves the clock until something is so: when the server reads what was sent before, nobody can say.
+    pub(crate) fn advance_until(&self, limit: Duration, is_so: impl Fn() -> bool) {
+        const STEP: Duration = Duration::from_secs(1);
+        let mut left = limit;
+        while !is_so() {
+            assert!(!left.is_zero(), "waited in vain for {limit:?}: {:?}", self.totals());
+            left -= STEP;
+            self.clock.advance(STEP);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// All records of clicks so far, in the order of lanes.
     pub(crate) fn clicks(&self) -> Vec<Recorded> {
         clicks(&self.data()).into_iter().map(|(_, click)| click).collect()
@@ -218,7 +230,7 @@ impl Recorded {
 fn settings(root: &Path) -> Settings {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut settings = Settings::default();
-    settings.edge.listen = vec![Listen { address: any_port, proxy_protocol: false, https: false }];
+    settings.edge.listen = vec![Listen::http(any_port)];
     settings.edge.workers = 2;
     settings.edge.visitors = 1 << 16;
     settings.edge.drain_timeout = Duration::from_secs(1);

@@ -110,7 +110,7 @@ fn server() -> &'static Server {
         let source = Box::new(move || {
             let mut settings = Settings::default();
             let address = SocketAddr::from(([127, 0, 0, 1], 0));
-            settings.edge.listen = vec![Listen { address, proxy_protocol: false, https: false }];
+            settings.edge.listen = vec![Listen::http(address)];
             settings.edge.workers = 1;
             settings.edge.visitors = 1 << 12;
             settings.admin.listen = address;

@@ -11,6 +11,7 @@ mod event;
 mod operations;
 mod outgoing;
 mod postback;
+mod rollup;
 mod start;
 mod store;
 
@@ -19,6 +20,7 @@ pub(crate) use event::{click_id, codec, money, params, timestamp};
 pub(crate) use operations::operations;
 pub(crate) use outgoing::{delivery, host, progress, retry_after};
 pub(crate) use postback::postback;
+pub(crate) use rollup::rollup;
 pub(crate) use start::{manifest, scan};
 pub(crate) use store::{dedupe_checkpoint, layout, record};
 
@@ -43,6 +45,7 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("record", record),
     ("request", request),
     ("retry_after", retry_after),
+    ("rollup", rollup),
     ("scan", scan),
     ("template", template),
     ("timestamp", timestamp),

@@ -85,6 +85,7 @@ pub(crate) fn postback(data: &[u8]) {
         body,
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         is_https: flags & 2 != 0,
+        has_client_certificate: flags & 4 != 0,
         time: Timestamp::from_seconds(1_795_158_000),
     };
     let Some(examined) = examine(catalog(), &told) else { return };

@@ -227,6 +227,21 @@ fn settings_and_links_are_shown_to_whoever_asks() {
 }
 
 #[test]
+fn what_was_published_is_not_left_alone_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("s.toml"), "[compactor]\nenabled = false\n").unwrap();
+    let warned = || run(folder.path(), &["check-config", "--config", "s.toml"]).1.contains("is erased");
+    assert!(!warned(), "nothing was ever published");
+    std::fs::create_dir_all(folder.path().join("clicklog-data/export/clicks/v1")).unwrap();
+    assert!(warned());
+    let process = Process::start(folder.path(), &["--config", "s.toml"]);
+    process.signal(Signal::TERM);
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("nothing in ") && said.contains(" is erased or goes with age"), "{said}");
+}
+
+#[test]
 fn a_port_or_a_folder_that_is_taken_is_said_so() {
     let folder = tempfile::tempdir().unwrap();
     let process = Process::start(folder.path(), &[]);

@@ -2,6 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 #[cfg(feature = "parquet")]
+mod aged;
+#[cfg(feature = "parquet")]
+#[path = "../support/ballast.rs"]
+mod ballast;
+#[cfg(feature = "parquet")]
 mod compactor;
 mod deliveries;
 #[path = "../support/disk.rs"]
@@ -19,10 +24,12 @@ mod forgetting;
 mod hostile;
 mod killed;
 mod lifecycle;
+mod logged;
 mod malice;
 mod money;
 mod operators;
 #[path = "../support/process.rs"]
 mod process;
+mod restarts;
 #[path = "../support/told.rs"]
 mod told;

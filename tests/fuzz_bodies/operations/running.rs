@@ -31,17 +31,19 @@ pub(super) struct Running {
     current: [Option<Current>; LANES.len()],
     /// Segments that the store's thread will have made when it is done.
     prepared: u64,
+    clock: ManualClock,
 }
 
 #[derive(Clone, Copy)]
 struct Current {
     segment: u32,
-    /// Of its first record, if there is one.
+    /// Of its first record, if there is one; of a journal, in which that was written.
     hour: Option<i64>,
 }
 
 impl Running {
     pub(super) fn open(data: &Path, lanes: u8) -> Self {
+        let clock = ManualClock::default();
         let store = Store::open(Options {
             lanes,
             click_segment_bytes: SEGMENT_BYTES,
@@ -50,14 +52,15 @@ impl Running {
             // Clicks are synced when they are told to, and when a segment ends.
             click_sync_interval: Duration::from_secs(3_600),
             marks: Marks { low_bytes: 0, critical_bytes: 0, reserve_bytes: 0 },
-            clock: Clock::Manual(ManualClock::default()),
+            clock: Clock::Manual(clock.clone()),
             ..Options::new(data)
         });
         let store = store.unwrap();
         let clicks = (0..lanes).map(|lane| store.click_writer(lane).unwrap()).collect();
         let journal = store.journal_writer(Journal::Postbacks).unwrap();
         let prepared = store.counters().prepared.load(Ordering::Relaxed);
-        Self { store, clicks, journal, encoder: Encoder::default(), current: [None; LANES.len()], prepared }
+        let (encoder, current) = (Encoder::default(), [None; LANES.len()]);
+        Self { store, clicks, journal, encoder, current, prepared, clock }
     }
 
     /// The lane itself, or, if this start has fewer lanes of clicks, the first.
@@ -68,6 +71,7 @@ impl Running {
     /// Appends a sample; nothing if it is too long for any segment, and was refused.
     pub(super) fn append(&mut self, lane: usize, sample: &Sample) -> Option<(Appended, Option<ClickId>)> {
         let end = self.current[lane].map(|current| self.end(lane, current.segment));
+        self.go_on_to(sample.time);
         let done = match sample.event() {
             Event::Click(click) => {
                 self.clicks[lane].append(&click).map(|recorded| (recorded.appended, Some(recorded.click_id)))
@@ -89,8 +93,14 @@ impl Running {
             Err(Error::RecordLength { .. }) if sample.is_long() => return None,
             Err(error) => panic!("{lane}: {error}"),
         };
-        self.arrived(lane, appended.position(), end, sample.time);
+        let time = if lane == POSTBACKS { self.clock.now() } else { sample.time };
+        self.arrived(lane, appended.position(), end, time);
         Some((appended, click_id))
+    }
+
+    /// What was recorded has happened.
+    fn go_on_to(&self, time: Timestamp) {
+        self.clock.advance(time.since(self.clock.now()));
     }
 
     /// Notes where a record went. A segment is left only when it is full or its hour is over, or on demand.
@@ -139,6 +149,7 @@ impl Running {
 
     /// Tells the lanes what time it is.
     pub(super) fn tick(&mut self, now: Timestamp) {
+        self.go_on_to(now);
         self.clicks.iter_mut().for_each(|writer| writer.tick(now).unwrap());
         self.journal.tick(now).unwrap();
         for (current, (journal, number)) in self.current.iter_mut().zip(LANES) {

@@ -168,7 +168,12 @@ pub(super) fn held(body: &[u8]) -> Result<Position, ApiError> {
 
 /// The network that a query names; empty for none.
 pub(super) fn network(query: &str) -> String {
-    Params::parse(query.as_bytes(), Source::Query).get("network").unwrap_or_default().to_owned()
+    value(query, "network")
+}
+
+/// What a query gives for a name; empty for nothing.
+pub(super) fn value(query: &str, name: &str) -> String {
+    Params::parse(query.as_bytes(), Source::Query).get(name).unwrap_or_default().to_owned()
 }
 
 /// What was sent behind a head.

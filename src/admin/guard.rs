@@ -18,14 +18,19 @@ impl Token {
         Self(text.into())
     }
 
+    /// Whether this is it; the time that takes says nothing about how much of it is right.
+    pub(super) fn is(&self, given: &[u8]) -> bool {
+        let is_right: bool = given.trim_ascii().ct_eq(self.0.as_bytes()).into();
+        !self.0.is_empty() && is_right
+    }
+
     /// Whether the request shows it; the time that takes says nothing about how much of it is right.
     pub(super) fn is_shown(&self, headers: &HeaderMap) -> bool {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let (Some(given), None) = (given.next(), given.next()) else { return false };
         let given = given.as_bytes();
         let Some((scheme, token)) = given.split_at_checked("Bearer ".len()) else { return false };
-        let is_right: bool = token.trim_ascii().ct_eq(self.0.as_bytes()).into();
-        !self.0.is_empty() && scheme.eq_ignore_ascii_case(b"Bearer ") && is_right
+        scheme.eq_ignore_ascii_case(b"Bearer ") & self.is(token)
     }
 }
 
@@ -38,17 +43,30 @@ impl fmt::Debug for Token {
 /// Whether the one Host header names an address, `localhost`, or one of `hosts`. A name of a stranger that leads here
 /// (DNS rebinding) is none of these.
 pub(super) fn is_ours(headers: &HeaderMap, hosts: &[String]) -> bool {
+    let Some(host) = host(headers) else { return false };
+    host.parse::<IpAddr>().is_ok()
+        || host.eq_ignore_ascii_case("localhost")
+        || hosts.iter().any(|known| known.eq_ignore_ascii_case(&host))
+}
+
+/// Whether the one Host header names this machine as only this machine does.
+pub(super) fn is_loopback(headers: &HeaderMap) -> bool {
+    host(headers).is_some_and(|host| {
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
+/// What the one Host header says, without a port.
+fn host(headers: &HeaderMap) -> Option<String> {
     let mut given = headers.get_all(HOST).iter();
-    let (Some(given), None) = (given.next(), given.next()) else { return false };
-    let Ok(authority) = Authority::try_from(given.as_bytes()) else { return false };
+    let (Some(given), None) = (given.next(), given.next()) else { return None };
+    let authority = Authority::try_from(given.as_bytes()).ok()?;
     if authority.as_str().contains('@') {
-        return false;
+        return None;
     }
     let host = authority.host();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    bare.parse::<IpAddr>().is_ok()
-        || bare.eq_ignore_ascii_case("localhost")
-        || hosts.iter().any(|known| known.eq_ignore_ascii_case(bare))
+    Some(bare.to_owned())
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@
 //! Knows nothing about: clicks, settings.
 
 mod api;
+pub mod console;
 mod guard;
 mod route;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use guard::Token;
 
 use crate::metrics::Page;
 use crate::store::Position;
+use console::Facts;
 use route::Door;
 
 /// Connections at a time; further ones wait to be accepted.
@@ -41,6 +43,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Options {
     /// Where to listen.
     pub address: SocketAddr,
+    /// The socket, where somebody else has opened it already.
+    pub inherited: Option<Arc<TcpListener>>,
     /// Host names that it may be asked by, beside addresses and `localhost`.
     pub hosts: Vec<String>,
     /// What changes must show.
@@ -70,7 +74,7 @@ pub struct Check {
 }
 
 /// What the daemon can tell and do. All of it may block for a moment.
-pub trait Operations: Send + Sync + 'static {
+pub trait Operations: Facts {
     /// Writes every number there is on a page.
     fn write_metrics(&self, page: &mut Page);
     /// Looks at everything that requests depend on.
@@ -84,6 +88,11 @@ pub trait Operations: Send + Sync + 'static {
     fn roll(&self) -> String;
     /// Says from now on that requests should go elsewhere, and goes on taking them. What was done.
     fn drain(&self) -> String;
+    /// Tells so much in the log from now on. What was done.
+    ///
+    /// # Errors
+    /// It is no level.
+    fn log_level(&self, level: &str) -> Result<String, String>;
     /// The last requests of a network, newest first, as JSON; those that named none under the empty name.
     ///
     /// # Errors
@@ -153,10 +162,15 @@ pub struct Admin {
 ///
 /// # Errors
 /// What opening the socket or starting the thread says.
-pub fn start(options: Options, operations: Arc<dyn Operations>) -> io::Result<Admin> {
-    let listener = TcpListener::bind(options.address)?;
+pub fn start(mut options: Options, operations: Arc<dyn Operations>) -> io::Result<Admin> {
+    let listener = match &options.inherited {
+        Some(inherited) => inherited.try_clone()?,
+        None => TcpListener::bind(options.address)?,
+    };
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
+    // What may be read without the token depends on it.
+    options.address = address;
     let (stop, stopped) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let door = Arc::new(Door::new(options, operations));
@@ -202,10 +216,10 @@ async fn accept(listener: &tokio::net::TcpListener, door: Arc<Door>, connections
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let door = Arc::clone(&door);
                 connections.spawn(async move {
-                    serve(stream, door).await;
+                    serve(stream, peer.ip(), door).await;
                     drop(place);
                 });
             }
@@ -216,10 +230,10 @@ async fn accept(listener: &tokio::net::TcpListener, door: Arc<Door>, connections
     }
 }
 
-async fn serve(stream: TcpStream, door: Arc<Door>) {
+async fn serve(stream: TcpStream, peer: IpAddr, door: Arc<Door>) {
     let service = service_fn(|request| {
         let door = Arc::clone(&door);
-        async move { Ok::<_, std::convert::Infallible>(door.answer(request).await) }
+        async move { Ok::<_, std::convert::Infallible>(door.answer(request, peer).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -8,6 +8,7 @@
 //! | `POST /-/reload` | loads catalog and lists again; 400 and why if nothing has changed |
 //! | `POST /-/roll` | ends the segments that are written to |
 //! | `POST /-/drain` | not ready from now on, while requests are still taken |
+//! | `POST /-/log-level?level=L` | tells so much in the log from now on |
 //! | `GET /api/postbacks?network=N` | the last requests of a network |
 //! | `POST /api/held/release`, `/api/held/drop` | lets a held payout count, or throws it away |
 //! | `POST /api/import/clicks` | stores a chunk of clicks of another tracker |
@@ -18,13 +19,15 @@
 //! | `GET /api/destinations` | how all destinations stand |
 //! | `POST /api/destinations/pause`, `/api/destinations/resume` | sends nothing more to one, or goes on |
 //! | `POST /api/deliveries/replay` | attempts deliveries again |
+//! | `/console`, `/console/…` | pages for people (`console`) |
 //!
 //! What `/api/` answers is JSON, `{"error": "..."}` where it is refused. Reading it needs no token where only this machine can
-//! ask; elsewhere it does, because requests of networks are about people.
+//! ask; elsewhere all of it does: requests of networks are about people, and destinations say with whom we trade.
 //!
 //! Keeps: each request ends in exactly one `Verdict`, which is counted; nothing is cached or framed by anybody.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,6 +37,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::api::{self, ApiResult, Body};
+use super::console::Console;
 use super::guard::is_ours;
 use super::{Check, Health, Operations, Options};
 use crate::metrics::{self, Counter, Page};
@@ -53,16 +57,19 @@ pub(super) enum Verdict {
     Method,
     /// The body is too long, too slow or broken off: 413, 408, 400.
     Body,
+    /// A page of somebody else made a browser ask for it: 403.
+    Forbidden,
 }
 
 impl Verdict {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Answered, "answered"),
         (Self::Unauthorised, "unauthorised"),
         (Self::Misdirected, "misdirected"),
         (Self::NotFound, "not_found"),
         (Self::Method, "method"),
         (Self::Body, "body"),
+        (Self::Forbidden, "forbidden"),
     ];
 }
 
@@ -70,6 +77,7 @@ impl Verdict {
 pub(super) struct Door {
     options: Options,
     operations: Arc<dyn Operations>,
+    console: Arc<Console>,
     counts: [Counter; Verdict::ALL.len()],
 }
 
@@ -81,6 +89,7 @@ enum Route {
     Reload,
     Roll,
     Drain,
+    LogLevel,
     Postbacks,
     Release,
     Drop,
@@ -104,6 +113,7 @@ impl Route {
             "/-/reload" => Self::Reload,
             "/-/roll" => Self::Roll,
             "/-/drain" => Self::Drain,
+            "/-/log-level" => Self::LogLevel,
             "/api/postbacks" => Self::Postbacks,
             "/api/held/release" => Self::Release,
             "/api/held/drop" => Self::Drop,
@@ -123,16 +133,11 @@ impl Route {
     fn changes_something(self) -> bool {
         match self {
             Self::Metrics | Self::Health | Self::Ready | Self::Postbacks | Self::Destinations => false,
-            Self::Reload | Self::Roll | Self::Drain => true,
+            Self::Reload | Self::Roll | Self::Drain | Self::LogLevel => true,
             Self::Release | Self::Drop | Self::Import | Self::Test | Self::Replay => true,
             Self::Pause | Self::Resume | Self::Redeliver => true,
             Self::ImportConversions | Self::ImportCosts => true,
         }
-    }
-
-    /// Whether what it tells is about people.
-    fn is_private(self) -> bool {
-        matches!(self, Self::Postbacks)
     }
 
     /// How long a body it takes; what is sent to the others is not read.
@@ -150,17 +155,26 @@ impl Route {
 
 impl Door {
     pub(super) fn new(options: Options, operations: Arc<dyn Operations>) -> Self {
-        Self { options, operations, counts: std::array::from_fn(|_| Counter::default()) }
+        let console = Arc::new(Console::new(&options, Arc::clone(&operations)));
+        Self { options, operations, console, counts: std::array::from_fn(|_| Counter::default()) }
     }
 
-    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> Response<Full<Bytes>> {
+        let is_ours = is_ours(request.headers(), &self.options.hosts);
         let (verdict, mut response) = match self.admit(&request) {
+            _ if is_ours && Console::has(request.uri().path()) => {
+                Arc::clone(&self.console).answer(request, peer).await
+            }
             Err((verdict, status)) => (verdict, refusal(verdict, status, request.uri().path())),
             Ok(route) => self.take(route, request).await,
         };
         self.counts[verdict as usize].increment();
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     }
@@ -196,9 +210,8 @@ impl Door {
         if !fits {
             return Err((Verdict::Method, StatusCode::METHOD_NOT_ALLOWED));
         }
-        let is_open = !route.is_private() || self.options.address.ip().is_loopback();
-        let needs_token = route.changes_something() || !is_open;
-        if needs_token && !self.options.token.is_shown(request.headers()) {
+        let is_open = !is_private(request.uri().path()) || self.options.address.ip().is_loopback();
+        if (route.changes_something() || !is_open) && !self.options.token.is_shown(request.headers()) {
             return Err((Verdict::Unauthorised, StatusCode::UNAUTHORIZED));
         }
         Ok(route)
@@ -210,12 +223,10 @@ impl Door {
             Route::Metrics => self.metrics(),
             Route::Health => text(StatusCode::OK, "ok\n".to_owned()),
             Route::Ready => ready(&does.checks(), query.contains("verbose")),
-            Route::Reload => match does.reload() {
-                Ok(done) => text(StatusCode::OK, done + "\n"),
-                Err(why) => text(StatusCode::BAD_REQUEST, why + "\n"),
-            },
+            Route::Reload => done(does.reload()),
             Route::Roll => text(StatusCode::OK, does.roll() + "\n"),
             Route::Drain => text(StatusCode::OK, does.drain() + "\n"),
+            Route::LogLevel => done(does.log_level(&api::value(query, "level"))),
             Route::Postbacks => json(does.postbacks(&api::network(query))),
             Route::Release => json(api::held(body).and_then(|held| does.settle(held, true))),
             Route::Drop => json(api::held(body).and_then(|held| does.settle(held, false))),
@@ -242,6 +253,11 @@ impl Door {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Page::CONTENT_TYPE));
         response
     }
+}
+
+/// Whether what a path tells is for operators only, also where others can ask: all of the API, so that no route is forgotten.
+fn is_private(path: &str) -> bool {
+    path.starts_with("/api/")
 }
 
 fn ready(checks: &[Check], is_verbose: bool) -> Response<Full<Bytes>> {
@@ -277,6 +293,13 @@ fn refusal(verdict: Verdict, status: StatusCode, path: &str) -> Response<Full<By
     response
 }
 
+fn done(done: Result<String, String>) -> Response<Full<Bytes>> {
+    match done {
+        Ok(done) => text(StatusCode::OK, done + "\n"),
+        Err(why) => text(StatusCode::BAD_REQUEST, why + "\n"),
+    }
+}
+
 fn json(done: ApiResult) -> Response<Full<Bytes>> {
     let (status, body) = match done {
         Ok(body) => (StatusCode::OK, body),
@@ -293,4 +316,19 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, plain);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_the_api_tells_is_private_and_what_probes_ask_is_not() {
+        for path in ["/api/postbacks", "/api/destinations", "/api/deliveries/replay"] {
+            assert!(Route::of(path).is_some() && is_private(path), "{path}");
+        }
+        for path in ["/metrics", "/healthz", "/readyz"] {
+            assert!(Route::of(path).is_some() && !is_private(path), "{path}");
+        }
+    }
 }

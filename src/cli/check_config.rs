@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{Failure, settings};
+use crate::clock::Clock;
 use crate::config;
 
 /// Warnings that are told; of the others there is a number.
@@ -20,9 +21,17 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let settings = arguments.settings.load().map_err(Failure::configuration)?.settings;
     let served = settings.load_served(0).map_err(Failure::configuration)?;
+    let shown = config::certificates::load(&settings.edge.listen).map_err(Failure::configuration)?;
+    // A server would start with them, rather than not at all; whoever checks can do something about it first.
+    config::certificates::check_times(&shown, Clock::System.now()).map_err(Failure::configuration)?;
     let config::Served { catalog, destinations, .. } = &served;
     for warning in config::all_warnings(catalog, destinations, WARNINGS_MAX) {
         writeln!(out, "warning: {warning}")?;
+    }
+    #[cfg(feature = "parquet")]
+    if let Some(export) = settings.unkept_export() {
+        let export = export.display();
+        writeln!(out, "warning: compactor.enabled is false: nothing in {export} is erased or goes with age")?;
     }
     let (campaigns, offers) = (catalog.campaigns().len(), catalog.offers().len());
     writeln!(out, "settings, lists and catalog are good: {campaigns} campaigns, {offers} offers")?;

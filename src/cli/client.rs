@@ -46,8 +46,10 @@ pub(super) struct Given {
 impl Given {
     /// What the daemon's settings are, as far as this process can tell.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
-        let given =
-            [("--admin", ("admin", "listen"), &self.admin), ("--data", ("store", "data"), &self.data)];
+        // As a server prints it, and people copy it.
+        let admin = self.admin.as_deref().map(|text| text.strip_prefix("http://").unwrap_or(text));
+        let admin = admin.map(|text| text.trim_end_matches('/').to_owned());
+        let given = [("--admin", ("admin", "listen"), &admin), ("--data", ("store", "data"), &self.data)];
         let flags: Vec<Flag> = given
             .into_iter()
             .filter_map(|(name, key, value)| Some(Flag { name, key, value: value.clone()? }))
@@ -87,7 +89,7 @@ fn token_in(path: &std::path::Path) -> Result<String, Failure> {
 }
 
 /// How this machine reaches an address that is listened at.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         ip if ip.is_ipv4() => std::net::Ipv4Addr::LOCALHOST.into(),

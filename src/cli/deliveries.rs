@@ -15,8 +15,9 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::lookup::{Times, money, open};
+use super::lookup::{money, open};
 use super::progress::Progress;
+use super::times::Times;
 use super::{Failure, Format, client, plain, settings, table};
 use crate::batch::deliveries::{self, Filter, Found, KEPT_MAX, Row, State};
 use crate::event::delivery::OutcomeClass;
@@ -120,34 +121,24 @@ fn class(text: &str) -> Result<OutcomeClass, String> {
 }
 
 fn state(text: &str) -> Result<State, String> {
-    let all = [State::Delivered, State::Dead, State::Retrying, State::Reopened];
-    let found = all.into_iter().find(|state| state.name() == text);
-    found.ok_or_else(|| format!("must be one of {}", all.map(State::name).join(", ")))
+    let found = State::ALL.into_iter().find(|state| state.name() == text);
+    found.ok_or_else(|| format!("must be one of {}", State::ALL.map(State::name).join(", ")))
 }
 
 fn delivery_id(text: &str) -> Result<[u8; 16], String> {
-    let number =
-        Some(text).filter(|text| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    let mut number =
-        number.and_then(|text| u128::from_str_radix(text, 16).ok()).ok_or("must be 32 hexadecimal digits")?;
-    let mut id = [0; 16];
-    for byte in id.iter_mut().rev() {
-        *byte = u8::try_from(number & 0xff).unwrap_or_default();
-        number >>= 8;
-    }
-    Ok(id)
+    deliveries::delivery_id(text).ok_or_else(|| "must be 32 hexadecimal digits".to_owned())
 }
 
 impl Wanted {
-    fn filter(&self, state: Option<State>) -> Filter {
-        Filter {
+    fn filter(&self, state: Option<State>) -> Result<Filter, Failure> {
+        Ok(Filter {
             destination: self.destination.clone(),
             state,
             class: self.class,
-            window: self.times.window(),
+            window: self.times.window()?,
             delivery_ids: self.delivery.iter().copied().collect::<BTreeSet<_>>(),
             about: self.about.clone(),
-        }
+        })
     }
 
     /// Whether everything is meant.
@@ -173,7 +164,7 @@ fn run_list(list: &List, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     }
     let settings = list.files.load().map_err(Failure::configuration)?.settings;
     let reader = open(&settings.store.data)?;
-    let found = found(&reader, &list.wanted.filter(list.state), list.limit)?;
+    let found = found(&reader, &list.wanted.filter(list.state)?, list.limit)?;
     if list.requests {
         let requests = Requests::load(&settings, &reader)?;
         let made = found.deliveries.iter().map(|row| requests.of(&reader, row));
@@ -285,7 +276,7 @@ fn run_replay(replay: &Replay, out: &mut dyn Write) -> Result<ExitCode, Failure>
     let settings = replay.daemon.settings()?;
     // Those that were named by their ids are tried again even if they were taken: somebody lost them over there.
     let state = if replay.wanted.delivery.is_empty() { Some(State::Dead) } else { None };
-    let found = found(&open(&settings.store.data)?, &replay.wanted.filter(state), KEPT_MAX)?;
+    let found = found(&open(&settings.store.data)?, &replay.wanted.filter(state)?, KEPT_MAX)?;
     let rows: Vec<&Row> =
         found.deliveries.iter().filter(|row| matches!(row.state, "dead" | "delivered")).collect();
     if replay.dry_run {

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::lookup::{Times, money, open};
+use super::lookup::{money, open};
 use super::progress::Progress;
+use super::times::Times;
 use super::{Failure, Format, client, plain, table};
 use crate::batch::held::{self, HeldRow};
 use crate::batch::lookup::Window;
@@ -56,7 +57,7 @@ pub(super) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Fa
 }
 
 fn run_list(list: &List, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let mut rows = rows(&open(&list.data)?, list.times.window())?;
+    let mut rows = rows(&open(&list.data)?, list.times.window()?)?;
     rows.retain(|row| list.network.as_ref().is_none_or(|network| *network == row.network));
     match list.format {
         Format::Json => {

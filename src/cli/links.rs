@@ -1,33 +1,23 @@
 //! `clicklog links`: what to paste where, for one campaign.
 //!
-//! Keeps: a secret is never shown; where one belongs stands `SECRET`, or, in what we send, its name.
+//! Not here: what the links are (`serve::links`).
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 
 use super::{Failure, settings};
-use crate::apply::reading::Role;
 use crate::config::catalog::Snapshot;
 use crate::config::{self, Egress};
 use crate::dispatcher::destinations::Destinations;
-use crate::dispatcher::owed::{Destination, Level};
-use crate::event::conversion::Status;
+use crate::dispatcher::owed::Destination;
 use crate::event::nearest::nearest;
-use crate::event::percent_encoded;
-use crate::ingest::{Campaign, Catalog, Door, DoorKind, Network, SignaturePlace};
+use crate::ingest::{Campaign, Catalog, Network};
+use crate::serve::links;
 
-/// Where a path has its secret.
-const SECRET_SEGMENT: &str = "{secret}";
-/// What a network is asked to send, if its profile has a name for it.
-const ROLES: [Role; 4] = [Role::ClickId, Role::Payout, Role::TransactionId, Role::Status];
-/// What a pixel may carry. Left as it is, it counts as absent.
-const PIXEL_ROLES: [Role; 2] = [Role::Payout, Role::TransactionId];
-
-/// What a conversion may be.
-const STATUSES: [Status; 4] = [Status::Pending, Status::Approved, Status::Reversed, Status::Unknown];
+/// Campaigns that are named to whoever asks for one that is not there.
+const NAMED_MAX: usize = 8;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -48,7 +38,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let Snapshot { catalog, destinations } = snapshot.map_err(Failure::configuration)?;
     let campaign =
         catalog.campaign(&arguments.campaign).ok_or_else(|| unknown(&arguments.campaign, &catalog))?;
-    let listens = settings.edge.listen.first().map(|listen| super::url(listen.address));
+    let listens = settings.edge.listen.first().map(|listen| super::public_url(listen.address, listen));
     let base = arguments.base.clone().or(listens).unwrap_or_default();
     write(out, base.trim_end_matches('/'), &catalog, campaign)?;
     write_outgoing(out, &catalog, &destinations, campaign)?;
@@ -58,27 +48,30 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
 
 fn unknown(name: &str, catalog: &Catalog) -> Failure {
     let names = catalog.campaigns().iter().map(|campaign| &*campaign.id);
-    let hint = nearest(name, names).map_or(String::new(), |near| format!(", did you mean \"{near}\"?"));
+    let some: Vec<&str> = names.clone().take(NAMED_MAX).collect();
+    let more = if catalog.campaigns().len() > NAMED_MAX { ", …" } else { "" };
+    let hint = match nearest(name, names) {
+        Some(near) => format!(", did you mean \"{near}\"?"),
+        None if some.is_empty() => "; the catalog has none, is --catalog right?".to_owned(),
+        None => format!("; the catalog has {}{more}; is --catalog right?", some.join(", ")),
+    };
     Failure::new(format!("no campaign \"{name}\"{hint}"))
 }
 
 fn write(out: &mut dyn Write, base: &str, catalog: &Catalog, campaign: &Campaign) -> Result<(), Failure> {
-    let id = &campaign.id;
     writeln!(out, "click URL, for the traffic source (in place of each {{…}} its own token)")?;
-    writeln!(out, "  {base}/c/{id}{}", query(catalog, campaign))?;
-    if !campaign.landers.is_empty() {
+    writeln!(out, "  {}", links::click_url(base, catalog, campaign))?;
+    let through = links::through(base, catalog, campaign);
+    if !through.is_empty() {
         writeln!(out, "\nlinks to the offers, for the landing page")?;
-        writeln!(out, "  {base}/out")?;
-        if campaign.offers.len() > 1 {
-            for (number, offer) in (1..).zip(campaign.offers.iter()) {
-                let name = catalog.offer(*offer).map_or("", |offer| &offer.id);
-                writeln!(out, "  {base}/out/{number}   {name}")?;
-            }
-        }
+    }
+    for (url, offer) in through {
+        writeln!(out, "  {}", format!("{url}   {offer}").trim_end())?;
     }
     writeln!(out, "\nscript, for a landing page that visitors reach without the click URL")?;
-    writeln!(out, "  <script src=\"{base}/t.js\" data-campaign=\"{id}\" async></script>")?;
-    networks(catalog, campaign).into_iter().try_for_each(|network| write_network(out, base, catalog, network))
+    writeln!(out, "  {}", links::script(base, campaign))?;
+    let networks = links::networks(catalog, campaign);
+    networks.into_iter().try_for_each(|network| write_network(out, base, catalog, network))
 }
 
 fn write_warnings(out: &mut dyn Write, catalog: &Catalog, campaign: &Campaign) -> Result<(), Failure> {
@@ -89,13 +82,6 @@ fn write_warnings(out: &mut dyn Write, catalog: &Catalog, campaign: &Campaign) -
     Ok(())
 }
 
-/// A destination that hears of conversions of a campaign, and of which of its offers.
-struct Outgoing<'a> {
-    level: Level,
-    destination: &'a Destination,
-    offers: Vec<&'a str>,
-}
-
 /// Whom conversions of the campaign are told to, as the source, the campaign, its offers and the catalog itself say.
 fn write_outgoing(
     out: &mut dyn Write,
@@ -103,64 +89,18 @@ fn write_outgoing(
     destinations: &Destinations,
     campaign: &Campaign,
 ) -> Result<(), Failure> {
-    let mut offers: Vec<&str> = Vec::new();
-    for offer in campaign.offers.iter().filter_map(|offer| catalog.offer(*offer)) {
-        if !offers.contains(&&*offer.id) {
-            offers.push(&offer.id);
-        }
+    let all = links::outgoing(catalog, destinations, campaign);
+    if !all.is_empty() {
+        writeln!(out, "\npostbacks that leave for conversions of this campaign")?;
     }
-    let all =
-        outgoing(destinations, catalog.source(campaign).map_or("", |source| &source.id), campaign, &offers);
-    if all.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "\npostbacks that leave for conversions of this campaign")?;
-    for Outgoing { level, destination, offers: of } in all {
-        let of = match level {
-            // As many as there are: nobody has one of its own.
-            _ if of.len() == offers.len() => String::new(),
-            _ => format!(", for {}", of.join(", ")),
-        };
-        let Destination { id, condition, outbound, .. } = destination;
-        let told = STATUSES.into_iter().filter(|status| condition.statuses.has(*status));
-        let told: Vec<&str> = told.map(Status::name).collect();
-        let told = if told.is_empty() { "nothing".to_owned() } else { told.join(", ") };
-        writeln!(out, "  {id} ({}{of}), of {told}", level.name())?;
+    for of in all {
+        let offers =
+            if of.offers.is_empty() { String::new() } else { format!(", for {}", of.offers.join(", ")) };
+        let Destination { id, outbound, .. } = of.destination;
+        writeln!(out, "  {id} ({}{offers}), of {}", of.level.name(), of.told())?;
         writeln!(out, "    {} {}", outbound.method, outbound.url_text)?;
     }
     Ok(())
-}
-
-fn outgoing<'a>(
-    destinations: &'a Destinations,
-    source: &str,
-    campaign: &Campaign,
-    offers: &[&'a str],
-) -> Vec<Outgoing<'a>> {
-    let mut all: Vec<Outgoing<'_>> = Vec::new();
-    for offer in offers {
-        for (level, destination) in destinations.levels_of(source, &campaign.id, offer).chosen() {
-            match all.iter_mut().find(|known| std::ptr::eq(known.destination, destination)) {
-                Some(known) => known.offers.push(offer),
-                None => all.push(Outgoing { level, destination, offers: vec![offer] }),
-            }
-        }
-    }
-    all.sort_by_key(|outgoing| outgoing.level);
-    all
-}
-
-/// The networks that the campaign's offers name, each once.
-fn networks<'a>(catalog: &'a Catalog, campaign: &Campaign) -> Vec<&'a Network> {
-    let mut found: Vec<&Network> = Vec::new();
-    for offer in campaign.offers.iter().filter_map(|offer| catalog.offer(*offer)) {
-        if let Some(network) = catalog.network(&offer.network)
-            && !found.iter().any(|other| other.rules.id == network.rules.id)
-        {
-            found.push(network);
-        }
-    }
-    found
 }
 
 fn write_network(
@@ -171,26 +111,20 @@ fn write_network(
 ) -> Result<(), Failure> {
     let id = &network.rules.id;
     writeln!(out, "\npostback URL, for the network {id} (in place of each {{…}} its own token)")?;
-    let (url, header) = postback(base, catalog, network);
-    writeln!(out, "  {url}")?;
-    if let Some(header) = header {
+    let postback = links::postback(base, catalog, network);
+    writeln!(out, "  {}", postback.url)?;
+    if let Some(header) = postback.header {
         writeln!(out, "  with the header {header}")?;
     }
-    if network.access.takes_pixels {
+    if let Some(pixels) = links::pixels(base, network) {
         writeln!(
             out,
             "\npixels, for the page behind a conversion of {id}: one of image, frame and script (frame and script also\n\
              load the campaign's own pixels). Each finds the click by its cookie; where browsers keep that back, as many do\n\
              on pages of another site, add {}= with the click id. In place of OPTIONAL the order's amount and number",
-            pixel_click(network)
+            pixels.click
         )?;
-        let query = pixel_query(network);
-        writeln!(
-            out,
-            "  <img src=\"{base}/pixel.gif?{query}\" width=\"1\" height=\"1\" alt=\"\">\n  \
-             <iframe src=\"{base}/pixel?{query}\" width=\"1\" height=\"1\" style=\"display:none\"></iframe>\n  \
-             <script src=\"{base}/pixel.js?{query}\" async></script>"
-        )?;
+        writeln!(out, "  {}\n  {}\n  {}", pixels.image, pixels.frame, pixels.script)?;
     } else {
         writeln!(
             out,
@@ -198,112 +132,6 @@ fn write_network(
         )?;
     }
     Ok(())
-}
-
-/// What a pixel calls the click.
-fn pixel_click(network: &Network) -> &str {
-    network.rules.mapping.names(Role::ClickId).first().map_or("click_id", AsRef::as_ref)
-}
-
-/// Where a network calls, and the header that it must send, if any.
-fn postback(base: &str, catalog: &Catalog, network: &Network) -> (String, Option<String>) {
-    let id = &network.rules.id;
-    // Every network may call at `/postback`, and is known there by its id; a path segment that nobody compares says nothing.
-    let has_secret = !network.access.secrets.is_empty();
-    let is_telling =
-        |door: &&Door| *door.path != *"/postback" && (has_secret || !door.path.contains(SECRET_SEGMENT));
-    let door = network.doors.iter().find(|door| door.kind == DoorKind::Postback).filter(is_telling);
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    let path = match door {
-        None => format!("/postback/{id}"),
-        Some(door) => {
-            pairs.extend(conditions(network, door));
-            if is_shared(catalog, network, door) {
-                pairs.push(("network".to_owned(), id.to_string()));
-            }
-            door.path.replace(SECRET_SEGMENT, "SECRET")
-        }
-    };
-    let asked = network.rules.required.iter().filter(|role| !ROLES.contains(role));
-    for role in ROLES.iter().chain(asked).copied() {
-        if let Some(name) = network.rules.mapping.names(role).first() {
-            pairs.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
-            pairs.push((name.to_string(), format!("{{{}}}", role.name())));
-        }
-    }
-    let header = shown_secret(network, &path, &mut pairs);
-    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={value}", encoded(name))).collect();
-    (format!("{base}{path}?{}", pairs.join("&")), header)
-}
-
-/// What the request must have for the door to be that one, and the network to be this.
-fn conditions(network: &Network, door: &Door) -> Vec<(String, String)> {
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    let own = network.matches.iter().map(|(name, value)| (name, Some(value)));
-    let when = door.when.iter().map(|(name, value)| (name, value.as_ref()));
-    for (name, value) in own.chain(when) {
-        if !pairs.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
-            pairs.push((name.to_string(), value.map_or(format!("{{{name}}}"), |value| encoded(value))));
-        }
-    }
-    pairs
-}
-
-/// Whether another network has the same path, and nothing in this one's URL tells it apart.
-fn is_shared(catalog: &Catalog, network: &Network, door: &Door) -> bool {
-    let is_other = |other: &&Arc<Network>| other.rules.id != network.rules.id;
-    let mut others = catalog.networks().iter().filter(is_other);
-    network.matches.is_empty() && others.any(|other| other.doors.iter().any(|its| its.path == door.path))
-}
-
-/// Puts in where the secret and the signature go, and gives the header that one of them goes into.
-fn shown_secret(network: &Network, path: &str, pairs: &mut Vec<(String, String)>) -> Option<String> {
-    let access = &network.access;
-    let mut headers = Vec::new();
-    if !access.secrets.is_empty() && !path.split('/').any(|segment| segment == "SECRET") {
-        match (access.secret_params.first(), access.secret_headers.first()) {
-            (Some(param), _) => pairs.push((param.to_string(), "SECRET".to_owned())),
-            (None, Some(header)) => headers.push(format!("{header}: SECRET")),
-            (None, None) => {}
-        }
-    }
-    if let Some(signature) = &access.signature {
-        match &signature.place {
-            SignaturePlace::Param(name) => {
-                pairs.push((signature.time.to_string(), "UNIX_SECONDS".to_owned()));
-                pairs.push((name.to_string(), "SIGNATURE".to_owned()));
-            }
-            SignaturePlace::Header(name) => {
-                headers.push(format!("{}: UNIX_SECONDS", signature.time));
-                headers.push(format!("{name}: SIGNATURE"));
-            }
-        }
-    }
-    (!headers.is_empty()).then(|| headers.join(", "))
-}
-
-/// For an attribute of a page.
-fn pixel_query(network: &Network) -> String {
-    let mut query = format!("network={}", network.rules.id);
-    let names = PIXEL_ROLES.iter().filter_map(|role| network.rules.mapping.names(*role).first());
-    for name in names {
-        query.push_str(&format!("&amp;{}=OPTIONAL", encoded(name)));
-    }
-    query
-}
-
-fn encoded(text: &str) -> String {
-    percent_encoded(text).to_string()
-}
-
-/// The parameters that the campaign's source can fill.
-fn query(catalog: &Catalog, campaign: &Campaign) -> String {
-    let Some(source) = catalog.source(campaign) else { return String::new() };
-    let picked = [source.external_id.as_deref(), source.cost.as_deref()];
-    let renamed = source.params.iter().map(|(theirs, _)| &**theirs);
-    let pairs: Vec<String> =
-        picked.into_iter().flatten().chain(renamed).map(|name| format!("{name}={{{name}}}")).collect();
-    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::progress::Progress;
+use super::times::Times;
 use super::{Failure, Format};
 use crate::batch::lookup::{
-    Amount, ClickRow, DecisionRow, DeliveryRow, FoundAs, Life, PostbackRow, StandingRow, Window, look_up,
+    Amount, ClickRow, DecisionRow, DeliveryRow, FoundAs, Life, PostbackRow, StandingRow, look_up,
 };
-use crate::clock::Timestamp;
 use crate::store::reader::Reader;
 
 /// Columns before a value.
@@ -25,33 +25,17 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "clicklog-data")]
     data: PathBuf,
     #[command(flatten)]
-    window: Times,
+    times: Times,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// Which time a command reads.
-#[derive(Debug, Args)]
-pub(super) struct Times {
-    /// Look at nothing before this, as 2026-11-20T07:00:00Z
-    #[arg(long, value_name = "TIME")]
-    from: Option<Timestamp>,
-    /// Look at nothing after this
-    #[arg(long, value_name = "TIME")]
-    to: Option<Timestamp>,
-}
-
-impl Times {
-    pub(super) fn window(&self) -> Window {
-        Window { from: self.from, to: self.to }
-    }
-}
-
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let window = arguments.times.window()?;
     let reader = open(&arguments.data)?;
     let mut progress = Progress::new("looking");
-    let life = look_up(&reader, &arguments.id, arguments.window.window(), &mut |done, of| {
+    let life = look_up(&reader, &arguments.id, window, &mut |done, of| {
         progress.tick(done, of, "");
     });
     progress.end();
@@ -71,7 +55,10 @@ pub(super) fn open(data: &std::path::Path) -> Result<Reader, Failure> {
     let reader = Reader::open(data);
     match reader.node()? {
         Some(_) => Ok(reader),
-        None => Err(Failure::new(format!("there is no store in {}", data.display()))),
+        None => Err(Failure::new(format!(
+            "there is no store in {}; say where the data folder is with --data",
+            data.display()
+        ))),
     }
 }
 

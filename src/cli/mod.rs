@@ -5,8 +5,11 @@
 
 mod check_config;
 mod client;
+mod completions;
 mod config;
 mod deliveries;
+mod demo;
+mod doctor;
 mod erase;
 #[cfg(feature = "parquet")]
 mod export;
@@ -16,8 +19,10 @@ mod inspect;
 mod links;
 mod load;
 mod lookup;
+mod man;
 mod postback;
 mod progress;
+mod reading;
 #[cfg(feature = "parquet")]
 mod reconcile;
 mod replay;
@@ -25,23 +30,29 @@ mod replay;
 mod report;
 mod serve;
 mod settings;
+mod surroundings;
 mod table;
 #[cfg(feature = "parquet")]
 mod tail;
+mod times;
+mod top;
 mod verify;
+mod version;
+#[cfg(feature = "parquet")]
+mod whose;
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::dispatcher::request::Shown;
+use crate::serve::links::{base_of as url, public_base_of as public_url};
 
 /// Records ad clicks and conversion postbacks.
 #[derive(Debug, Parser)]
-#[command(name = "clicklog", version, about, propagate_version = true)]
+#[command(name = "clicklog", version = version::SHORT, long_version = version::long(), about, propagate_version = true)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -51,8 +62,12 @@ pub struct Arguments {
 enum Command {
     /// Take clicks until a signal: SIGHUP reloads the catalog, SIGTERM stops
     Serve(serve::Arguments),
+    /// Serve with everything made up, to look at: visitors, two networks, a traffic source; exit 1 if the books do not add up
+    Demo(demo::Arguments),
     /// Check the settings and the catalog as a server would; exit 78 if something is wrong
     CheckConfig(check_config::Arguments),
+    /// Look at this machine, the settings and the catalog: what is not as it should be, and what to do; exit 1 if something fails
+    Doctor(doctor::Arguments),
     /// Show settings
     #[command(subcommand)]
     Config(config::Command),
@@ -63,13 +78,15 @@ enum Command {
     /// Bring over what another tracker knows
     #[command(subcommand)]
     Import(import::Command),
-    /// What came of clicks: counts, cost, revenue and ratios, by campaign or whatever else
+    /// What came of clicks: counts, cost, revenue and ratios, by campaign or whatever else; of today and the six days before,
+    /// unless --from and --to say otherwise
     #[cfg(feature = "parquet")]
     Report(report::Arguments),
     /// Write clicks, conversions or deliveries to a file, a folder or standard output, as Parquet, CSV or JSON lines
     #[cfg(feature = "parquet")]
     Export(export::Arguments),
-    /// Compare what a network says it pays with our books; exit 1 beyond a threshold
+    /// Compare what a network says it pays with our books; exit 1 beyond a threshold. The period is that of the times in its
+    /// file, unless --from and --to say otherwise
     #[cfg(feature = "parquet")]
     Reconcile(reconcile::Arguments),
     /// Payouts that wait for a person
@@ -88,12 +105,20 @@ enum Command {
     Tail(tail::Arguments),
     /// Forget clicks and all that followed from them, for good; exit 1 if nothing is known of them
     Erase(erase::Arguments),
-    /// Check every record of a data folder; exit 1 if something is damaged
+    /// Check every record of a data folder, its roll-ups and its published files; exit 1 if something is damaged
     Verify(verify::Arguments),
     /// Print the records of a data folder, one a line
     Inspect(inspect::Arguments),
+    /// Watch what a running daemon does: rates, latencies, what waits
+    Top(top::Arguments),
     /// Send requests to a server, flat out or at a steady rate; exit 1 if none succeeded
     Load(load::Arguments),
+    /// Print manual pages, or write all of them into a folder
+    Man(man::Arguments),
+    /// Print what a shell needs to complete commands and flags
+    Completions(completions::Arguments),
+    /// Say which build this is, and which formats it writes
+    Version(version::Arguments),
 }
 
 /// How a result is printed.
@@ -129,23 +154,18 @@ impl Failure {
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        Self::new(text)
+        Self::new(crate::store::described(&error))
     }
 }
 
 /// Runs the command that the arguments name.
 pub fn run(arguments: Arguments) -> ExitCode {
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = io::BufWriter::new(Output { inner: io::stdout().lock(), is_broken: false });
     let done = match arguments.command {
         Command::Serve(arguments) => serve::run(arguments, &mut out),
+        Command::Demo(arguments) => demo::run(&arguments, &mut out),
         Command::CheckConfig(arguments) => check_config::run(&arguments, &mut out),
+        Command::Doctor(arguments) => doctor::run(&arguments, &mut out),
         Command::Config(command) => config::run(&command, &mut out),
         Command::Links(arguments) => links::run(&arguments, &mut out),
         Command::Lookup(arguments) => lookup::run(&arguments, &mut out),
@@ -165,16 +185,44 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Erase(arguments) => erase::run(&arguments, &mut out),
         Command::Verify(arguments) => verify::run(&arguments, &mut out),
         Command::Inspect(arguments) => inspect::run(&arguments, &mut out),
+        Command::Top(arguments) => top::run(&arguments, &mut out),
         Command::Load(arguments) => load::run(&arguments, &mut out),
+        Command::Man(arguments) => man::run(&arguments, &mut out),
+        Command::Completions(arguments) => completions::run(&arguments, &mut out),
+        Command::Version(arguments) => version::run(&arguments, &mut out),
     };
     let flushed = out.flush();
     match (done, flushed) {
         (Ok(code), Ok(())) => code,
-        // The reader of a pipe has seen enough: `clicklog inspect | head`.
-        (_, Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        (Err(failure), _) if failure.text.contains("Broken pipe") => ExitCode::SUCCESS,
+        // The reader of a pipe has seen enough: `clicklog inspect | head`. What was found out stays so.
+        (Ok(code), _) if out.get_ref().is_broken => code,
+        (Err(_), _) if out.get_ref().is_broken => ExitCode::SUCCESS,
         (Err(failure), _) => fail(&failure),
         (_, Err(error)) => fail(&error.into()),
+    }
+}
+
+/// Standard output, which knows whether anybody still reads it: other pipes break too, and those are failures.
+struct Output<W> {
+    inner: W,
+    is_broken: bool,
+}
+
+impl<W: Write> Output<W> {
+    fn noting<T>(&mut self, write: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
+        let done = write(&mut self.inner);
+        self.is_broken |= done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        done
+    }
+}
+
+impl<W: Write> Write for Output<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.noting(|inner| inner.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.noting(Write::flush)
     }
 }
 
@@ -197,14 +245,4 @@ fn write_request(out: &mut dyn Write, request: &Shown) -> io::Result<()> {
         .iter()
         .try_for_each(|(name, value)| writeln!(out, "  {}: {}", plain(name), plain(value)))?;
     request.body.lines().try_for_each(|line| writeln!(out, "  {}", plain(line)))
-}
-
-/// How this machine reaches it.
-fn url(address: SocketAddr) -> String {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-        ip => ip,
-    };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
+use super::times::Times;
 use super::{Failure, Format, client, plain};
-use crate::clock::Timestamp;
+use crate::batch::lookup::Window;
 
 /// How long the daemon may take for a replay.
 const TIMEOUT: Duration = Duration::from_secs(3600);
@@ -21,12 +22,8 @@ pub(super) struct Arguments {
     /// Of this network
     #[arg(long, value_name = "ID")]
     network: String,
-    /// Postbacks that came at this time or later, as 2026-11-20T07:00:00Z
-    #[arg(long, value_name = "TIME")]
-    from: Option<Timestamp>,
-    /// Up to this time
-    #[arg(long, value_name = "TIME")]
-    to: Option<Timestamp>,
+    #[command(flatten)]
+    times: Times,
     /// Only show what would change
     #[arg(long)]
     dry_run: bool,
@@ -58,13 +55,14 @@ struct Change {
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let Window { from, to } = arguments.times.window()?;
     let settings = arguments.daemon.settings()?;
     let client = arguments.daemon.client(&settings)?.with_timeout(TIMEOUT);
     let ask = |dry_run: bool| -> Result<String, Failure> {
         let body = serde_json::json!({
             "network": arguments.network,
-            "from": arguments.from.map(|from| from.to_string()),
-            "to": arguments.to.map(|to| to.to_string()),
+            "from": from.map(|from| from.to_string()),
+            "to": to.map(|to| to.to_string()),
             "dry_run": dry_run,
         });
         client.expect("POST", "/api/replay", body.to_string().as_bytes())

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Failure, settings, url};
+use super::{Failure, public_url, settings, surroundings, url};
 use crate::clock::Clock;
 use crate::config;
+use crate::logs;
 use crate::serve::{self, Daemon, Ended, ServeError};
 
 /// Warnings that are told at the start; of the others there is a number.
@@ -20,9 +21,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    // Before there is a second thread: it takes variables out of the environment.
+    let surroundings = surroundings::take()?;
     let shows_progress = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(shows_progress).with_target(false).init();
     let settings = arguments.settings;
+    let log = settings.load().map_err(Failure::configuration)?.settings.log;
+    logs::start(log.format, log.level, Clock::System);
     let source = Box::new(move || settings.load().map(|loaded| loaded.settings));
     let mut progress = |done: u64, of: u64| {
         if shows_progress && of > 1 {
@@ -34,7 +38,7 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode,
             );
         }
     };
-    let daemon = serve::start(source, Clock::System, &mut progress).map_err(failure)?;
+    let daemon = serve::start_in(surroundings, source, Clock::System, &mut progress).map_err(failure)?;
     let ready = |daemon: &Daemon| {
         // Clicks are taken whether or not anybody reads this.
         let _unread = greet(daemon, out).and_then(|()| out.flush());
@@ -48,9 +52,16 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode,
     }
 }
 
-fn failure(error: ServeError) -> Failure {
+pub(super) fn failure(error: ServeError) -> Failure {
     match error {
         ServeError::Configuration(problems) => Failure::configuration(problems),
+        // Its text has the cause already.
+        ServeError::System { ref source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+            Failure::new(format!(
+                "{error}; somebody listens there already, `clicklog doctor` says who: --listen and --admin choose others"
+            ))
+        }
+        ServeError::Inherited(error) => Failure::configuration(error),
         error => error.into(),
     }
 }
@@ -61,8 +72,10 @@ fn greet(daemon: &Daemon, out: &mut dyn Write) -> io::Result<()> {
     let data = settings.store.data.display();
     let admin = url(daemon.admin_address());
     writeln!(out, "clicklog {} is ready", env!("CARGO_PKG_VERSION"))?;
-    for address in daemon.addresses() {
-        writeln!(out, "  visitors   {}", url(*address))?;
+    let listeners = daemon.addresses().iter().zip(&settings.edge.listen);
+    let visitors: Vec<_> = listeners.map(|(address, listen)| public_url(*address, listen)).collect();
+    for url in &visitors {
+        writeln!(out, "  visitors   {url}")?;
     }
     writeln!(out, "  operators  {admin}")?;
     writeln!(out, "  data       {data}")?;
@@ -84,7 +97,7 @@ fn greet(daemon: &Daemon, out: &mut dyn Write) -> io::Result<()> {
     for warning in config::warnings(&catalog, WARNINGS_MAX) {
         tracing::warn!("{warning}");
     }
-    let Some(edge) = daemon.addresses().first().map(|address| url(*address)) else { return Ok(()) };
+    let Some(edge) = visitors.first() else { return Ok(()) };
     writeln!(out, "\ntry")?;
     if let Some(campaign) = catalog.campaigns().first() {
         let example = if is_built_in { "?zoneid=7&visitor_id=abc123&cost=0.01" } else { "" };

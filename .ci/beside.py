@@ -6,8 +6,6 @@ Keeps: readers are opened as an analyst would, again and again, while clicks of 
 come with exactly that many times the amount, and counts never go down.
 """
 
-import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,6 +13,8 @@ import time
 import urllib.request
 from decimal import Decimal
 from pathlib import Path
+
+import daemon
 
 REQUESTS = 60_000
 COST = Decimal("0.0123")
@@ -47,18 +47,6 @@ def pyarrow(path):
     return len(table), compute.sum(table["cost"]).as_py()
 
 
-def start(program, folder):
-    small = {"CLICKLOG_STORE__CLICK_SEGMENT": "1MiB", "CLICKLOG_ADMIN__LISTEN": "127.0.0.1:0", "CLICKLOG_EDGE__WORKERS": "1"}
-    command = [program, "serve", "--listen", "127.0.0.1:0"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    daemon = subprocess.Popen(command, cwd=folder, env={**os.environ, **small}, **pipes)
-    said = ""
-    while "operators" not in said:
-        said += daemon.stdout.readline()
-    visitors, operators = (re.search(rf"{name} +(http://\S+)", said)[1] for name in ("visitors", "operators"))
-    return daemon, visitors, operators
-
-
 def roll(operators, token):
     request = urllib.request.Request(f"{operators}/-/roll", method="POST", headers={"Authorization": f"Bearer {token}"})
     urllib.request.urlopen(request).read()
@@ -66,7 +54,8 @@ def roll(operators, token):
 
 def main():
     program, folder = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
-    daemon, visitors, operators = start(program, folder)
+    small = {"CLICKLOG_STORE__CLICK_SEGMENT": "1MiB", "CLICKLOG_EDGE__WORKERS": "1"}
+    process, visitors, operators = daemon.start(program, folder, "--listen", "127.0.0.1:0", **small)
     data = folder / "clicklog-data"
     token = (data / "admin-token").read_text().strip()
     url = f"{visitors}/c/demo?zoneid={{random}}&cost=0.0123"
@@ -91,8 +80,8 @@ def main():
                 reads += 1
     finally:
         load.kill()
-        daemon.send_signal(signal.SIGTERM)
-        daemon.communicate()
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
     wrong += [f"{name} found {rows} rows, not {REQUESTS}" for name, rows in last.items() if rows != REQUESTS]
     print("beside a daemon that publishes: " + ("; ".join(wrong) or f"{reads} reads by four readers, each of whole files"))
     sys.exit(1 if wrong else 0)

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -40,7 +41,12 @@ fn address_after(child: &mut Child, what: &str) -> SocketAddr {
     let address = loop {
         let line = lines.next().unwrap().unwrap();
         if let Some(address) = line.trim().strip_prefix(what) {
-            break address.trim().trim_start_matches("http://").parse().unwrap();
+            break address
+                .trim()
+                .trim_start_matches("https://")
+                .trim_start_matches("http://")
+                .parse()
+                .unwrap();
         }
     };
     // Whoever prints more must not meet a closed pipe.
@@ -86,6 +92,30 @@ impl Contender {
     pub(crate) fn clicklog_at(folder: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = pinned(env!("CARGO_BIN_EXE_clicklog"));
         command.current_dir(folder).args(["serve", "--listen", "127.0.0.1:0"]);
+        Self::clicklog_by(&mut command, settings)
+    }
+
+    /// On a socket that stays open when it ends, as systemd hands one over. It may not listen yet.
+    pub(crate) fn clicklog_on(socket: &TcpListener, folder: &Path) -> Self {
+        let address = socket.local_addr().unwrap();
+        let shell = "export LISTEN_PID=$$; exec \"$0\" \"$@\" 3<&0 0</dev/null";
+        let mut command = pinned("sh");
+        command.current_dir(folder).args(["-c", shell, env!("CARGO_BIN_EXE_clicklog"), "serve"]);
+        command.args(["--listen", &address.to_string(), "--admin", "127.0.0.1:0"]);
+        command.env("CLICKLOG_EDGE__WORKERS", "1").env("CLICKLOG_EDGE__TRUSTED_PROXIES", "127.0.0.0/8");
+        command.env("CLICKLOG_STORE__RESERVE", "0B").env("CLICKLOG_STORE__LOW_FREE", "0B");
+        command.env("CLICKLOG_STORE__CRITICAL_FREE", "0B").env("LISTEN_FDS", "1");
+        command.stdin(OwnedFd::from(socket.try_clone().unwrap())).stdout(Stdio::null());
+        let child = command.spawn().unwrap();
+        Self { name: "clicklog, recording", child, address, folder: None }
+    }
+
+    /// Ends it where it stands.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    fn clicklog_by(command: &mut Command, settings: &[(&str, &str)]) -> Self {
         command.env("CLICKLOG_ADMIN__LISTEN", "127.0.0.1:0");
         // The visitors of the load say their addresses as a proxy would.
         command.env("CLICKLOG_EDGE__WORKERS", "1").env("CLICKLOG_EDGE__TRUSTED_PROXIES", "127.0.0.0/8");
@@ -96,17 +126,45 @@ impl Contender {
         Self { name: "clicklog, recording", child, address, folder: None }
     }
 
+    /// With TLS, by the certificate in this folder.
+    pub(crate) fn clicklog_tls(place: &Path) -> Self {
+        let folder = folder("serve");
+        let [certificate, key] =
+            ["first.crt", "first.key"].map(|name| place.join(name).display().to_string());
+        let settings = folder.join("clicklog.toml");
+        let tls = format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}");
+        let text = format!("[edge]\nworkers = 1\nlisten = [{{ address = \"127.0.0.1:0\", {tls} }}]\n");
+        fs::write(&settings, text).unwrap();
+        let mut command = pinned(env!("CARGO_BIN_EXE_clicklog"));
+        command.current_dir(&folder).args(["serve", "--config"]).arg(&settings);
+        let mut contender = Self::clicklog_by(&mut command, &[]);
+        contender.folder = Some(folder);
+        contender
+    }
+
     /// Nothing if it is not installed.
     pub(crate) fn nginx() -> Option<Self> {
+        let folder = folder("nginx");
+        Self::nginx_in(folder, include_str!("../../ops/load/nginx.conf"))
+    }
+
+    /// With TLS, by the certificate in this folder.
+    pub(crate) fn nginx_tls(place: &Path) -> Option<Self> {
+        let folder = folder("nginx");
+        for name in ["first.crt", "first.key"] {
+            fs::copy(place.join(name), folder.join(name)).unwrap();
+        }
+        Self::nginx_in(folder, include_str!("../../ops/load/nginx-tls.conf"))
+    }
+
+    fn nginx_in(folder: PathBuf, template: &str) -> Option<Self> {
         Command::new("nginx")
             .arg("-v")
             .stderr(Stdio::null())
             .status()
             .ok()
             .filter(|status| status.success())?;
-        let folder = folder("nginx");
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let template = include_str!("../../ops/load/nginx.conf");
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let conf =
             template.replace("{folder}", folder.to_str().unwrap()).replace("{address}", &address.to_string());
         fs::write(folder.join("nginx.conf"), conf).unwrap();
@@ -143,7 +201,7 @@ impl Contender {
     }
 
     /// Processor time of all threads of the server, of nginx's only worker too.
-    fn cpu_ns(&self) -> f64 {
+    pub(crate) fn cpu_ns(&self) -> f64 {
         let pid = self.child.id();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         let pids = children.split_whitespace().map(str::to_owned).chain([pid.to_string()]);

@@ -7,7 +7,7 @@
 //! Data lies under `target/bench-data`, on the disk that the checkout is on.
 //!
 //! `cargo bench --bench serve [-- SECTION...]`, sections: keepalive close steady listeners postbacks
-//! deliveries beside compaction memory catalog labels.
+//! deliveries beside compaction memory catalog labels tls restart.
 #![expect(clippy::print_stdout, reason = "a bench prints, people judge")]
 #![expect(clippy::unwrap_used, reason = "a bench that fails ends")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
@@ -21,8 +21,10 @@ mod labels;
 mod listeners;
 mod memory;
 mod postbacks;
+mod restart;
 mod steady;
 mod throughput;
+mod tls;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
@@ -34,7 +36,7 @@ fn main() {
         Some(deliveries::WORK) => return deliveries::run_work(&words[1..]),
         _ => {}
     }
-    let sections: [(&str, fn()); 11] = [
+    let sections: [(&str, fn()); 13] = [
         ("keepalive", throughput::keepalive),
         ("close", throughput::close),
         ("steady", steady::run),
@@ -46,6 +48,8 @@ fn main() {
         ("memory", memory::run),
         ("catalog", catalog::run),
         ("labels", labels::run),
+        ("tls", tls::run),
+        ("restart", restart::run),
     ];
     for (name, run) in sections {
         if words.is_empty() || words.iter().any(|word| word == name) {

@@ -21,6 +21,7 @@ const FLOORS: &[&[&str]] = &[
     &["apply"],
     &["store"],
     &["event"],
+    &["logs"],
     &["clock", "meter", "metrics", "shutdown"],
 ];
 

@@ -65,6 +65,9 @@ metrics! {
     TLS_HANDSHAKES: Counter "clicklog_tls_handshakes_total" "TLS handshakes that succeeded, by version, full or resumed.";
     TLS_HANDSHAKE_FAILURES: Counter "clicklog_tls_handshake_failures_total" "TLS handshakes that failed, by reason; a connection that closes before its first byte is one too.";
     TLS_CERTIFICATE_EXPIRY: Gauge "clicklog_tls_certificate_expiry_timestamp_seconds" "When a certificate that is shown expires, in seconds since 1970, by its first name.";
+    ACME_CERTIFICATES: Counter "clicklog_acme_certificates_total" "Certificates that an authority was asked for, by what came of it: issued or failed.";
+    ACME_CHALLENGES: Counter "clicklog_acme_challenges_answered_total" "Times that an authority was answered when it looked at a name, by challenge.";
+    ACME_WITHOUT: Gauge "clicklog_acme_names_without_certificate" "Names in acme.domains that there is no valid certificate of an authority for.";
     TLS_CERTIFICATES_REFUSED: Counter "clicklog_tls_certificates_refused_total" "Certificate files that had changed and could not be taken; the ones before them are shown.";
     CATALOG_VERSION: Gauge "clicklog_catalog_version" "Version of the catalog in use; each is higher than the one before.";
     CATALOG_CAMPAIGNS: Gauge "clicklog_catalog_campaigns" "Campaigns in the catalog.";

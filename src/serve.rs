@@ -8,6 +8,7 @@
 //! | edge | a thread a worker (`ingest::worker`) | connections | first: it drains | the stop says what a worker ended with |
 //! | compactor | one thread (`compactor::run`) | segments that are sealed; the clock | told first, awaited before the store | what is not published waits; a log line, a counter |
 //! | forgetting | one thread (`compactor::forget`) | erasures; the clock | told first, awaited before the store | what is due waits; a log line, a counter |
+//! | ACME | one thread (`serve::acme`), where a listener shows what an authority gives | the clock; the authority | before the edge | a log line, a counter; what is shown stays |
 //! | certificates | one thread (`serve::certificates`), with TLS only | the clock | before the edge | what cannot be taken is told; what was shown stays |
 //! | admin | one thread | connections | before the store | requests of operators go unanswered |
 //! | signals | the caller's thread | SIGHUP, SIGTERM, SIGINT | with `run` | |
@@ -17,6 +18,8 @@
 //! A stop: not ready, announced for `edge.announce_time`; no new connections; those that are there drain; the lanes are
 //! given up, synced and sealed. A second signal ends the process where it stands, which costs a recovery, not a click.
 
+#[cfg(feature = "acme")]
+mod acme;
 mod aliases;
 mod brought;
 mod certificates;
@@ -108,6 +111,8 @@ pub struct Daemon {
     dispatcher: Option<Dispatcher>,
     compaction: Compaction,
     certificates: Certificates,
+    #[cfg(feature = "acme")]
+    acme: acme::Acme,
     admin: Admin,
     state: Arc<State>,
     token_file: Option<std::path::PathBuf>,
@@ -161,7 +166,10 @@ pub fn start_in(
     // What can be wrong with files is looked at before anything is opened.
     let version = u64::try_from(clock.now().micros()).unwrap_or(0);
     let config::Served { catalog, destinations, lists } = settings.load_served(version)?;
-    let certificates = config::certificates::load(&settings.edge.listen)?;
+    let places = config::certificates::Places::of(&settings);
+    let certificates = config::certificates::load(&places)?;
+    #[cfg(feature = "acme")]
+    let authority = settings.authority()?;
     let given_token = settings.admin_token(&config::environment)?;
     let store = Arc::new(Store::open_with(settings.store_options(workers, clock.clone()), progress)?);
     let (token, token_file) = match given_token {
@@ -201,6 +209,8 @@ pub fn start_in(
         tracing::warn!("how far destinations have come was read from the journal: {why}");
     }
     let served = (Arc::clone(&catalog), Arc::clone(&lists));
+    #[cfg(feature = "acme")]
+    let challenges = options.challenges.clone();
     let edge = ingest::start(options, &store, served.0, served.1, books.handle(), clock.clone());
     let edge = edge.map_err(system(format!("listen at {}", shown(&settings))))?;
     // What ends segments is made of all that is started here, and so it comes last.
@@ -217,9 +227,15 @@ pub fn start_in(
     };
     let compaction = Compaction::start(&settings, &store, beside, clock.clone());
     let compaction = compaction.map_err(system("start a thread for the compactor"))?;
-    let listen = settings.edge.listen.clone();
-    let certificates = Certificates::start(listen, certificates, edge.handle(), clock.clone());
+    let certificates = Certificates::start(places, certificates, edge.handle(), clock.clone());
     let certificates = certificates.map_err(system("start a thread for certificates"))?;
+    #[cfg(feature = "acme")]
+    let acme = {
+        let certificates = certificates.handle();
+        let ways = acme::ways(&settings.edge.listen);
+        let parts = acme::Parts { authority, challenges, ways, certificates, clock: clock.clone() };
+        acme::Acme::start(parts).map_err(system("start a thread for ACME"))?
+    };
     let served = operations::Swaps { catalog, lists, destinations };
     let pulses = pulses(&edge, &books, &store);
     let actors = operations::Actors {
@@ -229,6 +245,8 @@ pub fn start_in(
         dispatcher: dispatcher.as_ref().map(Dispatcher::handle),
         compaction: compaction.handle(),
         certificates: certificates.handle(),
+        #[cfg(feature = "acme")]
+        acme: acme.handle(),
         addresses: edge.addresses().to_vec(),
     };
     let state = State::new(source, settings.clone(), served, actors, store, clock.clone());
@@ -245,6 +263,8 @@ pub fn start_in(
         dispatcher,
         compaction,
         certificates,
+        #[cfg(feature = "acme")]
+        acme,
         admin,
         state,
         token_file,
@@ -331,6 +351,8 @@ impl Daemon {
             dispatcher,
             compaction,
             certificates,
+            #[cfg(feature = "acme")]
+            acme,
             admin,
             state,
             clock,
@@ -345,6 +367,8 @@ impl Daemon {
         if state.store().poison().cause().is_none() {
             wait(&clock, settings.edge.announce_time);
         }
+        #[cfg(feature = "acme")]
+        acme.stop();
         certificates.stop();
         let drained = edge.stop();
         admin.stop();

@@ -21,7 +21,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let settings = arguments.settings.load().map_err(Failure::configuration)?.settings;
     let served = settings.load_served(0).map_err(Failure::configuration)?;
-    let shown = config::certificates::load(&settings.edge.listen).map_err(Failure::configuration)?;
+    let shown = config::certificates::load(&config::certificates::Places::of(&settings))
+        .map_err(Failure::configuration)?;
+    settings.authority().map_err(Failure::configuration)?;
     // A server would start with them, rather than not at all; whoever checks can do something about it first.
     config::certificates::check_times(&shown, Clock::System.now()).map_err(Failure::configuration)?;
     let config::Served { catalog, destinations, .. } = &served;

@@ -1,7 +1,8 @@
 //! What https listeners show, from the files that the settings name.
 //!
-//! In: listeners; what they showed before, where there is something. Out: certificates with their keys, and for each file
-//! that cannot be taken, why; or a sum over all of these files that tells whether any has changed.
+//! In: listeners, and names that an authority gives certificates for; what was shown before, where there is something. Out:
+//! certificates with their keys, and for each file that cannot be taken, why; or a sum over all of these files that tells
+//! whether any has changed.
 //! Keeps: at a start, all or nothing; later, what cannot be taken leaves what was there in its place.
 //! Not here: when to look again (`serve`), which name is shown what (`ingest`).
 
@@ -10,8 +11,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::acme;
 use super::problem::{Problem, Problems};
 use super::route::{certificates, key};
+use super::settings::Settings;
 use super::value::{Listen, ListenTls};
 use crate::clock::Timestamp;
 use crate::ingest::{Certificates, ClientAuthorities, Identity};
@@ -19,8 +22,53 @@ use crate::ingest::{Certificates, ClientAuthorities, Identity};
 /// Certificates in one folder.
 pub const CERTIFICATES_MAX: usize = 10_000;
 
+/// From when to when the certificate in a file with its key is good.
+///
+/// # Errors
+/// It cannot be taken.
+pub fn validity(path: &Path) -> Result<(Timestamp, Timestamp), Problem> {
+    let pair = Pair { certificate: path.to_owned(), key: path.to_owned() };
+    let origin = path.display().to_string();
+    let identity = read(&pair, &origin).map_err(|why| Problem::at(origin, why))?;
+    Ok((identity.starts(), identity.expires()))
+}
+
 /// What the listeners show, in their order; nothing for one without TLS.
 pub type Shown = Vec<Option<Certificates>>;
+
+/// Where it lies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    listen: Vec<Listen>,
+    /// What an authority gave, for listeners that show that: a file for each name, once there is one.
+    issued: Vec<PathBuf>,
+}
+
+impl Places {
+    /// As the settings say.
+    pub fn of(settings: &Settings) -> Self {
+        Self { listen: settings.edge.listen.clone(), ..Self::default() }.with_names_of(settings)
+    }
+
+    /// The same listeners, with the names that these settings have: what a reload changes.
+    #[must_use]
+    pub fn with_names_of(self, settings: &Settings) -> Self {
+        let folder = settings.store.data.join(acme::FOLDER);
+        let issued = settings.acme.domains.iter().map(|name| acme::issued(&folder, name));
+        Self { issued: issued.collect(), ..self }
+    }
+
+    /// Whether any listener has TLS.
+    pub fn has_tls(&self) -> bool {
+        self.listen.iter().any(|listen| listen.tls.is_some())
+    }
+
+    /// Certificates from an authority, and their keys in the same files.
+    fn issued(&self) -> impl Iterator<Item = Pair> {
+        let there = self.issued.iter().filter(|path| path.exists());
+        there.map(|path| Pair { certificate: path.clone(), key: path.clone() })
+    }
+}
 
 /// Two files that belong together; it may be the same one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,22 +81,18 @@ struct Pair {
 ///
 /// # Errors
 /// Each file that cannot be taken, with why.
-pub fn load(listen: &[Listen]) -> Result<Shown, Problems> {
-    let (shown, found) = load_again(listen, &[], Timestamp::default());
+pub fn load(places: &Places) -> Result<Shown, Problems> {
+    let (shown, found) = load_again(places, &[], Timestamp::default());
     found.into_iter().collect::<Problems>().unless_any(shown)
 }
 
 /// Loads what is to be shown from now on. In place of what cannot be taken stands what was there before; so it does in place
 /// of what has expired, if it has not itself.
-pub fn load_again(
-    listen: &[Listen],
-    before: &[Option<Certificates>],
-    now: Timestamp,
-) -> (Shown, Vec<Problem>) {
+pub fn load_again(places: &Places, before: &[Option<Certificates>], now: Timestamp) -> (Shown, Vec<Problem>) {
     let mut problems = Vec::new();
-    let each = listen.iter().enumerate().map(|(place, listen)| {
+    let each = places.listen.iter().enumerate().map(|(place, listen)| {
         let before = before.get(place).and_then(Option::as_ref);
-        listen.tls.as_ref().map(|tls| of_listener(tls, before, now, &mut problems))
+        listen.tls.as_ref().map(|tls| of_listener(tls, places, before, now, &mut problems))
     });
     (each.collect(), problems)
 }
@@ -83,14 +127,15 @@ pub struct Stamps(Vec<(PathBuf, [i64; 2], [u64; 2])>);
 
 impl Stamps {
     /// As of now.
-    pub fn of(listen: &[Listen]) -> Self {
+    pub fn of(places: &Places) -> Self {
         let mut stamps = Vec::new();
         let mut add = |path: &Path| {
             if let Ok(metadata) = path.metadata() {
                 stamps.push(stamp(path, &metadata));
             }
         };
-        for tls in listen.iter().filter_map(|listen| listen.tls.as_ref()) {
+        places.issued.iter().for_each(|path| add(path));
+        for tls in places.listen.iter().filter_map(|listen| listen.tls.as_ref()) {
             [&tls.certificate, &tls.key, &tls.client_ca].into_iter().for_each(|path| add(path));
             for pair in pairs(&tls.folder).unwrap_or_default().into_iter().flatten() {
                 add(&pair.certificate);
@@ -107,6 +152,7 @@ fn stamp(path: &Path, metadata: &Metadata) -> (PathBuf, [i64; 2], [u64; 2]) {
 
 fn of_listener(
     tls: &ListenTls,
+    places: &Places,
     before: Option<&Certificates>,
     now: Timestamp,
     problems: &mut Vec<Problem>,
@@ -124,7 +170,7 @@ fn of_listener(
                     Err(problem) => problems.push(problem),
                 }
             }
-            if taken.identities.is_empty() && taken.default.is_none() {
+            if taken.identities.is_empty() && taken.default.is_none() && !tls.acme {
                 problems.push(Problem::at(tls.folder.display().to_string(), "there is no certificate here"));
                 taken.identities = before.map_or_else(Vec::new, |before| before.identities.clone());
             }
@@ -133,6 +179,10 @@ fn of_listener(
             problems.push(problem);
             taken.identities = before.map_or_else(Vec::new, |before| before.identities.clone());
         }
+    }
+    if tls.acme {
+        let issued = places.issued().filter_map(|pair| identity(&pair, before, now, problems));
+        taken.identities.extend(issued);
     }
     if !tls.client_ca.as_os_str().is_empty() {
         taken.clients = clients(tls).map_or_else(
@@ -254,9 +304,10 @@ mod tests {
         [pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der())]
     }
 
-    fn listen(tls: ListenTls) -> Vec<Listen> {
+    fn listen(tls: ListenTls) -> Places {
         let address = "127.0.0.1:0".parse().unwrap();
-        vec![Listen::http(address), Listen::https(address, tls)]
+        let listen = vec![Listen::http(address), Listen::https(address, tls)];
+        Places { listen, ..Places::default() }
     }
 
     fn names(shown: &Shown) -> Vec<String> {
@@ -347,6 +398,30 @@ mod tests {
         fs::remove_file(at("a.crt")).unwrap();
         let (fourth, problems) = load_again(&listen, &third, NOW);
         assert_eq!((names(&fourth).len(), problems.len()), (1, 1), "an empty folder is a mistake");
+    }
+
+    #[test]
+    fn what_an_authority_gave_is_shown_for_the_names_that_are_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::default();
+        settings.store.data = folder.path().to_owned();
+        settings.acme.domains = vec!["a.example".to_owned(), "b.example".to_owned()];
+        settings.edge.listen = listen(ListenTls { acme: true, ..ListenTls::default() }).listen;
+        let places = Places::of(&settings);
+        let first = load(&places).unwrap();
+        assert!(names(&first).is_empty(), "there may be none yet");
+        let issued = folder.path().join(acme::FOLDER);
+        fs::create_dir(&issued).unwrap();
+        let before = Stamps::of(&places);
+        for name in ["a.example", "c.example"] {
+            fs::write(acme::issued(&issued, name), made(name, 2040).concat()).unwrap();
+        }
+        assert_ne!(Stamps::of(&places), before);
+        let (second, problems) = load_again(&places, &first, NOW);
+        assert_eq!((names(&second), problems.len()), (vec!["a.example".to_owned()], 0));
+        settings.acme.domains = vec!["c.example".to_owned()];
+        let (third, _) = load_again(&places.with_names_of(&settings), &second, NOW);
+        assert_eq!(names(&third), ["c.example"], "nobody wants the other one any more");
     }
 
     #[test]

@@ -125,6 +125,9 @@ pub fn load(
         let what = "store.critical_free must be at most store.low_free";
         problems.add(Problem::at(loaded.origin("store", "critical_free").to_string(), what));
     }
+    if let Err((section, key, what)) = loaded.settings.check_acme() {
+        problems.add(Problem::at(loaded.origin(section, key).to_string(), what));
+    }
     problems.unless_any(loaded)
 }
 

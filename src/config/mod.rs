@@ -5,6 +5,7 @@
 //! Keeps: what is not understood is refused, not passed over; a reload is all or nothing.
 //! Not here: when to reload (`serve`).
 
+mod acme;
 mod blocks;
 pub mod catalog;
 pub mod certificates;
@@ -25,13 +26,15 @@ mod settings;
 mod value;
 mod warnings;
 
+pub use acme::{Authority, FOLDER as ACME_FOLDER};
 pub use lists::load as load_lists;
 pub use load::{ENVIRONMENT_PREFIX, Flag, Loaded, Origin, load};
 pub use problem::{Line, PROBLEMS_MAX, Problem, Problems};
 pub use route::Egress;
 pub use secret::{Environment, Secret, SecretError, SecretRef};
 pub use settings::{
-    Admin, Catalog, Compactor, Dispatcher, Edge, Entry, Labels, Log, Retention, Settings, Store, default_file,
+    Acme, Admin, Catalog, Compactor, Dispatcher, Edge, Entry, Labels, Log, Retention, Settings, Store,
+    default_file,
 };
 pub use value::{Bytes, Listen, ListenTls, duration};
 pub use warnings::{all as all_warnings, offer as offer_warning, warnings};

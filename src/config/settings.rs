@@ -138,8 +138,9 @@ settings! {
         /// begin with a PROXY header of version 2. With https, a proxy in front ends TLS, and cookies are for https only.
         /// With tls, it ends here: tls = { certificate = "FILE", key = "FILE" } is shown to everybody, tls = { folder = "DIR" }
         /// to whoever asks for a name in a certificate there (NAME.crt or NAME.pem with NAME.key, or NAME/fullchain.pem with
-        /// NAME/privkey.pem); with both, the first is for all other names. client_ca = "FILE" asks for client certificates
-        /// of its authorities, require_client_certificate = true insists. Files are looked at again every 10s.
+        /// NAME/privkey.pem); with both, the first is for all other names; acme = true shows what [acme] gets, besides. client_ca =
+        /// "FILE" asks for client certificates of its authorities, require_client_certificate = true insists. Files are looked
+        /// at again every 10s.
         listen: Vec<Listen> = vec![Listen::http(SocketAddr::from(([127, 0, 0, 1], 8080)))], &|list| if list.is_empty() { Err("must name an address".to_owned()) } else { Ok(()) };
         /// Threads, each with a lane of the clicks journal, 1 to 64; 0 is one for each processor.
         workers: u8 = 0, &|n| within(&(0..=64), n);
@@ -171,6 +172,21 @@ settings! {
         /// Visitors that are remembered to tell a second click from a first, 1024 to 1073741824; 8 bytes each. Full, the
         /// table forgets the oldest.
         visitors: usize = 1_048_576, &|n| within(&(1024..=1_073_741_824), n);
+    }
+    /// Certificates from an authority that speaks ACME (RFC 8555), such as Let's Encrypt: asked for, shown by listeners with
+    /// tls = { acme = true }, and renewed when a third of their time is left. They are kept in the data folder, in acme/.
+    acme: Acme {
+        /// Names that a certificate is asked for, for each its own. The authority must reach this daemon by them: at port 443
+        /// by a listener with acme = true, or at port 80 by one without TLS. A reload takes new ones over.
+        domains: Vec<String> = Vec::new(), &|names| names.iter().try_for_each(|name| domain(name));
+        /// Whether you agree to the authority's terms of service: it gives nothing to whoever does not.
+        agree_to_terms: bool = false;
+        /// Mail addresses that the authority may write to.
+        contact: Vec<String> = Vec::new(), &|all| all.iter().try_for_each(|one| mail_address(one));
+        /// The authority's directory, at https.
+        directory: String = "https://acme-v02.api.letsencrypt.org/directory".to_owned(), &|url| directory(url);
+        /// A PEM file with certificates of further authorities that are believed when this one is called; "" is none.
+        ca: PathBuf = PathBuf::new();
     }
     /// Where everything is kept.
     store: Store {
@@ -298,6 +314,39 @@ settings! {
 /// For ever, or so long at least.
 fn kept(least: Duration, time: Duration) -> Result<(), String> {
     if time.is_zero() { Ok(()) } else { time_within(least, 36_500 * DAY, time) }
+}
+
+/// What an authority can be asked for: a name, in full, of which it looks at the machine behind it.
+fn domain(name: &str) -> Result<(), String> {
+    if name.starts_with("*.") {
+        return Err(format!("\"{name}\" needs a record in DNS that clicklog cannot make: name each domain"));
+    }
+    let is_label = |label: &str| {
+        let is_plain = label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        (1..=63).contains(&label.len()) && is_plain && !label.starts_with('-') && !label.ends_with('-')
+    };
+    // Nothing in DNS ends in a number: that is an address.
+    let is_name = name.rsplit('.').next().is_some_and(|last| last.bytes().any(|byte| !byte.is_ascii_digit()));
+    if is_name && name.len() <= 253 && name.split('.').all(is_label) {
+        return Ok(());
+    }
+    Err(format!("\"{name}\" is no domain name like \"trk.example.com\", in small letters, IDN as xn--…"))
+}
+
+fn mail_address(text: &str) -> Result<(), String> {
+    let parts = text.split_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty());
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b':' | b'?'));
+    match parts.filter(|(_, host)| is_plain && !host.contains('@')) {
+        Some(_) => Ok(()),
+        None => Err(format!("\"{text}\" is no mail address like \"ops@example.com\"")),
+    }
+}
+
+fn directory(url: &str) -> Result<(), String> {
+    let is_one = url.parse::<http::Uri>().is_ok_and(|url| {
+        url.scheme() == Some(&http::uri::Scheme::HTTPS) && url.host().is_some_and(|host| !host.is_empty())
+    });
+    if is_one { Ok(()) } else { Err("must be a URL like \"https://acme.example/directory\"".to_owned()) }
 }
 
 fn segment(bytes: Bytes) -> Result<(), String> {

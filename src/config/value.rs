@@ -244,6 +244,8 @@ pub struct ListenTls {
     pub key: PathBuf,
     /// A folder of certificates and keys, by domain.
     pub folder: PathBuf,
+    /// Whether what an authority gives for the names in the settings is shown too.
+    pub acme: bool,
     /// Authorities of client certificates, PEM.
     pub client_ca: PathBuf,
     /// Whether who shows none is refused.
@@ -287,13 +289,14 @@ impl ListenTls {
                 "require_client_certificate" => {
                     tls.require_client_certificate = value.get_ref().as_bool()?;
                 }
+                "acme" => tls.acme = value.get_ref().as_bool()?,
                 name => *tls.path(name)? = PathBuf::from_toml(value.get_ref())?,
             }
         }
         let is_empty = |path: &PathBuf| path.as_os_str().is_empty();
         let has_pair = !is_empty(&tls.certificate);
         let is_whole = has_pair != is_empty(&tls.key)
-            && (has_pair || !is_empty(&tls.folder))
+            && (has_pair || !is_empty(&tls.folder) || tls.acme)
             && !(tls.require_client_certificate && is_empty(&tls.client_ca));
         is_whole.then_some(tls)
     }
@@ -304,6 +307,9 @@ impl ListenTls {
         for name in Self::PATHS {
             let path = all.path(name).filter(|path| !path.as_os_str().is_empty());
             said.extend(path.map(|path| format!("{name} = {}", path.to_toml())));
+        }
+        if self.acme {
+            said.push("acme = true".to_owned());
         }
         if self.require_client_certificate {
             said.push("require_client_certificate = true".to_owned());
@@ -331,7 +337,7 @@ impl Value for SocketAddr {
 
 impl Value for Listen {
     const WHAT: &'static str = "an address like \"127.0.0.1:8080\" or { address = \"…\", proxy_protocol = true, https = true, tls = { … } }; \
-         tls has certificate and key, or folder, or both; client_ca, require_client_certificate";
+         tls has certificate and key, folder, acme = true, or several of them; client_ca, require_client_certificate";
 
     fn from_text(text: &str) -> Option<Self> {
         SocketAddr::from_text(text).map(Self::http)
@@ -474,6 +480,7 @@ mod tests {
                 "[::]:443".parse().unwrap(),
                 ListenTls { certificate: "a.crt".into(), key: "a.key".into(), ..ListenTls::default() },
             ),
+            Listen::https("[::]:445".parse().unwrap(), ListenTls { acme: true, ..ListenTls::default() }),
             Listen::https(
                 "[::]:444".parse().unwrap(),
                 ListenTls {
@@ -502,6 +509,8 @@ mod tests {
             "{ folder = 'a', key = 'b' }",
             "{ folder = 'a', require_client_certificate = true }",
             "{ folder = 'a', other = 'b' }",
+            "{ acme = false }",
+            "{ acme = true, key = 'b' }",
             "'a'",
         ] {
             let text = format!("x = {{ address = ':443', tls = {refused} }}");

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, Uri, Version, response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
@@ -221,10 +221,44 @@ impl Clients {
     /// There was no answer.
     pub async fn send(
         &self,
-        mut request: Request<Bytes>,
+        request: Request<Bytes>,
         route: &Arc<Route>,
         timeout: Duration,
     ) -> Result<Received, Failed> {
+        let (mut head, read) = self.exchange(request, route, timeout).await?;
+        Ok(Received {
+            status: head.status.as_u16(),
+            retry_after: head.headers.remove(RETRY_AFTER),
+            body: read.bytes,
+            is_whole: read.is_whole,
+            is_broken: read.is_broken,
+        })
+    }
+
+    /// As `send`, for whoever needs the whole of an answer: its head, and its body to the end.
+    ///
+    /// # Errors
+    /// There was no answer, or more of it than `success::BODY_BYTES_MAX`, or less than was announced.
+    #[cfg(feature = "acme")]
+    pub async fn fetch(
+        &self,
+        request: Request<Bytes>,
+        route: &Arc<Route>,
+        timeout: Duration,
+    ) -> Result<Response<Bytes>, Failed> {
+        let (head, read) = self.exchange(request, route, timeout).await?;
+        match read.is_whole {
+            true => Ok(Response::from_parts(head, read.bytes)),
+            false => Err(Failed::new(Fault::SentNoAnswer, "the answer is too long, or broke off")),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Request<Bytes>,
+        route: &Arc<Route>,
+        timeout: Duration,
+    ) -> Result<(response::Parts, body::Read), Failed> {
         let client =
             self.client(route).map_err(|error| Failed::new(Fault::Unmade, connect::in_words(&error)))?;
         if request.method() == Method::CONNECT {
@@ -317,11 +351,14 @@ impl Clients {
         Ok(client)
     }
 
-    async fn read(&self, mut answer: Response<Incoming>, deadline: std::pin::Pin<&mut Sleep>) -> Received {
-        let wire = answer.extensions_mut().remove::<Arc<Wire>>();
-        let status = answer.status().as_u16();
-        let retry_after = answer.headers_mut().remove(RETRY_AFTER);
-        let read = body::read(answer.into_body(), deadline).await;
+    async fn read(
+        &self,
+        answer: Response<Incoming>,
+        deadline: std::pin::Pin<&mut Sleep>,
+    ) -> (response::Parts, body::Read) {
+        let (mut head, body) = answer.into_parts();
+        let wire = head.extensions.remove::<Arc<Wire>>();
+        let read = body::read(body, deadline).await;
         if let Some(wire) = wire {
             self.note(&wire);
             if read.is_whole {
@@ -331,7 +368,7 @@ impl Clients {
                 tokio::task::yield_now().await;
             }
         }
-        Received { status, retry_after, body: read.bytes, is_whole: read.is_whole, is_broken: read.is_broken }
+        (head, read)
     }
 
     fn late(&self, capture: &CaptureConnection, timeout: Duration) -> Failed {

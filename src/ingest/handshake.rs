@@ -17,6 +17,7 @@ use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::rustls::{self, HandshakeKind, ProtocolVersion};
 use tokio_rustls::server::TlsStream;
 
+use super::challenges::{self, Challenges};
 use super::connection::farewell;
 use super::counts::Ticket;
 use super::outcome::Outcome;
@@ -107,9 +108,12 @@ pub(super) async fn shake(
     tls: &Tls,
 ) -> Option<(TlsStream<TcpStream>, Protocol, Secured)> {
     let shared = &worker.shared;
-    let shaken = within(&shared.clock, shared.options.timeouts.handshake, try_shake(stream, tls)).await;
+    let shaken = try_shake(stream, tls, &shared.options.challenges);
+    let shaken = within(&shared.clock, shared.options.timeouts.handshake, shaken).await;
     let (failure, plain) = match shaken {
-        Some(Ok((stream, secured))) => {
+        // It has seen what it came for.
+        Some(Ok(None)) => return None,
+        Some(Ok(Some((stream, secured)))) => {
             let (_, connection) = stream.get_ref();
             let is_new = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
             let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
@@ -133,7 +137,12 @@ pub(super) async fn shake(
 /// Why it failed, and the stream of whoever is to be told without TLS.
 type Failed = (Failure, Option<TcpStream>);
 
-async fn try_shake(stream: TcpStream, tls: &Tls) -> Result<(TlsStream<TcpStream>, Secured), Failed> {
+/// Nothing for an authority, which only wants to see a certificate.
+async fn try_shake(
+    stream: TcpStream,
+    tls: &Tls,
+    challenges: &Challenges,
+) -> Result<Option<(TlsStream<TcpStream>, Secured)>, Failed> {
     let failed = |error: io::Error| (reason(&error), None);
     let mut first = [0];
     if stream.peek(&mut first).await.map_err(failed)? == 0 {
@@ -144,6 +153,15 @@ async fn try_shake(stream: TcpStream, tls: &Tls) -> Result<(TlsStream<TcpStream>
     }
     let mut start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(failed)?;
     let name: Option<Box<str>> = start.client_hello().server_name().map(Box::from);
+    let is_challenge =
+        start.client_hello().alpn().is_some_and(|mut all| all.any(|one| one == challenges::ALPN));
+    let challenge = name.as_deref().filter(|_| is_challenge).and_then(|name| challenges.for_name(name));
+    if let Some(config) = challenge {
+        let mut stream = start.into_stream(config).await.map_err(failed)?;
+        challenges.note_seen();
+        let _closed = stream.shutdown().await;
+        return Ok(None);
+    }
     let Some(site) = tls.site(name.as_deref()) else {
         let _told = start.io.write_all(&UNKNOWN_NAME).await;
         let _closed = start.io.shutdown().await;
@@ -151,7 +169,7 @@ async fn try_shake(stream: TcpStream, tls: &Tls) -> Result<(TlsStream<TcpStream>
     };
     let stream = start.into_stream(site.config).await.map_err(failed)?;
     let has_certificate = stream.get_ref().1.peer_certificates().is_some();
-    Ok((stream, Secured { name, identity: site.identity, has_certificate }))
+    Ok(Some((stream, Secured { name, identity: site.identity, has_certificate })))
 }
 
 fn reason(error: &io::Error) -> Failure {

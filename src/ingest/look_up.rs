@@ -73,6 +73,16 @@ pub(super) async fn find_at(
     Ok(found_only(found))
 }
 
+/// The click with this id, for a visitor who has to wait for the disk.
+pub(super) async fn find(
+    clicks: &Clicks,
+    waiting: &Waiting,
+    id: ClickId,
+) -> Result<Lookup<FoundClick>, Busy> {
+    let clicks = clicks.clone();
+    wait(waiting, move || clicks.find(&id)).await
+}
+
 async fn wait<T: Send + 'static>(
     waiting: &Waiting,
     read: impl FnOnce() -> T + Send + 'static,
@@ -315,7 +325,14 @@ mod tests {
         let waiting = Waiting::default();
         let turns: Vec<_> = (0..LOOK_UPS_MAX).map(|_| waiting.take().unwrap()).collect();
         assert!(waiting.take().is_err() && waiting.take().is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder.path().join("data"));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let id = ClickId::from_str("00000000000000000000000000").unwrap();
+        let found = || runtime.block_on(find(&store.clicks(), &waiting, id));
+        assert!(found().is_err(), "a visitor waits with all the others");
         drop(turns);
-        assert!(waiting.take().is_ok());
+        assert!(waiting.take().is_ok() && found().is_ok());
+        store.close().unwrap();
     }
 }

@@ -16,6 +16,7 @@ mod answer;
 mod body;
 mod callers;
 mod catalog;
+mod challenges;
 mod click;
 mod connection;
 mod counts;
@@ -75,6 +76,7 @@ pub use catalog::{
     Campaign, Catalog, CatalogError, ClickPath, Cost, Offer, Parts, Pixel, PixelKind, Redirect, Rotation,
     Source,
 };
+pub use challenges::{Challenges, Posted};
 pub use counts::{LABELS, Totals};
 pub use examine::{Examined, Refused, Told, examine, reread};
 pub use front::URI_BYTES_MAX;

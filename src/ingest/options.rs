@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::challenges::Challenges;
 use super::labels::VISITORS_DEFAULT;
 use super::listen::Listener;
 use super::timed::Timeouts;
@@ -36,6 +37,8 @@ pub struct Options {
     pub visitors: usize,
     /// How long connections may go on after the edge was told to stop.
     pub drain_timeout: Duration,
+    /// What authorities are answered that are asked for certificates.
+    pub challenges: Challenges,
 }
 
 impl Options {
@@ -58,6 +61,7 @@ impl Options {
             trusted_proxies: Vec::new(),
             visitors: VISITORS_DEFAULT,
             drain_timeout: Duration::from_secs(10),
+            challenges: Challenges::default(),
         }
     }
 }

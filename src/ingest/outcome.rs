@@ -77,6 +77,8 @@ outcomes! {
     Head = "head",
     /// A browser asked what it may do.
     Options = "options",
+    /// An authority that is to give us a certificate was answered.
+    Challenged = "challenged",
     /// `robots.txt`, `favicon.ico`.
     Noise = "noise",
     /// No such path: 404.

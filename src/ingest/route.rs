@@ -27,6 +27,8 @@ pub(super) enum Route<'a> {
     Postback(Option<&'a str>),
     /// A conversion that a browser reports.
     Pixel(DoorKind),
+    /// An authority asks whether a name is ours, with this token.
+    Challenge(&'a str),
     /// Nothing of ours; perhaps a network's own path, or another tracker's click URL.
     Other,
 }
@@ -50,6 +52,9 @@ pub(super) fn route(path: &str) -> Route<'_> {
         _ => {
             if let Some(name) = path.strip_prefix("/postback/") {
                 return Route::Postback(Some(name.strip_suffix('/').unwrap_or(name)));
+            }
+            if let Some(token) = path.strip_prefix("/.well-known/acme-challenge/") {
+                return Route::Challenge(token);
             }
             match path.strip_prefix("/out/").and_then(place) {
                 Some(place) => Route::Out(Some(place)),

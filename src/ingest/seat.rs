@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 
 use super::address::AddressPolicy;
 use super::handshake::Secured;
+use super::look_up::{self, Busy};
 use super::options::BODY_BYTES_MAX;
 use super::outcome::Outcome;
 use super::postback;
@@ -63,10 +64,13 @@ impl Seat {
         match step {
             Step::Done(reply) => reply,
             Step::Find(id, wanted) => {
-                let clicks = self.worker.shared.clicks.clone();
-                let found = tokio::task::spawn_blocking(move || clicks.find(&id)).await;
+                let shared = &self.worker.shared;
+                let found = match look_up::find(&shared.clicks, &shared.look_ups, id).await {
+                    Ok(found) => found,
+                    Err(Busy) => return Reply::refusal(Outcome::Unavailable),
+                };
                 let found = match &found {
-                    Ok(Lookup::Found(found)) => Some((&id, found)),
+                    Lookup::Found(found) => Some((&id, found)),
                     _ => None,
                 };
                 self.look(parts, |visit| self.worker.found(visit, wanted, found))

@@ -162,7 +162,7 @@ impl Identity {
     }
 
     /// Whether it is good for this host.
-    pub(super) fn covers(&self, host: &str) -> bool {
+    pub fn covers(&self, host: &str) -> bool {
         self.names.iter().any(|name| match name.strip_prefix('*') {
             None => name.eq_ignore_ascii_case(host),
             // One label, and not an empty one.

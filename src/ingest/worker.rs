@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::Method;
 use http::request::Parts;
 use tokio::net::TcpListener;
@@ -322,6 +323,7 @@ impl Worker {
             Route::Favicon => {
                 return Step::Done(Reply::new(Outcome::Noise, http::StatusCode::NO_CONTENT, ""));
             }
+            Route::Challenge(token) => return Step::Done(self.challenge(token)),
             Route::Postback(_) => return conversion(method, DoorKind::Postback),
             Route::Pixel(kind) => return conversion(method, kind),
             // Before other trackers' clicks: a path may serve both.
@@ -348,6 +350,16 @@ impl Worker {
             Tried::WouldBlock => Step::Find(id, wanted),
             Tried::Done(Lookup::Found(found)) => Step::Done(self.found(&visit, wanted, Some((&id, &found)))),
             Tried::Done(_) => Step::Done(self.found(&visit, wanted, None)),
+        }
+    }
+
+    fn challenge(&self, token: &str) -> Reply {
+        match self.shared.options.challenges.for_token(token) {
+            Some(text) => {
+                let body = Bytes::from(text.into_boxed_bytes());
+                Reply::new(Outcome::Challenged, http::StatusCode::OK, body)
+            }
+            None => Reply::refusal(Outcome::NotFound),
         }
     }
 

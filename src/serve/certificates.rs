@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::certificates::{self, Shown, Stamps};
-use crate::config::{Listen, Problem, Problems};
+use crate::config::certificates::{self, Places, Shown, Stamps};
+use crate::config::{Problem, Problems, Settings};
 use crate::ingest;
 use crate::metrics::{self, Page};
 use crate::shutdown::{Shutdown, Woken};
@@ -35,8 +35,6 @@ pub(super) struct Handle(Arc<Keeper>);
 
 #[derive(Debug)]
 struct Keeper {
-    /// As started: another one needs a restart.
-    listen: Vec<Listen>,
     edge: ingest::Handle,
     clock: Clock,
     bell: Shutdown,
@@ -46,6 +44,8 @@ struct Keeper {
 
 #[derive(Debug)]
 struct Held {
+    /// Listeners are as started: other ones need a restart.
+    places: Places,
     shown: Shown,
     /// Of the files when they were last taken, and when they were last looked at.
     taken: Stamps,
@@ -54,10 +54,18 @@ struct Held {
     told: Vec<Problem>,
 }
 
+/// What was read, to be shown.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    places: Places,
+    shown: Shown,
+    stamps: Stamps,
+}
+
 impl Certificates {
     /// `shown` is what the edge shows already.
     pub(super) fn start(
-        listen: Vec<Listen>,
+        places: Places,
         shown: Shown,
         edge: ingest::Handle,
         clock: Clock,
@@ -65,11 +73,10 @@ impl Certificates {
         for problem in certificates::untimely(&shown, clock.now()) {
             tracing::warn!("{problem}");
         }
-        let has_tls = listen.iter().any(|listen| listen.tls.is_some());
-        let stamps = Stamps::of(&listen);
-        let held = Mutex::new(Held { shown, taken: stamps.clone(), seen: stamps, told: Vec::new() });
+        let (has_tls, stamps) = (places.has_tls(), Stamps::of(&places));
+        let held = Mutex::new(Held { places, shown, taken: stamps.clone(), seen: stamps, told: Vec::new() });
         let (bell, refused) = (Shutdown::default(), AtomicU64::new(0));
-        let handle = Handle(Arc::new(Keeper { listen, edge, clock, bell, held, refused }));
+        let handle = Handle(Arc::new(Keeper { edge, clock, bell, held, refused }));
         let own = handle.clone();
         let work = move || own.run();
         let named = || std::thread::Builder::new().name("certificates".to_owned());
@@ -96,20 +103,29 @@ impl Drop for Certificates {
 }
 
 impl Handle {
-    /// Reads all files; nothing is shown yet.
+    /// Reads all files, of names by these settings; nothing is shown yet.
     ///
     /// # Errors
     /// Each file that cannot be taken, with why.
-    pub(super) fn load(&self) -> Result<(Shown, Stamps), Problems> {
-        let stamps = Stamps::of(&self.0.listen);
-        Ok((certificates::load(&self.0.listen)?, stamps))
+    pub(super) fn load(&self, settings: &Settings) -> Result<Loaded, Problems> {
+        let places = self.hold().places.clone().with_names_of(settings);
+        let stamps = Stamps::of(&places);
+        Ok(Loaded { shown: certificates::load(&places)?, places, stamps })
     }
 
     /// Shows what was loaded.
-    pub(super) fn show(&self, (shown, stamps): (Shown, Stamps)) {
+    pub(super) fn show(&self, Loaded { places, shown, stamps }: Loaded) {
         let mut held = self.hold();
-        *held = Held { shown, taken: stamps.clone(), seen: stamps, told: Vec::new() };
+        *held = Held { places, shown, taken: stamps.clone(), seen: stamps, told: Vec::new() };
         self.hand_on(&held.shown);
+    }
+
+    /// Takes what has changed at once: whoever has changed it has done so whole.
+    #[cfg(feature = "acme")]
+    pub(super) fn look_now(&self) {
+        let mut held = self.hold();
+        held.seen = Stamps::of(&held.places);
+        self.take(&mut held);
     }
 
     pub(super) fn write_metrics(&self, page: &mut Page) {
@@ -136,15 +152,20 @@ impl Handle {
     /// Takes what has changed, once it has not changed for a round: whoever writes a certificate writes its key next.
     fn look(&self) {
         let mut held = self.hold();
-        let now = Stamps::of(&self.0.listen);
+        let now = Stamps::of(&held.places);
         let has_settled = held.seen == now;
         held.seen = now;
-        if !has_settled || held.taken == held.seen {
+        if has_settled {
+            self.take(&mut held);
+        }
+    }
+
+    fn take(&self, held: &mut Held) {
+        if held.taken == held.seen {
             return;
         }
         held.taken = held.seen.clone();
-        let listen = &self.0.listen;
-        let (shown, problems) = certificates::load_again(listen, &held.shown, self.0.clock.now());
+        let (shown, problems) = certificates::load_again(&held.places, &held.shown, self.0.clock.now());
         for problem in problems.iter().filter(|problem| !held.told.contains(problem)) {
             self.0.refused.fetch_add(1, Ordering::Relaxed);
             tracing::error!("{problem}; what was shown before is shown still");

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+#[cfg(feature = "acme")]
+use super::acme;
 use super::aliases::{settle_click, settle_cost};
 use super::brought::Brought;
 use super::costs::Costs;
@@ -60,6 +62,8 @@ pub(super) struct Actors {
     pub(super) dispatcher: Option<start::Handle>,
     pub(super) compaction: compaction::Handle,
     pub(super) certificates: certificates::Handle,
+    #[cfg(feature = "acme")]
+    pub(super) acme: acme::Handle,
     /// Where visitors come in.
     pub(super) addresses: Vec<SocketAddr>,
 }
@@ -78,6 +82,8 @@ pub(super) struct State {
     dispatcher: Option<start::Handle>,
     compaction: compaction::Handle,
     certificates: certificates::Handle,
+    #[cfg(feature = "acme")]
+    acme: acme::Handle,
     store: Arc<Store>,
     clock: Clock,
     started: Timestamp,
@@ -111,10 +117,21 @@ impl State {
         source: Source,
         settings: Settings,
         Swaps { catalog, lists, destinations }: Swaps,
-        Actors { edge, books, numbers, dispatcher, compaction, certificates, addresses }: Actors,
+        actors: Actors,
         store: Arc<Store>,
         clock: Clock,
     ) -> Self {
+        let Actors {
+            edge,
+            books,
+            numbers,
+            dispatcher,
+            compaction,
+            certificates,
+            #[cfg(feature = "acme")]
+            acme,
+            addresses,
+        } = actors;
         Self {
             source,
             settings,
@@ -127,6 +144,8 @@ impl State {
             dispatcher,
             compaction,
             certificates,
+            #[cfg(feature = "acme")]
+            acme,
             store,
             started: clock.now(),
             clock,
@@ -191,7 +210,11 @@ impl State {
         let now = u64::try_from(self.clock.now().micros()).unwrap_or(0);
         let version = now.max(self.catalog.load().version() + 1);
         let Served { catalog, destinations, lists } = settings.load_served(version)?;
-        self.certificates.show(self.certificates.load()?);
+        #[cfg(feature = "acme")]
+        let authority = settings.authority()?;
+        self.certificates.show(self.certificates.load(&settings)?);
+        #[cfg(feature = "acme")]
+        self.acme.reload(authority);
         logs::set_level(settings.log.level);
         let (campaigns, offers) = (catalog.campaigns().len(), catalog.offers().len());
         retire(self.lists.swap(Arc::new(lists)));
@@ -215,7 +238,7 @@ impl State {
         let (now, then) = (settings.entries(), self.settings.entries());
         let differ = now.iter().zip(&then).filter(|(now, then)| now.value != then.value);
         let is_reloaded = |section: &str, key: &str| match section {
-            "catalog" | "labels" => true,
+            "acme" | "catalog" | "labels" => true,
             "log" => key == "level",
             // They are part of each destination's route, which the catalog makes.
             "dispatcher" => matches!(key, "proxy" | "ca"),
@@ -245,6 +268,8 @@ impl Operations for State {
         page.sample(&metrics::READY, &[], u64::from(is_ready));
         self.edge.write_metrics(page);
         self.certificates.write_metrics(page);
+        #[cfg(feature = "acme")]
+        self.acme.write_metrics(page);
         let catalog = self.catalog.load();
         let samples = [
             (&metrics::CATALOG_VERSION, catalog.version()),

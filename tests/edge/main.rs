@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod access;
+#[cfg(feature = "acme")]
+mod acme;
 mod admin;
 mod bare;
 mod books;

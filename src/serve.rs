@@ -165,7 +165,10 @@ pub fn start_in(
     let given_token = settings.admin_token(&config::environment)?;
     let store = Arc::new(Store::open_with(settings.store_options(workers, clock.clone()), progress)?);
     let (token, token_file) = match given_token {
-        Some(secret) => (admin::Token::new(secret.reveal()), None),
+        Some(secret) => {
+            token::warning(secret.reveal()).iter().for_each(|warning| tracing::warn!("{warning}"));
+            (admin::Token::new(secret.reveal()), None)
+        }
         None => {
             let path = store.directory().root().join(token::FILE);
             let token = token::keep(&path).map_err(system(format!("keep {}", path.display())))?;

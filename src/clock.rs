@@ -229,7 +229,7 @@ impl Clock {
         static START: OnceLock<Instant> = OnceLock::new();
         match self {
             Self::System => START.get_or_init(Instant::now).elapsed(),
-            Self::Manual(clock) => clock.now().since(Timestamp::default()),
+            Self::Manual(clock) => clock.passed(),
         }
     }
 }
@@ -245,25 +245,45 @@ impl Clock {
     }
 }
 
-/// A clock for tests: starts where it is told, moves by `advance` only.
+/// A clock for tests: starts where it is told, moves by `advance` and `set` only.
 #[derive(Clone, Debug, Default)]
-pub struct ManualClock(Arc<AtomicI64>);
+pub struct ManualClock(Arc<Hands>);
+
+#[derive(Debug, Default)]
+struct Hands {
+    /// Microseconds since the epoch.
+    shown: AtomicI64,
+    /// How much of that nobody has lived through.
+    leapt: AtomicI64,
+}
 
 impl ManualClock {
     /// A clock that shows `start`.
     pub fn at(start: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(start.micros())))
+        Self(Arc::new(Hands { shown: AtomicI64::new(start.micros()), leapt: AtomicI64::new(0) }))
     }
 
     /// What it shows.
     pub fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.0.shown.load(Ordering::SeqCst))
     }
 
     /// Moves it forward by `duration` for all its clones.
     pub fn advance(&self, duration: Duration) {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-        self.0.fetch_add(micros, Ordering::SeqCst);
+        self.0.shown.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    /// Sets it to a moment for all its clones, as who sets the system's does: no time passes meanwhile.
+    pub fn set(&self, to: Timestamp) {
+        let leap = to.micros().saturating_sub(self.0.shown.load(Ordering::SeqCst));
+        self.0.leapt.fetch_add(leap, Ordering::SeqCst);
+        self.0.shown.fetch_add(leap, Ordering::SeqCst);
+    }
+
+    fn passed(&self) -> Duration {
+        let micros = self.now().micros().saturating_sub(self.0.leapt.load(Ordering::SeqCst));
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
     }
 }
 

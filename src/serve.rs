@@ -173,7 +173,10 @@ pub fn start_in(
     let given_token = settings.admin_token(&config::environment)?;
     let store = Arc::new(Store::open_with(settings.store_options(workers, clock.clone()), progress)?);
     let (token, token_file) = match given_token {
-        Some(secret) => (admin::Token::new(secret.reveal()), None),
+        Some(secret) => {
+            token::warning(secret.reveal()).iter().for_each(|warning| tracing::warn!("{warning}"));
+            (admin::Token::new(secret.reveal()), None)
+        }
         None => {
             let path = store.directory().root().join(token::FILE);
             let token = token::keep(&path).map_err(system(format!("keep {}", path.display())))?;
@@ -254,6 +257,9 @@ pub fn start_in(
     let _first = rolls.set(Arc::downgrade(&state));
     let admin = admin::start(admin_options, Arc::clone(&state) as Arc<dyn Operations>);
     let admin = admin.map_err(system(format!("listen at {}", settings.admin.listen)))?;
+    let limit = supervisor.watchdog();
+    let warning = limit.and_then(|limit| watch::warning(limit, settings.store.click_sync_interval));
+    warning.iter().for_each(|warning| tracing::warn!("{warning}"));
     let watch = Watch::start(Arc::clone(&supervisor), pulses, clock.clone());
     let watch = watch.map_err(system("start a thread for the watchdog"))?;
     Ok(Daemon {
@@ -276,10 +282,8 @@ pub fn start_in(
 
 /// What moves while requests are taken and written.
 fn pulses(edge: &Edge, books: &Books, store: &Store) -> Vec<Pulse> {
-    let edge = edge.handle();
-    let workers = edge.beats().iter().enumerate();
-    let mut pulses: Vec<Pulse> =
-        workers.map(|(index, beats)| Pulse::new(format!("edge-{index}"), Arc::clone(beats))).collect();
+    let edge = edge.handle().beats().into_iter();
+    let mut pulses: Vec<Pulse> = edge.map(|(name, beats)| Pulse::new(name, beats)).collect();
     pulses.push(Pulse::new("books", Arc::clone(books.handle().beats())));
     pulses.push(Pulse::new("sync", Arc::clone(&store.counters().sync_rounds)));
     pulses

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, HOST};
+use http::header::{AUTHORIZATION, FORWARDED, HOST, VIA};
 use http::uri::Authority;
+use http::{HeaderMap, HeaderName, Version};
 use subtle::ConstantTimeEq;
 
 /// What changes must show, as `Authorization: Bearer TOKEN`. Never shown itself.
@@ -49,8 +49,27 @@ pub(super) fn is_ours(headers: &HeaderMap, hosts: &[String]) -> bool {
         || hosts.iter().any(|known| known.eq_ignore_ascii_case(&host))
 }
 
+/// What says that a request came through a proxy.
+const BEHIND_A_PROXY: [HeaderName; 5] = [
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// Whether `peer` asks from this machine, at a listener that only it can reach (`own`), by a name that only it has.
+///
+/// What comes through a proxy does not. One that was told nothing but where to go says nothing of itself either; but nginx
+/// then asks by HTTP/1.0, which no browser and no program of today does.
+pub(super) fn is_local(headers: &HeaderMap, version: Version, (own, peer): (IpAddr, IpAddr)) -> bool {
+    let is_direct =
+        version > Version::HTTP_10 && !BEHIND_A_PROXY.iter().any(|name| headers.contains_key(name));
+    own.is_loopback() && peer.to_canonical().is_loopback() && is_direct && is_loopback(headers)
+}
+
 /// Whether the one Host header names this machine as only this machine does.
-pub(super) fn is_loopback(headers: &HeaderMap) -> bool {
+fn is_loopback(headers: &HeaderMap) -> bool {
     host(headers).is_some_and(|host| {
         host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     })

@@ -9,6 +9,7 @@ mod api;
 pub mod console;
 mod guard;
 mod route;
+mod taken;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -30,11 +31,14 @@ use crate::metrics::Page;
 use crate::store::Position;
 use console::Facts;
 use route::Door;
+use taken::Taken;
 
 /// Connections at a time; further ones wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 64;
 /// From the first byte of a head to its last, and between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long somebody may take nothing of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long answers may take once the door is to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -240,7 +244,7 @@ async fn serve(stream: TcpStream, peer: IpAddr, door: Arc<Door>) {
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(16 * 1024)
         .keep_alive(true)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Taken::new(stream, WRITE_TIMEOUT)), service);
     // An operator who went away is not missed.
     let _ended = connection.await;
 }

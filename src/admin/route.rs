@@ -19,10 +19,11 @@
 //! | `GET /api/destinations` | how all destinations stand |
 //! | `POST /api/destinations/pause`, `/api/destinations/resume` | sends nothing more to one, or goes on |
 //! | `POST /api/deliveries/replay` | attempts deliveries again |
+//! | `GET /` | leads to the console |
 //! | `/console`, `/console/…` | pages for people (`console`) |
 //!
-//! What `/api/` answers is JSON, `{"error": "..."}` where it is refused. Reading it needs no token where only this machine can
-//! ask; elsewhere all of it does: requests of networks are about people, and destinations say with whom we trade.
+//! What `/api/` answers is JSON, `{"error": "..."}` where it is refused. Reading it needs no token for who asks at this machine
+//! (`guard::is_local`); elsewhere all of it does: requests of networks are about people, and destinations say with whom we trade.
 //!
 //! Keeps: each request ends in exactly one `Verdict`, which is counted; nothing is cached or framed by anybody.
 
@@ -31,14 +32,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::api::{self, ApiResult, Body};
 use super::console::Console;
-use super::guard::is_ours;
+use super::guard::{is_local, is_ours};
 use super::{Check, Health, Operations, Options};
 use crate::metrics::{self, Counter, Page};
 
@@ -83,6 +84,7 @@ pub(super) struct Door {
 
 #[derive(Clone, Copy, Debug)]
 enum Route {
+    Start,
     Metrics,
     Health,
     Ready,
@@ -107,6 +109,7 @@ enum Route {
 impl Route {
     fn of(path: &str) -> Option<Self> {
         Some(match path {
+            "/" => Self::Start,
             "/metrics" => Self::Metrics,
             "/healthz" => Self::Health,
             "/readyz" => Self::Ready,
@@ -132,7 +135,8 @@ impl Route {
 
     fn changes_something(self) -> bool {
         match self {
-            Self::Metrics | Self::Health | Self::Ready | Self::Postbacks | Self::Destinations => false,
+            Self::Start | Self::Metrics | Self::Health | Self::Ready => false,
+            Self::Postbacks | Self::Destinations => false,
             Self::Reload | Self::Roll | Self::Drain | Self::LogLevel => true,
             Self::Release | Self::Drop | Self::Import | Self::Test | Self::Replay => true,
             Self::Pause | Self::Resume | Self::Redeliver => true,
@@ -165,7 +169,7 @@ impl Door {
         peer: IpAddr,
     ) -> Response<Full<Bytes>> {
         let is_ours = is_ours(request.headers(), &self.options.hosts);
-        let (verdict, mut response) = match self.admit(&request) {
+        let (verdict, mut response) = match self.admit(&request, peer) {
             _ if is_ours && Console::has(request.uri().path()) => {
                 Arc::clone(&self.console).answer(request, peer).await
             }
@@ -197,7 +201,7 @@ impl Door {
         (Verdict::Answered, done.unwrap_or_else(failed))
     }
 
-    fn admit(&self, request: &Request<Incoming>) -> Result<Route, (Verdict, StatusCode)> {
+    fn admit(&self, request: &Request<Incoming>, peer: IpAddr) -> Result<Route, (Verdict, StatusCode)> {
         if !is_ours(request.headers(), &self.options.hosts) {
             return Err((Verdict::Misdirected, StatusCode::MISDIRECTED_REQUEST));
         }
@@ -210,7 +214,9 @@ impl Door {
         if !fits {
             return Err((Verdict::Method, StatusCode::METHOD_NOT_ALLOWED));
         }
-        let is_open = !is_private(request.uri().path()) || self.options.address.ip().is_loopback();
+        let ends = (self.options.address.ip(), peer);
+        let is_open =
+            !is_private(request.uri().path()) || is_local(request.headers(), request.version(), ends);
         if (route.changes_something() || !is_open) && !self.options.token.is_shown(request.headers()) {
             return Err((Verdict::Unauthorised, StatusCode::UNAUTHORIZED));
         }
@@ -220,6 +226,7 @@ impl Door {
     fn perform(&self, route: Route, query: &str, body: &[u8]) -> Response<Full<Bytes>> {
         let does = &*self.operations;
         match route {
+            Route::Start => to_console(),
             Route::Metrics => self.metrics(),
             Route::Health => text(StatusCode::OK, "ok\n".to_owned()),
             Route::Ready => ready(&does.checks(), query.contains("verbose")),
@@ -290,6 +297,12 @@ fn refusal(verdict: Verdict, status: StatusCode, path: &str) -> Response<Full<By
         }
         _ => {}
     }
+    response
+}
+
+fn to_console() -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::SEE_OTHER, "/console\n".to_owned());
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static("/console"));
     response
 }
 

@@ -180,13 +180,13 @@ impl Past {
     /// The key of the conversion that this transaction, by the key of its part, has been told of; nothing if it has not.
     ///
     /// # Errors
-    /// `Unreadable`.
+    /// `Unreadable`, `Dropped`.
     pub(super) fn conversion_of(&self, part_key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let Some(newest) = self.newest(part_key)?.filter(|newest| newest.part != Standing::default()) else {
             return Ok(None);
         };
         let key = self.decision(newest.position, |decision| decision.dedupe_key.to_vec());
-        key.map(Some).ok_or_else(|| unreadable(newest.position))
+        key.map(Some).ok_or_else(|| self.missing(newest.position))
     }
 
     /// Makes the decision at `position` the newest with this key.
@@ -214,13 +214,13 @@ impl Past {
     /// The decisions that led to the one at `newest`, the oldest first.
     ///
     /// # Errors
-    /// `Unreadable` where one of them cannot be read.
+    /// `Dropped` where one of them has become too old to be kept; `Unreadable` where one cannot be read.
     pub(super) fn steps(&self, newest: Position) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::new();
         let mut next = Some(newest);
         while let Some(position) = next {
             let read = self.decision(position, |decision| (Step::of(decision), decision.previous));
-            let (step, previous) = read.ok_or_else(|| unreadable(position))?;
+            let (step, previous) = read.ok_or_else(|| self.missing(position))?;
             steps.push(step);
             next = leads_back(position, previous);
         }
@@ -241,6 +241,15 @@ impl Past {
             next = leads_back(position, previous);
         }
         None
+    }
+
+    /// Why a decision is not there.
+    fn missing(&self, position: Position) -> Error {
+        if self.lane.view().is_dropped(position) {
+            Error::Dropped { what: "a decision", position }
+        } else {
+            unreadable(position)
+        }
     }
 
     /// What can be read now.

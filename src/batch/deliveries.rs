@@ -177,18 +177,23 @@ pub fn list(reader: &Reader, filter: &Filter, limit: usize, progress: Progress<'
     Ok(Found { deliveries, has_more })
 }
 
-/// All attempts of one delivery; nothing if there was none.
+/// All attempts of one delivery, as far as segments that have any of this time hold them; nothing if there was none.
 ///
 /// # Errors
 /// What reading the store says.
-pub fn show(reader: &Reader, delivery_id: [u8; 16], progress: Progress<'_>) -> Result<Option<Whole>, Error> {
+pub fn show(
+    reader: &Reader,
+    delivery_id: [u8; 16],
+    window: Window,
+    progress: Progress<'_>,
+) -> Result<Option<Whole>, Error> {
     let filter = Filter { delivery_ids: BTreeSet::from([delivery_id]), ..Filter::default() };
     let shown = Shown::load(reader)?;
     let mut attempts = Vec::new();
     let mut standings = Standings::new(&filter);
     reader.scan(
         DELIVERIES,
-        |_| true,
+        |summary| window.overlaps(summary),
         progress,
         |position, record| {
             standings.take(position, record);

@@ -2,7 +2,7 @@
 //!
 //! In: the postbacks journal. Out: for each conversion whose newest decision holds a payout, that one; of several
 //! transactions that make one conversion each may have one.
-//! Keeps: it takes no lock; in memory is only what is held at a time.
+//! Keeps: it takes no lock; in memory is only what is held at a time, or the oldest of it.
 //! Not here: letting one count or throwing it away: the daemon's owner of the books does.
 
 use std::collections::BTreeMap;
@@ -49,7 +49,20 @@ pub struct HeldRow {
 /// # Errors
 /// What reading the store says.
 pub fn list(reader: &Reader, window: Window, progress: Progress<'_>) -> Result<Vec<HeldRow>, Error> {
-    let (mut held, shown) = (Held::default(), Shown::load(reader)?);
+    oldest(reader, window, usize::MAX, progress).map(|(rows, _)| rows)
+}
+
+/// The oldest of what is held, so many at most, and whether there is more: a network may have as many held as it likes.
+///
+/// # Errors
+/// What reading the store says.
+pub fn oldest(
+    reader: &Reader,
+    window: Window,
+    limit: usize,
+    progress: Progress<'_>,
+) -> Result<(Vec<HeldRow>, bool), Error> {
+    let (mut held, shown) = (Held { limit, ..Held::default() }, Shown::load(reader)?);
     let wanted = |summary: &Summary| window.overlaps(summary);
     reader.scan((Journal::Postbacks, 0), wanted, progress, |position, record| {
         if record.kind == Kind::Decision.code()
@@ -61,7 +74,8 @@ pub fn list(reader: &Reader, window: Window, progress: Progress<'_>) -> Result<V
         }
         ControlFlow::Continue(())
     })?;
-    Ok(held.into_rows())
+    let has_more = held.has_more;
+    Ok((held.into_rows(), has_more))
 }
 
 /// The newest decision on the conversion whose payout the one at `held` holds, if no key leads there any more: then it was
@@ -101,9 +115,18 @@ pub fn newest_of_erased(reader: &Reader, held: Position) -> Result<Option<Positi
 type Who = ([u8; 16], u64, Vec<u8>);
 
 /// What is held, after the decisions so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Held {
     waiting: BTreeMap<Who, (Position, HeldRow)>,
+    limit: usize,
+    has_more: bool,
+}
+
+impl Default for Held {
+    /// However much that is.
+    fn default() -> Self {
+        Self { waiting: BTreeMap::new(), limit: usize::MAX, has_more: false }
+    }
 }
 
 impl Held {
@@ -114,6 +137,9 @@ impl Held {
         let key = (decision.conversion_id, own, decision.part_key.to_vec());
         match says(decision) {
             Says::Nothing => {}
+            Says::Holds if self.waiting.len() >= self.limit && !self.waiting.contains_key(&key) => {
+                self.has_more = true;
+            }
             Says::Holds => {
                 self.waiting.insert(key, (position, HeldRow::of(position, decision)));
             }
@@ -179,6 +205,20 @@ mod tests {
     use crate::event::money::Micros;
 
     const ID: [u8; 16] = [7; 16];
+
+    #[test]
+    fn no_more_than_the_oldest_are_kept_in_mind_and_that_there_are_more_is_known() {
+        let mut held = Held { limit: 2, ..Held::default() };
+        for n in 1..=4u8 {
+            let decision = Decision { verdict: Verdict::Held, conversion_id: [n; 16], ..Decision::default() };
+            held.take(Position::new(1, 16 * u32::from(n)), &decision);
+            assert_eq!((held.waiting.len(), held.has_more), (usize::from(n).min(2), n > 2));
+        }
+        let again = Decision { verdict: Verdict::Held, conversion_id: [1; 16], ..Decision::default() };
+        held.take(Position::new(1, 96), &again);
+        let rows: Vec<String> = held.into_rows().into_iter().map(|row| row.decision).collect();
+        assert_eq!(rows, ["1:32", "1:96"]);
+    }
 
     /// One conversion's decisions, and whether the last of them leaves something held, and by which decision.
     #[test]

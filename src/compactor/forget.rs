@@ -6,6 +6,7 @@
 //! ten minutes where it has just asked for another; all else has one every interval.
 //! It goes behind all others on the processor, no faster than it may, and makes nothing anew on a disk that is full; what
 //! goes whole makes room, and goes even then. A stop ends it within the time that a chunk of a segment takes.
+//! What is dropped is gone, so a clock that is set ahead while it runs is not believed for a day (`Doubt`).
 //! Not in the publisher's thread: that one may be switched off, or have days of work before it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,11 @@ const RETRY: Duration = Duration::from_secs(60);
 /// How long after it has ended segments for an erasure it does so again: many that are asked one by one must not make as many
 /// segments.
 const ROLL_EVERY: Duration = Duration::from_secs(600);
+
+/// A clock that is further ahead than this of the time that has passed was set.
+const LEAP: Duration = Duration::from_secs(3600);
+/// After how long one that was set ahead, and has stayed so, is believed.
+const BELIEVED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// What it is told at its start.
 pub struct Options {
@@ -118,6 +124,7 @@ fn run(options: Options, handle: Handle) {
         tried: BTreeMap::new(),
         failing: BTreeSet::new(),
         not_before: Duration::ZERO,
+        doubt: Doubt::default(),
         roll,
         not_rolled_before: Duration::ZERO,
     };
@@ -157,14 +164,48 @@ struct Duty {
     failing: BTreeSet<SegmentAt>,
     /// When there is a pass, if nothing is new.
     not_before: Duration,
+    doubt: Doubt,
     roll: Box<dyn Fn() + Send>,
     /// When segments may be ended for an erasure.
     not_rolled_before: Duration,
 }
 
+/// Whether the clock can be believed. One that is set back drops nothing, and is; one that is set ahead is after a while, when
+/// somebody would have put it right. What it said when the process was started is taken as it is.
+#[derive(Debug, Default)]
+struct Doubt {
+    /// What it said when it was last believed, and when that was.
+    believed: Option<(Timestamp, Duration)>,
+    /// When it was first found ahead.
+    since: Option<Duration>,
+}
+
+impl Doubt {
+    /// What time to go by: `said` is what the clock says, `now` the time that only goes forward.
+    fn time(&mut self, said: Timestamp, now: Duration) -> Timestamp {
+        let (then, at) = *self.believed.get_or_insert((said, now));
+        let expected = then.plus(now.saturating_sub(at));
+        if said > expected.plus(LEAP) {
+            let since = *self.since.get_or_insert_with(|| {
+                tracing::warn!(
+                    "the clock was set ahead from {expected} to {said}: nothing is dropped by that for {} hours",
+                    BELIEVED_AFTER.as_secs() / 3600
+                );
+                now
+            });
+            if now.saturating_sub(since) < BELIEVED_AFTER {
+                return expected;
+            }
+        }
+        (self.believed, self.since) = (Some((said, now)), None);
+        said
+    }
+}
+
 impl Duty {
     fn look(&mut self, interval: Duration, rules: &dyn Fn() -> Rules, needed: &dyn Fn() -> Position) {
         let now = self.clock.monotonic();
+        let time = self.doubt.time(self.clock.now(), now);
         // What cannot be read is told by the pass.
         let pending = self.pass.pending().unwrap_or_default();
         self.numbers.pending.store(pending.len() as u64, Ordering::Relaxed);
@@ -179,7 +220,7 @@ impl Duty {
         }
         let may_be_done = pending.values().any(|is_sealed| *is_sealed);
         self.tried = pending;
-        let done = self.pass.run(&rules(), needed(), self.clock.now(), &mut self.steady);
+        let done = self.pass.run(&rules(), needed(), time, &mut self.steady);
         let is_through = match done {
             Ok(report) => self.told(&report) && !(may_be_done && report.pending > 0),
             Err(error) => {
@@ -224,5 +265,55 @@ impl Duty {
             numbers.last_run.store(now, Ordering::Relaxed);
         }
         is_through
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const START: Timestamp = Timestamp::from_seconds(1_795_158_000);
+    const HOUR: Duration = Duration::from_secs(3600);
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+    fn time(doubt: &mut Doubt, clock: &ManualClock) -> Timestamp {
+        let clock = Clock::Manual(clock.clone());
+        doubt.time(clock.now(), clock.monotonic())
+    }
+
+    #[test]
+    fn a_clock_that_was_set_ahead_is_believed_after_a_day_and_not_before() {
+        let (mut doubt, clock) = (Doubt::default(), ManualClock::at(START));
+        assert_eq!(time(&mut doubt, &clock), START);
+        clock.set(START.plus(YEAR));
+        for hours in 0..24 {
+            assert_eq!(time(&mut doubt, &clock), START.plus(HOUR * hours), "after {hours} hours");
+            clock.advance(HOUR);
+        }
+        assert_eq!(time(&mut doubt, &clock), START.plus(YEAR + 24 * HOUR));
+        clock.advance(HOUR);
+        assert_eq!(time(&mut doubt, &clock), START.plus(YEAR + 25 * HOUR));
+    }
+
+    #[test]
+    fn a_clock_that_is_put_right_is_believed_at_once_and_its_next_leap_is_another() {
+        let (mut doubt, clock) = (Doubt::default(), ManualClock::at(START));
+        for _ in 0..3 {
+            let before = time(&mut doubt, &clock);
+            clock.set(before.plus(YEAR));
+            clock.advance(20 * HOUR);
+            assert_eq!(time(&mut doubt, &clock), before.plus(20 * HOUR));
+            clock.set(before.plus(20 * HOUR));
+            assert_eq!(time(&mut doubt, &clock), before.plus(20 * HOUR));
+        }
+        // Back is no danger, and small steps are what clocks are kept right by.
+        clock.set(START);
+        assert_eq!(time(&mut doubt, &clock), START);
+        clock.set(START.plus(HOUR / 2));
+        assert_eq!(time(&mut doubt, &clock), START.plus(HOUR / 2));
+        // Nobody looked for a year, and it has passed.
+        clock.advance(YEAR);
+        assert_eq!(time(&mut doubt, &clock), START.plus(HOUR / 2 + YEAR));
     }
 }

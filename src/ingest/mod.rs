@@ -108,7 +108,7 @@ use guests::Guests;
 use last_click::LastClicks;
 use look_up::Waiting;
 use recent::Recents;
-use worker::{Shared, Word, run};
+use worker::{Beats, Shared, Word, run};
 
 /// A running edge. Dropped, it drains by itself and nobody waits for it.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ pub fn start(
         room: store.room_watch(),
         clock,
         counts: (0..workers).map(|_| Counts::default()).collect(),
-        beats: (0..workers).map(|_| Arc::default()).collect(),
+        beats: shares.iter().map(|share| Beats::of(share)).collect(),
         books,
         callers: Callers::default(),
         recents: Recents::default(),
@@ -225,9 +225,17 @@ impl Handle {
         Totals::of(&self.shared.counts)
     }
 
-    /// Of each worker, a number that moves at least once in two seconds while it does.
-    pub fn beats(&self) -> &[Arc<AtomicU64>] {
-        &self.shared.beats
+    /// Of each worker and each of its accept loops, its name and a number that moves at least once in two seconds while it does;
+    /// that of a loop only while it takes who comes.
+    pub fn beats(&self) -> Vec<(String, Arc<AtomicU64>)> {
+        let mut all = Vec::new();
+        for (index, beats) in self.shared.beats.iter().enumerate() {
+            all.push((format!("edge-{index}"), Arc::clone(&beats.turns)));
+            let accepts =
+                beats.accepts.iter().map(|(at, beats)| (format!("edge-{index} at {at}"), Arc::clone(beats)));
+            all.extend(accepts);
+        }
+        all
     }
 
     /// Connections that are open.

@@ -5,12 +5,12 @@
 //!
 //! | task | waits on | stops | if it fails |
 //! |---|---|---|---|
-//! | accept, one a socket | connections | at drain | an error of one connection is passed over; with no files left it pauses |
+//! | accept, one a socket | connections; 1 s | at drain | an error of one connection is passed over; with no files left it pauses, and shows no sign of life |
 //! | connection | the peer | drained: after the answer it is at; then at the drain timeout | it is closed |
 //! | tick | 1 s | with the runtime | a poisoned store is noticed by the next click |
 
 use std::cell::RefCell;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +23,7 @@ use http::request::Parts;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::MissedTickBehavior;
 
 use super::address::{by_https, unmapped, visitor};
 use super::callers::Callers;
@@ -62,6 +63,9 @@ const CLICK_BYTES_MAX: u32 = 40 * 1024;
 /// Turns of the runtime that one who comes waits for one who leaves.
 const LEAVE_TURNS: usize = 4;
 
+/// How often an accept loop to which nobody comes says that it would take somebody.
+const ACCEPT_BEAT: Duration = Duration::from_secs(1);
+
 /// What all workers share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -74,8 +78,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) guests: Guests,
     pub(super) counts: Vec<Counts>,
-    /// Of each worker: moves while its runtime does.
-    pub(super) beats: Vec<Arc<AtomicU64>>,
+    /// Of each worker.
+    pub(super) beats: Vec<Beats>,
     /// The owner of the books.
     pub(super) books: ledger::Handle,
     pub(super) callers: Callers,
@@ -83,6 +87,23 @@ pub(super) struct Shared {
     pub(super) last_clicks: LastClicks,
     /// Look-ups of clicks that wait for the disk.
     pub(super) look_ups: Waiting,
+}
+
+/// A worker's signs of life.
+#[derive(Debug)]
+pub(super) struct Beats {
+    /// Moves while its runtime does.
+    pub(super) turns: Arc<AtomicU64>,
+    /// Of each of its sockets, by where it listens: moves while who comes is taken, or nobody comes.
+    pub(super) accepts: Vec<(SocketAddr, Arc<AtomicU64>)>,
+}
+
+impl Beats {
+    /// Of a worker with these sockets.
+    pub(super) fn of(sockets: &[Open]) -> Self {
+        let accepts = sockets.iter().map(|open| (open.listener.address, Arc::default()));
+        Self { turns: Arc::default(), accepts: accepts.collect() }
+    }
 }
 
 /// What all workers are told.
@@ -171,8 +192,9 @@ impl Worker {
         // Each connection holds a sender; once the last is gone, `ended` says so.
         let (alive, mut ended) = tokio::sync::mpsc::channel::<()>(1);
         let mut accepting = Vec::new();
-        for Open { socket, listener } in sockets {
-            let socket = TcpListener::from_std(socket)?;
+        let beats = self.shared.beats[self.index].accepts.iter();
+        for (Open { socket, listener }, (_, beats)) in sockets.into_iter().zip(beats) {
+            let socket = (TcpListener::from_std(socket)?, Arc::clone(beats));
             let accept = self.clone().accept(socket, listener, word.clone(), alive.clone());
             accepting.push(spawn_local(accept));
         }
@@ -204,24 +226,37 @@ impl Worker {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let now = self.shared.clock.now();
             let _told_by_the_next_click = self.hot.borrow_mut().writer.tick(now);
-            self.shared.beats[self.index].fetch_add(1, Ordering::Relaxed);
+            self.shared.beats[self.index].turns.fetch_add(1, Ordering::Relaxed);
         }
     }
 
+    /// Takes who comes to a socket. Its beats say that it has, or that nobody came; not that there was no way to take one.
     async fn accept(
         self: Rc<Self>,
-        socket: TcpListener,
+        (socket, beats): (TcpListener, Arc<AtomicU64>),
         listener: Listener,
         word: watch::Receiver<Word>,
         alive: tokio::sync::mpsc::Sender<()>,
     ) {
         let listener = Rc::new(listener);
+        let mut idle = tokio::time::interval(ACCEPT_BEAT);
+        idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let (stream, peer) = match socket.accept().await {
-                Ok(accepted) => accepted,
+            let accepted = tokio::select! {
+                biased;
+                accepted = socket.accept() => Some(accepted),
+                _ = idle.tick() => None,
+            };
+            if !matches!(&accepted, Some(Err(error)) if error.kind() != std::io::ErrorKind::ConnectionAborted)
+            {
+                beats.fetch_add(1, Ordering::Relaxed);
+            }
+            let (stream, peer) = match accepted {
+                None => continue,
+                Some(Ok(accepted)) => accepted,
                 // A connection that is gone already. With no files or memory left, all the others need time to end.
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => continue,
-                Err(_) => {
+                Some(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionAborted => continue,
+                Some(Err(_)) => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }

@@ -12,6 +12,18 @@ use crate::event::hex;
 pub const FILE: &str = "admin-token";
 /// 128 bits cannot be guessed.
 const BYTES: usize = 16;
+/// Letters of a token that is given, below which whoever reaches the operators' door may guess it.
+const LETTERS_MIN: usize = 16;
+
+/// What is wrong with a token that was given.
+pub(super) fn warning(token: &str) -> Option<String> {
+    (token.len() < LETTERS_MIN).then(|| {
+        format!(
+            "the admin token has {} letters and can be guessed: give it {LETTERS_MIN} at least, by chance",
+            token.len()
+        )
+    })
+}
 
 /// Reads the token, or makes one.
 pub(super) fn keep(path: &Path) -> io::Result<Token> {
@@ -36,6 +48,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_token_that_can_be_guessed_is_warned_of() {
+        assert!(warning("hush").is_some_and(|told| told.contains("has 4 letters") && !told.contains("hush")));
+        assert_eq!(warning(&"x".repeat(LETTERS_MIN)), None);
+    }
 
     #[test]
     fn a_token_is_made_once_and_for_its_owner_alone() {

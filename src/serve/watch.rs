@@ -1,11 +1,12 @@
 //! The sign of life: it says that the threads that take requests and write them have moved, not that a process is there.
 //!
-//! In: a number of each thread, which moves while the thread does, asked or idle. Out: a ping to the supervisor, in half the
-//! time that it waits.
+//! In: a number of each thread, and of each loop that accepts, which moves while that does, asked or idle. Out: a ping to
+//! the supervisor, in half the time that it waits.
 //! Keeps: no ping while one of the numbers is what it was at the ping before; then it is looked at often, so that a thread
 //! that was only slow is told of in time. While the daemon stops, pings prove nothing: threads end, and the stop has a
 //! time limit of its own.
-//! A watchdog needs more than twice as long as the slowest number: `store.click_sync_interval`, or two seconds.
+//! A watchdog needs twice as long as the slowest number: `store.click_sync_interval`, or two seconds. Of a shorter one it is said
+//! at the start that it may end a process that is well.
 
 use std::io;
 use std::sync::Arc;
@@ -19,6 +20,20 @@ use crate::shutdown::{Shutdown, Woken};
 
 /// Looks in a watchdog's time, while a thread stands still.
 const LOOKS: u32 = 20;
+
+/// The slowest number of a thread that is well, where nothing is set that is slower.
+const SLOWEST_BEAT: Duration = Duration::from_secs(2);
+
+/// What is wrong with a supervisor that waits for so long, where clicks are synced so often.
+pub(super) fn warning(limit: Duration, click_sync_interval: Duration) -> Option<String> {
+    let needed = 2 * SLOWEST_BEAT.max(click_sync_interval);
+    (limit < needed).then(|| {
+        format!(
+            "the supervisor waits for a sign of life for {limit:?} only, and may end a process that is well: set WatchdogSec \
+             to {needed:?} at least"
+        )
+    })
+}
 
 /// What moves while a thread does.
 #[derive(Debug)]
@@ -122,6 +137,16 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
 
     use super::*;
+
+    #[test]
+    fn a_watchdog_is_warned_of_that_is_shorter_than_two_of_the_slowest_beats() {
+        let of = |limit, interval| warning(Duration::from_millis(limit), Duration::from_millis(interval));
+        assert_eq!((of(30_000, 50), of(4_000, 50), of(20_000, 10_000)), (None, None, None));
+        assert!(
+            of(3_999, 50).is_some_and(|told| told.contains("3.999s only") && told.ends_with("4s at least"))
+        );
+        assert!(of(19_000, 10_000).is_some_and(|told| told.ends_with("20s at least")));
+    }
 
     #[test]
     fn one_thread_that_stands_still_stops_the_pings_until_it_moves() {

@@ -115,6 +115,14 @@ pub enum Error {
         /// Where it lies in its journal.
         position: Position,
     },
+    /// A record that is needed now went with its segment, because it had become too old.
+    #[error("{what} at {position} was dropped: it had become older than is kept")]
+    Dropped {
+        /// What it was.
+        what: &'static str,
+        /// Where it lay in its journal.
+        position: Position,
+    },
     /// The dedupe table is full: a further transaction could not be told from one that was there before.
     #[error("{max} transactions are known, and no more can be")]
     TooManyTransactions {

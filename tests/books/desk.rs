@@ -20,7 +20,7 @@ use clicklog::event::money::{Currency, Micros, Money};
 use clicklog::event::params::{Params, Source};
 use clicklog::store::clicks::ClickWriter;
 use clicklog::store::reader::{Cursor, Reader};
-use clicklog::store::{Journal, Lookup, Options, Position, Store};
+use clicklog::store::{Error, Journal, Lookup, Options, Position, Store};
 
 use crate::support::{options, record};
 
@@ -55,7 +55,11 @@ impl Desk {
     }
 
     pub(crate) fn with(data: &Path, mode: Mode, transactions_max: usize) -> Self {
-        let clock = ManualClock::at(NOW);
+        Self::at(data, mode, transactions_max, ManualClock::at(NOW))
+    }
+
+    /// By a clock that goes on over restarts.
+    pub(crate) fn at(data: &Path, mode: Mode, transactions_max: usize, clock: ManualClock) -> Self {
         let store = Store::open(Options { clock: Clock::Manual(clock.clone()), ..options(data) }).unwrap();
         let rulebook = Arc::new(Always(mode));
         let books = start(&store, transactions_max, rulebook, Clock::Manual(clock.clone())).unwrap();
@@ -95,7 +99,14 @@ impl Desk {
 
     /// Brings a postback before the owner, and waits until it is durable.
     pub(crate) fn tell(&self, network: &Arc<Network>, id: &ClickId, said: Said<'_>) -> Ruling {
-        self.ask(Request::Postback(Box::new(self.submission(network, id, said))))
+        loop {
+            let request = Request::Postback(Box::new(self.submission(network, id, said)));
+            match self.handle.submit(request).unwrap().wait() {
+                // The next segment is being made.
+                Err(Error::NoRoom { .. }) => std::thread::yield_now(),
+                told => return told.unwrap().into_inner(),
+            }
+        }
     }
 
     pub(crate) fn submission(&self, network: &Arc<Network>, id: &ClickId, said: Said<'_>) -> Submission {

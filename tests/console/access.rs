@@ -1,6 +1,9 @@
 //! Who may look, and who may change something.
 
+use std::io::Write;
+
 use crate::desk::{Desk, TOKEN, catalog, pages};
+use crate::process::{ask, ask_whole, connect};
 
 const LOCAL: &str = "Host: localhost\r\n";
 
@@ -104,10 +107,82 @@ fn a_page_of_somebody_else_cannot_have_pages_made() {
         ("Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: cors\r\n", 403),
         ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n", 200),
         ("Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\n", 200),
+        ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n", 200),
+        // It would not be shown, and yet be made, as often as there are frames.
+        ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\n", 403),
+        ("Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: embed\r\n", 403),
     ] {
         let answer = desk.ask("GET", "/console/lookup?id=a", &format!("{LOCAL}{headers}"), "");
         assert_eq!(answer.status, expected, "{headers}");
     }
     let numbers = desk.look("/metrics").text;
-    assert!(numbers.contains("clicklog_admin_requests_total{result=\"forbidden\"} 2"), "{numbers}");
+    assert!(numbers.contains("clicklog_admin_requests_total{result=\"forbidden\"} 4"), "{numbers}");
+}
+
+#[test]
+fn what_the_api_tells_is_for_who_may_look_at_the_console() {
+    let desk = Desk::open_with(&catalog(0), &[], &[("CLICKLOG_ADMIN__HOSTS", "ops.example")]);
+    for (headers, expected) in [
+        (LOCAL, 200),
+        ("Host: 127.0.0.1:9101\r\n", 200),
+        ("Host: ops.example\r\n", 401),
+        ("Host: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n", 401),
+        ("Host: localhost\r\nVia: 1.1 front\r\n", 401),
+    ] {
+        for target in ["/api/postbacks?network=n", "/api/destinations", "/console/networks/n"] {
+            let answer = desk.ask("GET", target, headers, "");
+            assert_eq!(answer.status, expected, "{target} with {headers}: {}", answer.text);
+        }
+        // Numbers and health are for probes, which know no token.
+        assert_eq!(desk.ask("GET", "/metrics", headers, "").status, 200, "{headers}");
+    }
+}
+
+/// A proxy that was told nothing but where to go asks so, and hides whom it asks for.
+#[test]
+fn a_request_of_an_old_version_of_http_is_not_taken_for_somebody_at_this_machine() {
+    let desk = Desk::open();
+    for target in ["/console", "/api/destinations"] {
+        for (version, expected) in [("1.1", "401"), ("1.0", "401")] {
+            let by_proxy = if version == "1.1" { "X-Real-IP: 192.0.2.1\r\n" } else { "" };
+            let request = format!("GET {target} HTTP/{version}\r\nHost: localhost\r\n{by_proxy}\r\n");
+            let (head, text) = ask_whole(&mut connect(desk.process.operators), &request).unwrap();
+            assert_eq!(head.get(9..12), Some(expected), "{target} by {version}: {text}");
+        }
+    }
+}
+
+#[test]
+fn who_tries_tokens_does_not_keep_out_who_has_the_right_one() {
+    let desk = Desk::open();
+    let wrong = "POST /console/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\ntoken=wrong";
+    let mut trying: Vec<_> = (0..8).map(|_| connect(desk.process.operators)).collect();
+    for stream in &mut trying {
+        stream.write_all(wrong.as_bytes()).unwrap();
+    }
+    let right = desk.ask("POST", "/console/login", LOCAL, &format!("token={TOKEN}"));
+    assert_eq!(right.status, 303, "{}", right.text);
+    for mut stream in trying {
+        let (head, _) = ask_whole(&mut stream, "").unwrap();
+        assert!(head.starts_with("HTTP/1.1 401") || head.starts_with("HTTP/1.1 429"), "{head}");
+    }
+}
+
+#[test]
+fn a_cookie_that_another_service_of_this_machine_has_set_hides_no_session() {
+    let desk = Desk::open();
+    let session = desk.log_in().replace("Cookie: ", "Cookie: clicklog_session=00; ");
+    assert!(desk.ask("GET", "/console", &session, "").text.contains("Log out"));
+}
+
+#[test]
+fn a_browser_that_is_led_to_the_door_is_led_on_to_the_console() {
+    let desk = Desk::open();
+    for method in ["GET", "HEAD"] {
+        let request = format!("{method} / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let head = ask(&mut connect(desk.process.operators), &request).unwrap();
+        assert!(head.starts_with("HTTP/1.1 303") && head.contains("\r\nlocation: /console\r\n"), "{head}");
+    }
+    assert_eq!(desk.ask("POST", "/", LOCAL, "").status, 405);
+    assert_eq!(desk.ask("GET", "/", "Host: rebound.example\r\n", "").status, 421);
 }

@@ -42,7 +42,7 @@ impl Facts for Slow {
     }
 
     fn networks(&self, _: &Wanted) -> Listed<NetworkRow> {
-        Listed { rows: Vec::new(), found: 0, all: 0 }
+        Listed { rows: Vec::new(), found: 0, all: 0, unread: None }
     }
 
     fn network(&self, _: &str, _: Option<&str>) -> Result<NetworkPage, ApiError> {
@@ -57,7 +57,7 @@ impl Facts for Slow {
         Err(no())
     }
 
-    fn delivery(&self, _: &str) -> ApiResult {
+    fn delivery(&self, _: &str, _: u32) -> ApiResult {
         Err(no())
     }
 
@@ -188,6 +188,33 @@ fn pages_that_take_long_keep_neither_health_nor_numbers_from_being_told() {
     for page in pages {
         let (head, _) = page.join().unwrap();
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    }
+    admin.stop();
+}
+
+#[test]
+fn pages_that_take_long_keep_nobody_from_what_is_told_at_once_nor_from_pausing() {
+    let (admin, has_begun, let_go) = open();
+    let address = admin.address();
+    let pages: Vec<_> = (0..2).map(|_| std::thread::spawn(move || get(address, "/console"))).collect();
+    for _ in 0..2 {
+        has_begun.recv().unwrap();
+    }
+    for target in ["/console/settings", "/console/networks", "/console/test"] {
+        let (head, _) = get(address, target);
+        assert!(head.starts_with("HTTP/1.1 200"), "{target}: {head}");
+    }
+    for (target, form) in [("deliveries/pause", "destination=d"), ("deliveries/resume", "destination=d")] {
+        let request = format!(
+            "POST /console/{target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        );
+        let (head, text) = ask_whole(&mut connect(address), &request).unwrap();
+        assert!(text.contains("Nobody is there"), "it was asked: {head}{text}");
+    }
+    for page in pages {
+        let_go.send(()).unwrap();
+        drop(page);
     }
     admin.stop();
 }

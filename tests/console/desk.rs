@@ -134,6 +134,17 @@ impl Desk {
         self.ask("GET", target, "Host: localhost\r\n", "")
     }
 
+    /// Looks until a page says something.
+    pub(crate) fn look_until(&self, target: &str, said: &str) -> Page {
+        loop {
+            let page = self.look(target);
+            if page.text.contains(said) {
+                return page;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    }
+
     /// Only the head of a page.
     pub(crate) fn head(&self, target: &str) -> String {
         let request = format!("HEAD {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -149,6 +160,21 @@ impl Desk {
             assert!(cookie.split("; ").any(|has| has == part), "{cookie}");
         }
         format!("Host: localhost\r\nCookie: {}\r\n", cookie.split(';').next().unwrap())
+    }
+}
+
+impl Page {
+    /// What the page's form for this target would send, as it stands.
+    pub(crate) fn form(&self, target: &str) -> String {
+        let form = self.text.split(&format!("action=\"/console/{target}\"")).nth(1);
+        let form = form.unwrap_or_else(|| panic!("no form for {target} in {}", self.text));
+        let fields = form.split("</form>").next().unwrap().split("name=\"").skip(1);
+        let pairs = fields.map(|field| {
+            let (name, rest) = field.split_once('"').unwrap();
+            let value = rest.split_once("value=\"").map_or("", |(_, value)| value.split('"').next().unwrap());
+            format!("{name}={}", value.replace('&', "%26").replace('+', "%2B"))
+        });
+        pairs.collect::<Vec<_>>().join("&")
     }
 }
 

@@ -1,6 +1,7 @@
 //! Forms do what the command line does.
 
 use crate::desk::Desk;
+use crate::destination::Destination;
 
 /// The part of a page that is in front of a person.
 fn sends(desk: &Desk, session: &str, page: &str, target: &str, form: &str) -> crate::desk::Page {
@@ -86,4 +87,65 @@ fn a_destination_is_paused_with_its_reason_and_goes_on() {
         303
     );
     assert!(!desk.look("/api/destinations").text.contains("they asked"));
+}
+
+/// A conversion that was told of in vain; the page of its delivery.
+fn die(desk: &Desk, destination: &Destination, transaction: &str) -> String {
+    let click = desk.click("", "");
+    assert_eq!(desk.postback(&format!("subid={click}&tx={transaction}&sum=1")), "accepted");
+    destination.wait(transaction, 1);
+    let page = desk.look_until(
+        &format!("/console/deliveries?state=dead&about={transaction}"),
+        "<a href=\"/console/deliveries/",
+    );
+    let link = page.text.split("<a href=\"").find(|part| part.starts_with("/console/deliveries/")).unwrap();
+    link.split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_delivery_that_is_replayed_by_the_same_form_twice_is_sent_once() {
+    let destination = Destination::open(302);
+    let desk = destination.desk();
+    let session = desk.log_in();
+    let delivery = die(&desk, &destination, "a");
+    let form = desk.ask("GET", &delivery, &session, "").form("deliveries/replay");
+    destination.answers_from_now_on(200);
+    let first = desk.ask("POST", "/console/deliveries/replay", &session, &form);
+    assert_eq!(first.status, 303, "{}", first.text);
+    assert!(first.header("location").unwrap().contains("done=replayed"), "{}", first.head);
+    desk.look_until(&delivery, "delivered");
+    let second = desk.ask("POST", "/console/deliveries/replay", &session, &form);
+    assert_eq!(second.status, 409, "{}", second.text);
+    assert!(second.text.contains("has been tried since"), "{}", second.text);
+    // Who looks at how it stands may have it sent once more.
+    let form = desk.ask("GET", &delivery, &session, "").form("deliveries/replay");
+    assert_eq!(desk.ask("POST", "/console/deliveries/replay", &session, &form).status, 303);
+    destination.wait("a", 3);
+    die(
+        &desk,
+        {
+            destination.answers_from_now_on(302);
+            &destination
+        },
+        "b",
+    );
+    assert_eq!(destination.heard_of("a"), 3);
+}
+
+#[test]
+fn all_of_these_are_those_that_are_shown() {
+    let destination = Destination::open(302);
+    let desk = destination.desk();
+    let session = desk.log_in();
+    for transaction in ["a", "b"] {
+        die(&desk, &destination, transaction);
+    }
+    let shown = desk.ask("GET", "/console/deliveries?state=dead&destination=told&about=a", &session, "");
+    assert!(shown.text.contains("1 dead deliveries to told"), "{}", shown.text);
+    let form = shown.form("deliveries/replay-dead");
+    let done = desk.ask("POST", "/console/deliveries/replay-dead", &session, &form);
+    assert_eq!(done.status, 303, "{}", done.text);
+    destination.wait("a", 2);
+    die(&desk, &destination, "c");
+    assert_eq!((destination.heard_of("a"), destination.heard_of("b")), (2, 1));
 }

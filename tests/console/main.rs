@@ -4,6 +4,8 @@
 mod access;
 mod behind;
 mod desk;
+mod destination;
+mod elsewhere;
 mod forms;
 mod newest;
 mod pages;

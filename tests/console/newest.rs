@@ -1,5 +1,6 @@
 //! The newest requests of a journal, however long that is.
 
+use clicklog::batch::lookup::{self, Window};
 use clicklog::batch::newest::{REQUESTS_MAX, requests};
 use clicklog::store::reader::Reader;
 
@@ -37,4 +38,18 @@ fn the_newest_are_found_without_reading_everything() {
     assert_eq!(requests(&reader, "other", u64::MAX).unwrap().0, []);
     let page = desk.look("/console/networks/n?show=all").text;
     assert_eq!(page.matches("<tr><td class=\"time\">").count(), REQUESTS_MAX, "{page}");
+}
+
+#[test]
+fn a_look_up_of_what_everybody_sends_has_bounds_and_says_so() {
+    let desk = Desk::open();
+    for n in 0..=lookup::ROWS_MAX {
+        assert_eq!(desk.postback(&format!("subid=everybody&tx=t-{n}&sum=1")), "unmatched", "t-{n}");
+    }
+    let reader = Reader::open(desk.data());
+    let life = lookup::look_up(&reader, "everybody", Window::default(), &mut |_, _| {}).unwrap();
+    assert_eq!(life.decisions.len(), lookup::ROWS_MAX);
+    assert!(life.notes.iter().any(|note| note.contains("the others are left out")), "{:?}", life.notes);
+    let page = desk.look("/console/lookup?id=everybody").text;
+    assert!(page.contains("The first 300 are shown"), "{page}");
 }

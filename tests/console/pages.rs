@@ -1,5 +1,11 @@
 //! What every page is: whole, under its policy, and text wherever somebody else has written.
 
+use std::os::unix::fs::FileExt;
+
+use clicklog::store::Journal;
+use clicklog::store::directory::Directory;
+use clicklog::store::record::BODY_OFFSET;
+
 use crate::desk::{Desk, HOSTILE, SECRET, TOKEN, catalog, pages};
 
 fn encoded(text: &str) -> String {
@@ -212,4 +218,33 @@ fn a_page_says_what_to_paste_and_what_was_refused() {
     );
     let storage = desk.look("/console/storage").text;
     assert!(storage.contains("postbacks") && storage.contains("for ever"), "{storage}");
+}
+
+/// A segment that cannot be read any more costs what lies in it, and no page that shows other things too.
+#[test]
+fn what_is_damaged_is_said_and_the_rest_is_shown() {
+    let (desk, _) = attacked();
+    desk.look_until("/console/deliveries?state=any", "<a href=\"/console/deliveries/");
+    let session = desk.log_in();
+    let token = format!("Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n");
+    assert_eq!(desk.ask("POST", "/-/roll", &token, "").status, 200);
+    desk.look_until("/metrics", "clicklog_store_segments_sealed_total 3\n");
+    for journal in [Journal::Deliveries, Journal::Postbacks] {
+        let path = Directory::new(desk.data()).segment(journal, 0, 0, 0);
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.write_all_at(&[0xa5; 64], u64::from(BODY_OFFSET) + 16).unwrap();
+    }
+    for (target, parts) in [
+        ("/console", ["Visitors", "Deliveries cannot be told"]),
+        ("/console/campaigns", ["/console/campaigns/lander", "Sums are of the last 24 hours"]),
+        ("/console/campaigns/c", ["Click URL", "How it is set"]),
+        ("/console/networks/n", ["What to paste", "The journal cannot be read"]),
+        ("/console/strangers", ["unknown network", "The journal cannot be read"]),
+    ] {
+        let page = desk.ask("GET", target, &session, "");
+        assert_eq!(page.status, 200, "{target}: {}", page.text);
+        for part in parts {
+            assert!(page.text.contains(part), "{part} in {target}: {}", page.text);
+        }
+    }
 }

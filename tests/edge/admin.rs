@@ -113,7 +113,8 @@ fn changes_show_the_token_and_everybody_asks_by_a_name_of_ours() {
     }
     let post = ask(&server, "POST", "/metrics", "");
     assert_eq!((post.status, post.header("allow")), (405, Some("GET, HEAD")));
-    assert_eq!(ask(&server, "GET", "/", "").status, 404);
+    assert_eq!(ask(&server, "GET", "/", "").status, 303);
+    assert_eq!(ask(&server, "GET", "/nothing", "").status, 404);
     for (host, status) in [("evil.example", 421), ("ops.example:9101", 200), ("127.0.0.1", 200)] {
         let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n");
         let answer = Connection::open(server.daemon().admin_address()).send(request).receive().unwrap();

@@ -145,7 +145,7 @@ fn what_is_erased_is_shown_by_no_command() {
     };
     let shown = || {
         let reader = Reader::open(root.path());
-        let whole = deliveries::show(&reader, [0; 16], &mut |_, _| {}).unwrap().unwrap();
+        let whole = deliveries::show(&reader, [0; 16], Window::default(), &mut |_, _| {}).unwrap().unwrap();
         let held = held::list(&reader, Window::default(), &mut |_, _| {}).unwrap();
         assert_eq!(held.len(), 1, "it waits yet");
         let mut inspect = Command::new(env!("CARGO_BIN_EXE_clicklog"));

@@ -1,7 +1,7 @@
 //! Restarts on a socket that somebody else holds open, as systemd does; and what it is told meanwhile.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -18,7 +18,7 @@ use clicklog::event::codec::{Event, decode};
 use clicklog::store::reader::{Cursor, Reader};
 use clicklog::store::record::Record;
 use clicklog::store::{Journal, Lookup, Options, Store};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::process::{PATIENCE, ask, ask_whole};
 
@@ -135,6 +135,45 @@ fn a_supervisor_hears_when_it_is_ready_reloads_lives_and_stops() {
     assert!(stopping.iter().rev().skip(1).all(|said| said == "WATCHDOG=1\n"), "{stopping:?}");
     let (code, said) = unit.end();
     assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("sign of life"), "{said}");
+}
+
+#[test]
+fn a_supervisor_that_is_too_impatient_is_warned_of() {
+    let supervisor = Supervisor::new();
+    let unit = supervisor.start(&[("WATCHDOG_USEC", "3000000")]);
+    supervisor.hear("READY=1");
+    unit.signal(Signal::TERM);
+    let (code, said) = unit.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("set WatchdogSec to 4s at least"), "{said}");
+}
+
+/// All else goes on: nobody needs a descriptor but whoever comes.
+#[test]
+fn no_sign_of_life_is_sent_while_a_loop_that_accepts_cannot_take_anybody() {
+    let supervisor = Supervisor::new();
+    let mut unit = supervisor.start(&[("WATCHDOG_USEC", "4000000"), ("CLICKLOG_EDGE__WORKERS", "1")]);
+    let mut log = BufReader::new(unit.0.stderr.take().unwrap()).lines();
+    supervisor.hear("WATCHDOG=1");
+    let pid = Some(Pid::from_child(&unit.0));
+    let none = Rlimit { current: Some(0), ..getrlimit(Resource::Nofile) };
+    let before = prlimit(pid, Resource::Nofile, none).unwrap();
+    let mut visitor = TcpStream::connect(supervisor.visitors()).unwrap();
+    let told = log.by_ref().map(Result::unwrap).find(|line| line.contains("have not moved")).unwrap();
+    let stuck = format!(": edge-0 at {}; no sign of life is sent", supervisor.visitors());
+    assert!(told.contains(&stuck), "{told}");
+    supervisor.ear.set_nonblocking(true).unwrap();
+    while supervisor.ear.recv(&mut [0; 1024]).is_ok() {}
+    supervisor.ear.set_nonblocking(false).unwrap();
+    prlimit(pid, Resource::Nofile, before).unwrap();
+    // Who has waited is taken, and then it is alive again.
+    let head = ask(&mut visitor, "GET /c/demo?zoneid=7 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 302"), "{head}");
+    assert_eq!(supervisor.hear("WATCHDOG=1"), ["WATCHDOG=1\n"]);
+    unit.signal(Signal::TERM);
+    supervisor.hear("STOPPING=1");
+    assert_eq!(unit.0.wait().unwrap().code(), Some(0));
 }
 
 #[test]

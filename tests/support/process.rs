@@ -25,9 +25,11 @@ impl Process {
 
     /// With further variables in its environment.
     pub(crate) fn start_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let admin: &[&str] = if arguments.contains(&"--admin") { &[] } else { &["--admin", "127.0.0.1:0"] };
         let mut child = Command::new(env!("CARGO_BIN_EXE_clicklog"))
             .current_dir(folder)
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(admin)
             .args(arguments)
             .env("CLICKLOG_STORE__CLICK_SEGMENT", "1MiB")
             .env("CLICKLOG_STORE__LOW_FREE", "0B")

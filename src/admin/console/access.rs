@@ -10,13 +10,11 @@
 //! DNS rebinding) nor change anything (its forms have no key, and the browser says where they are from). What comes through
 //! a proxy does not come from this machine.
 
-use std::net::IpAddr;
-
-use http::header::{FORWARDED, HOST, ORIGIN, VIA};
+use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, Method, Uri};
 
 use super::session::Sessions;
-use crate::admin::guard::{self, Token};
+use crate::admin::guard::Token;
 
 /// What a request may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,34 +29,20 @@ pub(super) enum Access {
     Token,
 }
 
-/// What says that a request came through a proxy.
-const BEHIND_A_PROXY: [HeaderName; 5] = [
-    FORWARDED,
-    VIA,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-real-ip"),
-];
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 impl Access {
-    /// By what a request shows. `own` is where we listen, `peer` who asks.
-    pub(super) fn of(
-        headers: &HeaderMap,
-        (own, peer): (IpAddr, IpAddr),
-        token: &Token,
-        sessions: &Sessions,
-    ) -> Self {
+    /// By what a request shows, and whether it is of this machine (`guard::is_local`).
+    pub(super) fn of(headers: &HeaderMap, is_local: bool, token: &Token, sessions: &Sessions) -> Self {
         if token.is_shown(headers) {
             return Self::Token;
         }
         if let Some(key) = sessions.form_key(headers) {
             return Self::Session(key);
         }
-        let is_direct = !BEHIND_A_PROXY.iter().any(|name| headers.contains_key(name));
-        let is_local = own.is_loopback() && peer.to_canonical().is_loopback();
-        if is_local && is_direct && guard::is_loopback(headers) { Self::Local } else { Self::Nobody }
+        if is_local { Self::Local } else { Self::Nobody }
     }
 
     pub(super) fn may_look(&self) -> bool {
@@ -70,12 +54,14 @@ impl Access {
     }
 }
 
-/// Whether a browser says that a page of somebody else is behind a request. One that it only leads to is ours.
+/// Whether a browser says that a page of somebody else is behind a request. One that it only leads to is ours; one that it
+/// frames is not: it would not be shown, and be made all the same.
 pub(super) fn is_foreign(method: &Method, headers: &HeaderMap) -> bool {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let site = text(&FETCH_SITE);
     if method == Method::GET || method == Method::HEAD {
-        let is_followed = text(&FETCH_MODE) == Some("navigate");
+        let is_followed = text(&FETCH_MODE) == Some("navigate")
+            && text(&FETCH_DEST).is_none_or(|destination| destination == "document");
         return matches!(site, Some("cross-site" | "same-site")) && !is_followed;
     }
     match (site, text(&ORIGIN)) {
@@ -98,7 +84,10 @@ fn is_own(origin: &str, host: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::Version;
+
     use super::*;
+    use crate::admin::guard;
     use crate::clock::Clock;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -135,12 +124,9 @@ mod tests {
                 Access::Nobody,
             ),
         ] {
-            let of = (own.parse().unwrap(), peer.parse().unwrap());
-            assert_eq!(
-                Access::of(&headers(given), of, &token, &sessions),
-                expected,
-                "{own} {peer} {given:?}"
-            );
+            let (headers, of) = (headers(given), (own.parse().unwrap(), peer.parse().unwrap()));
+            let is_local = guard::is_local(&headers, Version::HTTP_11, of);
+            assert_eq!(Access::of(&headers, is_local, &token, &sessions), expected, "{own} {peer} {given:?}");
         }
     }
 

@@ -5,7 +5,8 @@
 //! Keeps: everything that is shown is escaped (the macro that makes pages does so), and the pages' own policy forbids whatever is
 //! not ours: nothing is loaded from elsewhere, no script or style stands in a page. Who may do what: `access`. Whatever takes
 //! a while runs on threads of its own, `AT_ONCE_MAX` at a time, so that numbers and health are told meanwhile; whoever waits
-//! for longer than `ANSWER_WITHIN` is told so, and what is read goes on being read.
+//! for longer than `ANSWER_WITHIN` is told so, and what is read goes on being read. What reads no journal has turns of its own:
+//! a destination can be paused whatever others look up.
 //! Not here: what is shown (`view`, filled in by `serve`).
 
 mod access;
@@ -19,7 +20,7 @@ mod text;
 mod view;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,7 +39,7 @@ pub use view::{
 };
 
 use super::api::{self, ApiError, Body};
-use super::guard::Token;
+use super::guard::{self, Token};
 use super::route::Verdict;
 use super::{Operations, Options};
 use crate::clock::Clock;
@@ -47,14 +48,16 @@ use access::Access;
 use layout::Frame;
 use session::{Sessions, same};
 
-/// Pages that are made at a time, each of which may read for seconds, on processors that visitors are answered on too.
+/// Pages that are made at a time, each of which may read for seconds, on processors that visitors are answered on too; and as
+/// many of those that read no journal.
 const AT_ONCE_MAX: usize = 2;
 /// How long somebody waits for their turn, and for their page.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 /// Bytes of a form.
 const FORM_BYTES_MAX: usize = 32 * 1024;
-/// Wrong tokens that are looked at at a time, and how long each takes: eight in a second cannot guess one.
+/// Who shows a wrong token waits for so long, so many of them at a time; others are sent away at once. Whoever has the right one
+/// waits for nobody: it is the token that cannot be guessed, and not how often somebody tries.
 const LOGINS_AT_ONCE_MAX: usize = 4;
 const WRONG_TOKEN_PAUSE: Duration = Duration::from_millis(500);
 
@@ -69,8 +72,12 @@ pub(super) struct Console {
     token: Token,
     operations: Arc<dyn Operations>,
     sessions: Sessions,
+    /// Of what reads journals, and of what does not.
     turns: Arc<Semaphore>,
+    quick_turns: Arc<Semaphore>,
     logins: Semaphore,
+    /// One at a time has deliveries tried again: how they stand is looked at first, and what was done a moment ago shows.
+    replaying: Mutex<()>,
 }
 
 /// What comes of a form.
@@ -89,6 +96,8 @@ impl Console {
             operations,
             sessions: Sessions::new(Clock::default()),
             turns: Arc::new(Semaphore::new(AT_ONCE_MAX)),
+            quick_turns: Arc::new(Semaphore::new(AT_ONCE_MAX)),
+            replaying: Mutex::default(),
             logins: Semaphore::new(LOGINS_AT_ONCE_MAX),
         }
     }
@@ -139,7 +148,8 @@ impl Console {
         let path: Vec<String> =
             path.split('/').map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned()).collect();
         let asked = Asked { path, query: head.uri.query().unwrap_or_default().to_owned() };
-        let access = Access::of(&headers, (self.own, peer), &self.token, &self.sessions);
+        let is_local = guard::is_local(&headers, head.version, (self.own, peer));
+        let access = Access::of(&headers, is_local, &self.token, &self.sessions);
         if is_read {
             return self.read(asked, access).await;
         }
@@ -176,7 +186,8 @@ impl Console {
             return (verdict, page(status, layout::login(&next, None)));
         }
         let console = Arc::clone(self);
-        self.in_turn(move || {
+        let turns = if pages::reads_no_journal(&asked) { &self.quick_turns } else { &self.turns };
+        self.in_turn(turns, move || {
             let frame = Frame::new(&access, &*console.operations, &asked);
             let made = pages::read(&*console.operations, &asked, &frame);
             (Verdict::Answered, whole(&frame, made))
@@ -186,7 +197,9 @@ impl Console {
 
     async fn write(self: &Arc<Self>, asked: Asked, access: Access, form: Params) -> (Verdict, Answer) {
         let console = Arc::clone(self);
-        self.in_turn(move || {
+        let is_replay = pages::replays(&asked);
+        self.in_turn(if is_replay { &self.turns } else { &self.quick_turns }, move || {
+            let _alone = is_replay.then(|| console.replaying.lock().unwrap_or_else(PoisonError::into_inner));
             let frame = Frame::new(&access, &*console.operations, &asked);
             let done = match pages::write(&*console.operations, &asked, &form) {
                 Ok(Done::Go(target)) => go(&target, None),
@@ -199,8 +212,12 @@ impl Console {
     }
 
     /// Runs what may read for a while; who has to wait for too long is told.
-    async fn in_turn(&self, make: impl FnOnce() -> (Verdict, Answer) + Send + 'static) -> (Verdict, Answer) {
-        let turn = tokio::time::timeout(TURN_WITHIN, Arc::clone(&self.turns).acquire_owned()).await;
+    async fn in_turn(
+        &self,
+        turns: &Arc<Semaphore>,
+        make: impl FnOnce() -> (Verdict, Answer) + Send + 'static,
+    ) -> (Verdict, Answer) {
+        let turn = tokio::time::timeout(TURN_WITHIN, Arc::clone(turns).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
             return busy("Other pages are being made, and read much: try again in a moment.");
         };
@@ -221,15 +238,12 @@ impl Console {
     }
 
     async fn log_in(&self, form: &Params) -> (Verdict, Answer) {
-        let Ok(_turn) = self.logins.try_acquire() else {
-            return refused(
-                Verdict::Unauthorised,
-                StatusCode::TOO_MANY_REQUESTS,
-                "Others log in: try again.",
-            );
-        };
         let next = form.get("next").unwrap_or_default();
         if !self.token.is(form.get("token").unwrap_or_default().as_bytes()) {
+            let Ok(_turn) = self.logins.try_acquire() else {
+                let what = "That is not the admin token, and others try too: try again in a moment.";
+                return refused(Verdict::Unauthorised, StatusCode::TOO_MANY_REQUESTS, what);
+            };
             tokio::time::sleep(WRONG_TOKEN_PAUSE).await;
             let told = layout::login(next, Some("That is not the admin token."));
             return (Verdict::Unauthorised, page(StatusCode::UNAUTHORIZED, told));

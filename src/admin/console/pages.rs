@@ -61,6 +61,17 @@ pub(super) fn read(does: &dyn Operations, asked: &Asked, frame: &Frame) -> Resul
     }
 }
 
+/// Whether a page is made of what is in memory: it waits for no page that reads.
+pub(super) fn reads_no_journal(asked: &Asked) -> bool {
+    matches!(asked.path.first().map(String::as_str), Some("settings" | "test" | "networks"))
+        && asked.path.len() == 1
+}
+
+/// Whether a form has deliveries tried again.
+pub(super) fn replays(asked: &Asked) -> bool {
+    matches!(&*asked.path, [section, what] if section == "deliveries" && what.starts_with("replay"))
+}
+
 /// Does what a form asks for.
 pub(super) fn write(does: &dyn Operations, asked: &Asked, form: &Params) -> Result<Done, ApiError> {
     let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();

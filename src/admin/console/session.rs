@@ -67,19 +67,17 @@ impl Sessions {
 
     /// What the forms of a request's session carry; nothing if it has none.
     pub(super) fn form_key(&self, headers: &HeaderMap) -> Option<String> {
-        let given = cookie(headers)?;
         let now = self.clock.monotonic();
         let mut all = self.alive(now);
-        let found = all.iter_mut().find(|session| same(&session.id, &given))?;
+        let found = all.iter_mut().find(|session| cookies(headers).any(|given| same(&session.id, given)))?;
         found.seen = now;
         Some(found.form_key.clone())
     }
 
     /// Ends a request's session; the `Set-Cookie` that takes it back.
     pub(super) fn end(&self, headers: &HeaderMap) -> String {
-        if let Some(given) = cookie(headers) {
-            self.alive(self.clock.monotonic()).retain(|session| !same(&session.id, &given));
-        }
+        let is_ended = |session: &Session| cookies(headers).any(|given| same(&session.id, given));
+        self.alive(self.clock.monotonic()).retain(|session| !is_ended(session));
         format!("{NAME}=; Path=/console; HttpOnly; SameSite=Strict; Max-Age=0")
     }
 
@@ -104,10 +102,11 @@ fn chance() -> io::Result<String> {
     Ok(hex(&bytes))
 }
 
-fn cookie(headers: &HeaderMap) -> Option<String> {
+/// All of our name: whatever else is served at this host, at any port, may have set one too, and the browser sends both.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == NAME).map(|(_, value)| value.to_owned())
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(name, _)| *name == NAME).map(|(_, value)| value)
 }
 
 #[cfg(test)]

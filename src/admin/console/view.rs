@@ -40,12 +40,13 @@ pub trait Facts: Send + Sync + 'static {
     /// # Errors
     /// What reading says.
     fn deliveries(&self, wanted: &WantedDeliveries) -> ApiResult;
-    /// One delivery, as `clicklog deliveries show --format json` prints it.
+    /// One delivery, as `clicklog deliveries show --format json` prints it, by its attempts of the last so many days.
     ///
     /// # Errors
-    /// There is no attempt at it.
-    fn delivery(&self, id: &str) -> ApiResult;
-    /// Payouts that were held in the last so many days, oldest first, as `clicklog held list --format json` prints them.
+    /// There is no attempt at it in that time.
+    fn delivery(&self, id: &str, days: u32) -> ApiResult;
+    /// Payouts that were held in the last so many days: the oldest, as `clicklog held list --format json` prints them, in `held`,
+    /// and whether there are more, in `has_more`.
     ///
     /// # Errors
     /// What reading says.
@@ -86,6 +87,8 @@ pub struct Listed<T> {
     pub found: usize,
     /// How many there would be if nothing was looked for.
     pub all: usize,
+    /// Why sums of them could not be read.
+    pub unread: Option<String>,
 }
 
 /// Which deliveries are looked for.
@@ -149,6 +152,8 @@ pub struct Attempts {
 pub struct Overview {
     /// When it was read.
     pub as_of: Timestamp,
+    /// Why sums could not be read.
+    pub unread: Option<String>,
     /// The last 24 hours; nothing where no sums are kept.
     pub day: Option<Period>,
     /// The last 14 days; likewise.
@@ -159,6 +164,8 @@ pub struct Overview {
     pub attempts: Vec<Attempts>,
     /// How far back attempts were read, if that is not as far as they go.
     pub attempts_cut: Option<u64>,
+    /// Why attempts could not be read.
+    pub attempts_unread: Option<String>,
     /// Where visitors come in.
     pub listens: Vec<String>,
 }
@@ -274,6 +281,8 @@ pub struct Requests {
     pub read_bytes: u64,
     /// Whether that is all of it.
     pub read_all: bool,
+    /// Why the journal could not be read: then these are what is in memory.
+    pub unread: Option<String>,
 }
 
 /// One key of the settings.

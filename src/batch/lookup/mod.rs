@@ -4,7 +4,8 @@
 //! Keeps: it reads beside a running daemon, takes no lock and writes nothing; secrets are masked as they are on disk.
 //! Cost: a click id leads to its record at once; decisions are found by reading the postbacks journal from the time of
 //! the click on, ways through a lander by reading the clicks of `THROUGH_WINDOW` after it, the others by reading all
-//! that `Window` allows. Segments outside are passed by, as far as their footers say so.
+//! that `Window` allows. Segments outside are passed by, as far as their footers say so. What everybody sends (a click id that
+//! a network makes up, say) is read no further than a life has rows.
 
 mod rows;
 
@@ -172,7 +173,8 @@ impl<'a> Search<'a> {
     /// A transaction id, or the id that another tracker gave a click.
     fn by_other_id(&mut self) -> Result<(), Error> {
         let text = self.text.clone();
-        let mut places = Vec::new();
+        // Of several imports under one id the last one counts, as for a postback.
+        let mut last: Option<Place> = None;
         for lane in self.reader.lanes(Journal::Clicks)? {
             let window = self.window;
             let wanted = |summary: &Summary| summary.foreign > 0 && window.overlaps(summary);
@@ -181,13 +183,12 @@ impl<'a> Search<'a> {
                 let is_it = record.kind == Kind::ForeignClick.code()
                     && matches!(shown.event((Journal::Clicks, lane), position, record), Ok(Event::Click(click)) if click.foreign_id == text);
                 if is_it && let Some(place) = place_of(self.node, lane, position, record) {
-                    places.push(place);
+                    last = last.max(Some(place));
                 }
                 ControlFlow::Continue(())
             })?;
         }
-        // Of several imports under one id the last one counts, as for a postback.
-        if let Some(place) = places.into_iter().max() {
+        if let Some(place) = last {
             self.found_as = FoundAs::ForeignId;
             self.add_place(place)?;
             return Ok(());
@@ -201,12 +202,13 @@ impl<'a> Search<'a> {
         self.scan_decisions(self.window, |position, decision| {
             let said = &decision.conversion;
             if said.transaction_id != text && said.click_id != text {
-                return;
+                return ControlFlow::Continue(());
             }
             by_transaction |= said.transaction_id == text;
             by_name |= said.click_id == text;
             places.extend(Place::from_packed(decision.click));
             found.push((position, DecisionRow::of(position, decision), said.click_id.to_owned()));
+            enough(found.len())
         })?;
         self.found_as = match (by_transaction, by_name) {
             (true, _) => FoundAs::TransactionId,
@@ -270,7 +272,7 @@ impl<'a> Search<'a> {
                 {
                     places.extend(place_of(node, lane, position, record));
                 }
-                ControlFlow::Continue(())
+                enough(places.len())
             })?;
         }
         places.truncate(ROWS_MAX);
@@ -292,6 +294,7 @@ impl<'a> Search<'a> {
             if places.contains(&decision.click) || is_named() {
                 found.push((position, DecisionRow::of(position, decision)));
             }
+            enough(found.len())
         })?;
         self.decisions.extend(found);
         self.scan_refused(window)
@@ -300,7 +303,7 @@ impl<'a> Search<'a> {
     fn scan_decisions(
         &mut self,
         window: Window,
-        mut each: impl FnMut(Position, &Decision<'_>),
+        mut each: impl FnMut(Position, &Decision<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let wanted = |summary: &Summary| window.overlaps(summary);
         let shown = self.shown.clone();
@@ -309,7 +312,7 @@ impl<'a> Search<'a> {
                 && let Ok(Event::Decision(decision)) = shown.event(POSTBACKS, position, record)
                 && window.contains(decision.time)
             {
-                each(position, &decision);
+                return each(position, &decision);
             }
             ControlFlow::Continue(())
         })
@@ -328,7 +331,7 @@ impl<'a> Search<'a> {
             {
                 postbacks.insert(position, PostbackRow::of(position, &postback));
             }
-            if postbacks.len() > ROWS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            enough(postbacks.len())
         })
     }
 
@@ -368,7 +371,7 @@ impl<'a> Search<'a> {
                 }
                 _ => {}
             }
-            if deliveries.len() > ROWS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            enough(deliveries.len())
         })
     }
 
@@ -450,6 +453,11 @@ impl<'a> Search<'a> {
         life.notes = self.notes;
         life
     }
+}
+
+/// Ends a search that has found more than is told.
+fn enough(found: usize) -> ControlFlow<()> {
+    if found > ROWS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 impl Window {

@@ -11,7 +11,7 @@ use clap::Args;
 use super::requests::{Requests, With, write_made};
 use super::{delivery_id, status};
 use crate::batch::deliveries::{self, Row, Whole};
-use crate::batch::lookup::DeliveryRow;
+use crate::batch::lookup::{DeliveryRow, Window};
 use crate::cli::lookup::{money, open};
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, Format, plain, settings};
@@ -32,7 +32,9 @@ pub(super) fn run(show: &Show, out: &mut dyn Write) -> Result<ExitCode, Failure>
     let settings = show.files.load().map_err(Failure::configuration)?.settings;
     let reader = open(&settings.store.data)?;
     let mut progress = Progress::new("reading");
-    let whole = deliveries::show(&reader, show.delivery_id, &mut |done, of| progress.tick(done, of, ""));
+    let whole = deliveries::show(&reader, show.delivery_id, Window::default(), &mut |done, of| {
+        progress.tick(done, of, "")
+    });
     progress.end();
     let Some(whole) = whole? else {
         writeln!(out, "there is no attempt at this delivery")?;

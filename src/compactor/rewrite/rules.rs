@@ -10,7 +10,8 @@
 //!
 //! Keeps: ages are counted in whole days, UTC, so that a segment whose records grow old one by one is made anew once a
 //! day and not with every look; what is due is done at most a day later.
-//! A postback is as old as what it tells of, or as its segment, if that was sealed later: one may tell of long ago.
+//! A postback is as old as what it tells of, or as its segment, if that was sealed later: one may tell of long ago. Of one that
+//! is lost to damage the same holds: as long as its segment is there, nobody takes its transaction for a new one.
 //! It is needed as long as a delivery of it may be tried, and its transaction is known as long as its newest
 //! decision is there: after `postbacks` a repeat would be a new conversion, if its click is still there and in its window.
 
@@ -108,13 +109,14 @@ impl At<'_> {
     /// Whether a whole segment that was sealed at this moment is too old. Conversions and costs of long ago may have been
     /// imported just now: who forgets that they were counts them twice.
     pub fn drops(&self, journal: Journal, summary: &Summary, sealed: Timestamp) -> bool {
-        let (age, last) = match journal {
-            Journal::Clicks => (self.rules.clicks, summary.last_time),
-            Journal::Postbacks => (self.rules.postbacks, summary.last_time.max(sealed)),
+        let is_empty = summary.records == 0;
+        match journal {
+            Journal::Clicks => is_empty || self.is_older(summary.last_time, self.rules.clicks),
+            // Also one without records: they may have been lost.
+            Journal::Postbacks => self.is_older(summary.last_time.max(sealed), self.rules.postbacks),
             // Who reads what happened to a destination cannot do without.
-            Journal::Deliveries => return summary.records == 0,
-        };
-        summary.records == 0 || self.is_older(last, age)
+            Journal::Deliveries => is_empty,
+        }
     }
 
     /// Whether anything in a segment is old enough to be looked at.

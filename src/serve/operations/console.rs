@@ -7,6 +7,7 @@ mod catalog;
 mod disk;
 mod sums;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,17 +18,21 @@ use crate::admin::console::{
 };
 use crate::admin::{ApiError, ApiResult};
 use crate::batch::deliveries::{self, Filter};
+use crate::batch::held;
 use crate::batch::lookup::{self, Window};
-use crate::batch::{held, newest};
+use crate::batch::newest::{self, Extent};
 use crate::clock::Timestamp;
 use crate::config::Settings;
 use crate::dispatcher::request::{Moment, show_now};
+use crate::store::described;
 use crate::store::reader::{Reader, Shown};
 
 /// How long sums of the overview are good for.
 const SUMS_KEPT: Duration = Duration::from_secs(10);
 /// Bytes of sealed segments that are read for the newest requests or attempts.
 const TAIL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Held payouts that are kept in mind for a page.
+const HELD_MAX: usize = 10_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The overview, and when it was made by the clock that only goes forward.
@@ -49,26 +54,35 @@ impl State {
         self.addresses.iter().map(|address| address.to_string()).collect()
     }
 
-    fn overview_now(&self) -> Result<Overview, ApiError> {
+    fn overview_now(&self) -> Overview {
         let (reader, now) = (self.reader(), self.clock.now());
-        let sums = sums::overview(&reader, now)?;
+        let unread = |error: ApiError| Overview { unread: Some(error.to_string()), ..Overview::default() };
+        let sums = sums::overview(&reader, now).unwrap_or_else(unread);
         let since = Timestamp::from_micros((now.hour() - 23) * 3_600_000_000);
-        let (attempts, extent) = newest::attempts(&reader, since, TAIL_BYTES_MAX).map_err(unavailable)?;
-        Ok(Overview {
+        // What is damaged costs what it was about, and not the page.
+        let (attempts, attempts_cut, attempts_unread) = match newest::attempts(&reader, since, TAIL_BYTES_MAX)
+        {
+            Ok((attempts, extent)) => (attempts, (!extent.is_all).then_some(extent.bytes), None),
+            Err(error) => (BTreeMap::new(), None, Some(described(&error))),
+        };
+        Overview {
             as_of: now,
             attempts: sums::hours(since, now, &attempts),
-            attempts_cut: (!extent.is_all).then_some(extent.bytes),
+            attempts_cut,
+            attempts_unread,
             listens: self.listens(),
             ..sums
-        })
+        }
     }
 
     /// Of a network, or of none under the empty name.
-    fn last_requests(&self, network: &str) -> Result<Requests, ApiError> {
-        let (kept, extent) =
-            newest::requests(&self.reader(), network, TAIL_BYTES_MAX).map_err(unavailable)?;
+    fn last_requests(&self, network: &str) -> Requests {
+        let (kept, extent, unread) = match newest::requests(&self.reader(), network, TAIL_BYTES_MAX) {
+            Ok((kept, extent)) => (kept, extent, None),
+            Err(error) => (Vec::new(), Extent::default(), Some(described(&error))),
+        };
         let rows = catalog::requests(self.edge.recent(network), kept);
-        Ok(Requests { rows, read_bytes: extent.bytes, read_all: extent.is_all })
+        Requests { rows, read_bytes: extent.bytes, read_all: extent.is_all, unread }
     }
 
     /// The request of a delivery as it would be made now, or why there is none.
@@ -100,23 +114,27 @@ impl Facts for State {
         {
             return Ok((**overview).clone());
         }
-        let overview = self.overview_now()?;
+        let overview = self.overview_now();
         *kept = Some((self.clock.monotonic(), Arc::new(overview.clone())));
         Ok(overview)
     }
 
     fn campaigns(&self, wanted: &Wanted) -> Result<Listed<CampaignRow>, ApiError> {
         let mut listed = catalog::campaigns(&self.catalog(), wanted);
-        sums::add(&self.reader(), self.clock.now(), &mut listed.rows)?;
+        let added = sums::add(&self.reader(), self.clock.now(), &mut listed.rows);
+        listed.unread = added.err().map(|error| error.to_string());
         Ok(listed)
     }
 
     fn campaign(&self, id: &str, base: Option<&str>) -> Result<CampaignPage, ApiError> {
         let (snapshot, destinations) = (self.catalog(), self.destinations.load());
         let base = self.base(base);
-        let page = catalog::campaign(&snapshot, &destinations, id, base)?;
-        let week = sums::week(&self.reader(), self.clock.now(), &page.row.id)?;
-        Ok(CampaignPage { week, ..page })
+        let mut page = catalog::campaign(&snapshot, &destinations, id, base)?;
+        match sums::week(&self.reader(), self.clock.now(), &page.row.id) {
+            Ok(week) => page.week = week,
+            Err(error) => page.warnings.push(format!("sums cannot be told: {error}")),
+        }
+        Ok(page)
     }
 
     fn networks(&self, wanted: &Wanted) -> Listed<NetworkRow> {
@@ -125,11 +143,11 @@ impl Facts for State {
 
     fn network(&self, id: &str, base: Option<&str>) -> Result<NetworkPage, ApiError> {
         let page = catalog::network(&self.catalog(), id, self.base(base))?;
-        Ok(NetworkPage { last: self.last_requests(id)?, ..page })
+        Ok(NetworkPage { last: self.last_requests(id), ..page })
     }
 
     fn strangers(&self) -> Result<Requests, ApiError> {
-        self.last_requests("")
+        Ok(self.last_requests(""))
     }
 
     fn deliveries(&self, wanted: &WantedDeliveries) -> ApiResult {
@@ -145,11 +163,12 @@ impl Facts for State {
         as_json(&found.map_err(unavailable)?)
     }
 
-    fn delivery(&self, id: &str) -> ApiResult {
+    fn delivery(&self, id: &str, days: u32) -> ApiResult {
         let reader = self.reader();
         let unknown = || ApiError::Unknown(format!("there is no attempt at a delivery \"{id}\""));
         let bytes = deliveries::delivery_id(id).ok_or_else(unknown)?;
-        let whole = deliveries::show(&reader, bytes, &mut |_, _| {}).map_err(unavailable)?;
+        let whole =
+            deliveries::show(&reader, bytes, self.since(days), &mut |_, _| {}).map_err(unavailable)?;
         let whole = whole.ok_or_else(unknown)?;
         let mut told = serde_json::to_value(&whole).map_err(unavailable)?;
         if let (Some(told), serde_json::Value::Object(request)) =
@@ -161,7 +180,9 @@ impl Facts for State {
     }
 
     fn held(&self, days: u32) -> ApiResult {
-        as_json(&held::list(&self.reader(), self.since(days), &mut |_, _| {}).map_err(unavailable)?)
+        let oldest = held::oldest(&self.reader(), self.since(days), HELD_MAX, &mut |_, _| {});
+        let (held, has_more) = oldest.map_err(unavailable)?;
+        as_json(&serde_json::json!({ "held": held, "has_more": has_more }))
     }
 
     fn look_up(&self, text: &str, days: u32) -> ApiResult {

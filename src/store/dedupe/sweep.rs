@@ -79,6 +79,7 @@ mod tests {
             let hash = u64::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             table.insert(hash, Position::new(n % 1_000, 4096 + 16 * (n / 1_000))).unwrap();
         }
+        let before_bytes = table.memory_bytes();
         let mut sweep = Sweep { held: (100..1_001).collect(), next_shard: 0 };
         let (mut steps, mut longest) = (0, std::time::Duration::ZERO);
         loop {
@@ -94,5 +95,10 @@ mod tests {
         assert_eq!(table.len(), 1_800_000);
         assert!(table.iter().all(|(_, position)| position.segment() >= 100));
         assert!(steps > 50, "{steps} steps");
+        // A tenth has gone, and its memory but for what a shard keeps free.
+        let after_bytes = table.memory_bytes();
+        assert!(after_bytes < before_bytes / 100 * 95, "{before_bytes} B before, {after_bytes} B after");
+        Sweep { held: vec![2_000], next_shard: 0 }.all(&mut table);
+        assert_eq!((table.len(), table.memory_bytes()), (0, Table::new(1).memory_bytes()));
     }
 }

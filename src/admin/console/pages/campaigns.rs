@@ -20,6 +20,7 @@ pub(super) fn list(does: &dyn Operations, query: &Params) -> Result<Page, ApiErr
     let path = text::path(&["campaigns"]);
     let main = html! {
         (search(&path, "Id, alias, source or offer", &wanted))
+        @if let Some(why) = &listed.unread { p.worries { "Sums cannot be told: " (why) "." } }
         @if listed.rows.is_empty() { (nothing("No campaign is called so.")) } @else {
             section.card {
                 div.wide tabindex="0" role="region" aria-label="Campaigns" {

@@ -20,6 +20,8 @@ const ATTEMPTS_MAX: usize = 100;
 const DESTINATIONS_MAX: usize = 500;
 /// How far back is looked.
 const DAYS: u32 = 7;
+/// How far it is proposed to look for what is not found so.
+const DAYS_FURTHER: u32 = 365;
 /// Characters of an answer in a row.
 const DETAIL_CHARS_MAX: usize = 90;
 /// Characters of a reason to pause.
@@ -77,6 +79,13 @@ struct Row {
     detail: String,
     next_attempt: Option<String>,
     replays: u32,
+}
+
+impl Row {
+    /// Another text once anything has happened to it.
+    fn seen(&self) -> String {
+        format!("{}-{}-{}", self.state, self.attempts, self.replays)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -211,7 +220,7 @@ fn deliveries(found: &Found, wanted: &WantedDeliveries) -> Markup {
                         th.n scope="col" { "Payout" } th scope="col" { "Answer" }
                     } }
                     tbody { @for row in &found.deliveries { tr {
-                        td.time { a href=(text::link(&["deliveries", &row.delivery_id], &[])) { (text::brief(&row.time)) } }
+                        td.time { a href=(link(&row.delivery_id, wanted.days)) { (text::brief(&row.time)) } }
                         td { (row.destination) } td { (mark(&row.state)) } td.n { (row.attempts) }
                         td { (ended(&row.class, row.http_status)) } td { (row.transaction_id) }
                         td.n { (row.payout.as_ref().map(Amount::words).unwrap_or_default()) }
@@ -229,21 +238,32 @@ fn deliveries(found: &Found, wanted: &WantedDeliveries) -> Markup {
 fn all_again(found: &Found, wanted: &WantedDeliveries, frame: &Frame) -> Markup {
     let fields = html! {
         input type="hidden" name="destination" value=(wanted.destination);
+        input type="hidden" name="about" value=(wanted.about);
         input type="hidden" name="days" value=(wanted.days);
         button.main { "Try them again" }
     };
     let count =
         if found.has_more { format!("up to {REPLAYED_MAX}") } else { found.deliveries.len().to_string() };
     let what = format!("{count} dead deliveries to {} will be attempted again.", wanted.destination);
+    let what = match &*wanted.about {
+        "" => what,
+        about => format!("{what} They are those of {about}."),
+    };
     frame.form("deliveries/replay-dead", &fields).after("Try all of these again…", &what)
 }
 
+/// Where a delivery is shown, looked for as far back as it was found.
+pub(super) fn link(id: &str, days: u32) -> String {
+    text::link(&["deliveries", id], &[("days", &days.to_string())])
+}
+
 pub(super) fn show(does: &dyn Operations, id: &str, query: &Params, frame: &Frame) -> Result<Page, ApiError> {
-    let Whole { delivery: row, attempts, request, no_request } = told(does.delivery(id))?;
+    let days = days(query, DAYS);
+    let Whole { delivery: row, attempts, request, no_request } = whole(does, id, days)?;
     let fields = html! {
-        input type="hidden" name="destination" value=(row.destination);
-        input type="hidden" name="decision" value=(row.decision);
         input type="hidden" name="delivery" value=(row.delivery_id);
+        input type="hidden" name="days" value=(days);
+        input type="hidden" name="seen" value=(row.seen());
         button.main { "Try it again" }
     };
     let what = match &*row.state {
@@ -270,7 +290,7 @@ pub(super) fn show(does: &dyn Operations, id: &str, query: &Params, frame: &Fram
             ]))
             @if !about.is_empty() { p { a href=(text::link(&["lookup"], &[("id", about)])) { "The life of its click" } } }
         }
-        (tries(&attempts))
+        (tries(&attempts, days))
         section.card {
             div.head { h2 { "Its request, as it would be made now" } }
             @if let Some(request) = &request { (request.show()) }
@@ -280,7 +300,18 @@ pub(super) fn show(does: &dyn Operations, id: &str, query: &Params, frame: &Fram
     Ok(Page::new("Delivery", main))
 }
 
-fn tries(attempts: &[Attempt]) -> Markup {
+fn whole(does: &dyn Operations, id: &str, days: u32) -> Result<Whole, ApiError> {
+    let further = |error| match error {
+        ApiError::Unknown(what) => {
+            let link = link(id, DAYS_FURTHER);
+            ApiError::Unknown(format!("{what} in the last {days} days; {link} looks further back"))
+        }
+        other => other,
+    };
+    told(does.delivery(id, days)).map_err(further)
+}
+
+fn tries(attempts: &[Attempt], days: u32) -> Markup {
     let cut = attempts.len().saturating_sub(ATTEMPTS_MAX);
     html! {
         section.card {
@@ -300,7 +331,10 @@ fn tries(attempts: &[Attempt]) -> Markup {
                     } } }
                 }
             }
-            @if cut > 0 { p.hint { (cut) " earlier attempts are not shown." } }
+            p.hint {
+                @if cut > 0 { (cut) " earlier attempts are not shown. " }
+                "Attempts of the last " (days) " days were looked for."
+            }
         }
     }
 }
@@ -310,11 +344,17 @@ fn ended(class: &str, status: u16) -> Markup {
 }
 
 pub(super) fn replay(does: &dyn Operations, form: &Params) -> Result<Done, ApiError> {
-    let at = position(form.get("decision").unwrap_or_default())?;
-    let destination = form.get("destination").unwrap_or_default().to_owned();
-    let told: Reopened = told(does.replay_deliveries(vec![(destination, at)]))?;
-    let back = ["deliveries", form.get("delivery").unwrap_or_default()];
-    Ok(Done::Go(text::link(&back, &[("done", word(&told))])))
+    let (id, days) = (form.get("delivery").unwrap_or_default(), days(form, DAYS));
+    let row = whole(does, id, days)?.delivery;
+    // The same form again, or one of a page that somebody has had open for long: by now it may have been taken.
+    if form.get("seen") != Some(&*row.seen()) {
+        let what = "this delivery has been tried since that page was made: look at how it stands now";
+        return Err(ApiError::Conflict(what.to_owned()));
+    }
+    let at = position(&row.decision)?;
+    let told: Reopened = told(does.replay_deliveries(vec![(row.destination, at)]))?;
+    let days = days.to_string();
+    Ok(Done::Go(text::link(&["deliveries", id], &[("days", &days), ("done", word(&told))])))
 }
 
 pub(super) fn replay_dead(does: &dyn Operations, form: &Params) -> Result<Done, ApiError> {
@@ -325,9 +365,9 @@ pub(super) fn replay_dead(does: &dyn Operations, form: &Params) -> Result<Done, 
     let wanted = WantedDeliveries {
         destination: destination.to_owned(),
         state: "dead".to_owned(),
+        about: form.get("about").unwrap_or_default().to_owned(),
         days: days(form, DAYS),
         count: REPLAYED_MAX,
-        ..WantedDeliveries::default()
     };
     let found: Found = told(does.deliveries(&wanted))?;
     // The oldest first, as they were owed.

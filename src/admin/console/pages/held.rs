@@ -14,6 +14,12 @@ const ROWS_MAX: usize = 200;
 const DAYS: u32 = 90;
 
 #[derive(Debug, Deserialize)]
+struct Found {
+    held: Vec<Held>,
+    has_more: bool,
+}
+
+#[derive(Debug, Deserialize)]
 struct Held {
     decision: String,
     time: String,
@@ -28,7 +34,7 @@ struct Held {
 
 pub(super) fn list(does: &dyn Operations, query: &Params, frame: &Frame) -> Result<Page, ApiError> {
     let days = days(query, DAYS);
-    let mut held: Vec<Held> = told(does.held(days))?;
+    let Found { mut held, has_more } = told(does.held(days))?;
     let count = held.len();
     held.truncate(ROWS_MAX);
     let main = html! {
@@ -47,7 +53,9 @@ pub(super) fn list(does: &dyn Operations, query: &Params, frame: &Frame) -> Resu
                     }
                 }
                 @if count > ROWS_MAX {
-                    p.hint { "The oldest " (ROWS_MAX) " of " (text::count(count as u64)) " are shown." }
+                    p.hint {
+                        "The oldest " (ROWS_MAX) " of " @if has_more { "more than " } (text::count(count as u64)) " are shown."
+                    }
                 }
             }
         }

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::deliveries::link;
 use super::parts::{Amount, days, days_field, filled, mark, nothing, told};
 use super::{Page, Params};
 use crate::admin::console::text;
@@ -152,7 +153,7 @@ fn story(life: &Life, days: u32) -> Markup {
     happened.extend(life.clicks.iter().map(click));
     happened.extend(life.postbacks.iter().map(postback));
     happened.extend(life.decisions.iter().map(decision));
-    happened.extend(life.deliveries.iter().map(delivery));
+    happened.extend(life.deliveries.iter().map(|of| delivery(of, days)));
     happened.sort_by_key(|one| (one.time, one.rank));
     let cut = happened.len().saturating_sub(EVENTS_MAX);
     happened.truncate(EVENTS_MAX);
@@ -252,7 +253,7 @@ fn decision(of: &Decision) -> Happened<'_> {
     }
 }
 
-fn delivery(of: &Delivery) -> Happened<'_> {
+fn delivery(of: &Delivery, days: u32) -> Happened<'_> {
     let status = if of.http_status == 0 { String::new() } else { of.http_status.to_string() };
     Happened {
         time: &of.time,
@@ -267,7 +268,7 @@ fn delivery(of: &Delivery) -> Happened<'_> {
                 ("Answer", &status), ("Took", &format!("{} ms", of.duration_micros / 1000)), ("Said", &of.detail),
                 ("Next attempt", of.next_attempt.as_deref().unwrap_or_default()),
             ]))
-            @if !of.delivery_id.is_empty() { p { a href=(text::path(&["deliveries", &of.delivery_id])) { "The delivery" } } }
+            @if !of.delivery_id.is_empty() { p { a href=(link(&of.delivery_id, days)) { "The delivery" } } }
         },
     }
 }

@@ -117,9 +117,14 @@ fn requests(last: &Requests, parts: &[&str], query: &Params, further: &str) -> M
                     }
                 }
             }
+            @if let Some(why) = &last.unread {
+                p.worries { "The journal cannot be read, and these are only those in memory: " (why) "." }
+            }
             p.hint {
-                @if last.read_all { "Of the whole journal" } @else { "Of the last " (text::bytes(last.read_bytes)) " of the journal" }
-                " and of what is in memory the last " (last.rows.len()) ". Secrets are masked."
+                @if last.unread.is_some() { "Of what is in memory" }
+                @else if last.read_all { "Of the whole journal and of what is in memory" }
+                @else { "Of the last " (text::bytes(last.read_bytes)) " of the journal and of what is in memory" }
+                " the last " (last.rows.len()) ". Secrets are masked."
             }
         }
     }

@@ -43,7 +43,11 @@ pub(super) fn show(does: &dyn Operations, frame: &Frame) -> Result<Page, ApiErro
                 div.charts { (charts(fortnight)) }
             }
             _ => {
-                p.hint { "This build keeps no sums: it is without the feature parquet." }
+                @if let Some(why) = &overview.unread {
+                    p.worries { "Clicks and conversions cannot be told: " (why) "." }
+                } @else {
+                    p.hint { "This build keeps no sums: it is without the feature parquet." }
+                }
                 div.charts { (attempts(&overview)) }
             }
         }
@@ -136,6 +140,9 @@ fn points(period: &Period, of: impl Fn(&Sums) -> Vec<i128>) -> Vec<(&str, Vec<i1
 }
 
 fn attempts(overview: &Overview) -> Markup {
+    if let Some(why) = &overview.attempts_unread {
+        return html! { p.worries { "Deliveries cannot be told: " (why) "." } };
+    }
     let sum = |of: fn(&Attempts) -> u64| overview.attempts.iter().map(of).sum::<u64>();
     let (ok, failed, dead) = (sum(|of| of.ok), sum(|of| of.failed), sum(|of| of.dead));
     let chart = Chart {

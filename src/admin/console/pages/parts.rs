@@ -152,11 +152,14 @@ pub(super) fn base_field(path: &str, base: &str) -> Markup {
     }
 }
 
-/// What a query says links begin with; only what looks like the beginning of a URL.
+/// What a query says links begin with; only what is the beginning of a URL, and nothing that would be more than that in a page
+/// that a link is pasted into.
 pub(super) fn base(query: &Params) -> Option<&str> {
     let base = query.get("base")?;
-    let is_url = base.starts_with("https://") || base.starts_with("http://");
-    (is_url && base.len() <= SEARCH_CHARS_MAX && !base.contains(char::is_whitespace)).then_some(base)
+    let rest = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://"))?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]/%".contains(&byte);
+    let has_host = !rest.starts_with('/') && !rest.is_empty();
+    (has_host && base.len() <= SEARCH_CHARS_MAX && rest.bytes().all(is_plain)).then_some(base)
 }
 
 /// What a form has just done, as its `done` says; what it says is one of these words and no other.
@@ -219,7 +222,18 @@ mod tests {
     fn links_begin_with_a_url_or_with_what_is_known() {
         let of = |text: &str| base(&query(text)).map(str::to_owned);
         assert_eq!(of("base=https://trk.example"), Some("https://trk.example".to_owned()));
-        for no in ["", "base=javascript:alert(1)", "base=//evil.example", "base=https://a b"] {
+        assert_eq!(of("base=http://[::1]:80/t/"), Some("http://[::1]:80/t/".to_owned()));
+        for no in [
+            "",
+            "base=javascript:alert(1)",
+            "base=//evil.example",
+            "base=https://a b",
+            "base=https://",
+            "base=https:///a",
+            "base=https://a%22><script>",
+            "base=https://a'b",
+            "base=https://us%40evil.example",
+        ] {
             assert_eq!(of(no), None, "{no}");
         }
     }

@@ -53,7 +53,7 @@ pub(super) fn campaigns(catalog: &Catalog, wanted: &Wanted) -> Listed<CampaignRo
         }
         found += 1;
     }
-    Listed { rows, found, all: all.len() }
+    Listed { rows, found, all: all.len(), unread: None }
 }
 
 /// One of them; its sums are put in by whoever has them.
@@ -121,7 +121,7 @@ pub(super) fn networks(catalog: &Catalog, wanted: &Wanted, edge: &ingest::Handle
     let is_wanted = |network: &&Network| network.rules.id.to_lowercase().contains(&text);
     let found = all.iter().map(AsRef::as_ref).filter(is_wanted);
     let rows = found.clone().skip(wanted.from).take(wanted.count).map(of).collect();
-    Listed { rows, found: found.count(), all: all.len() }
+    Listed { rows, found: found.count(), all: all.len(), unread: None }
 }
 
 /// One of them; its requests are put in by whoever has them.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::brake::{Brake, IsPressed};
 use super::rewrite::{Company, Pass, Report, Rules};
 use super::worker::{self, Worker};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::metrics::{self, Page};
 use crate::shutdown::Woken;
 use crate::store::directory::Directory;

@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::Method;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method};
 use http::request::Parts;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -392,7 +393,10 @@ impl Worker {
         match self.shared.options.challenges.for_token(token) {
             Some(text) => {
                 let body = Bytes::from(text.into_boxed_bytes());
-                Reply::new(Outcome::Challenged, http::StatusCode::OK, body)
+                let mut reply = Reply::new(Outcome::Challenged, http::StatusCode::OK, body);
+                let kind = HeaderValue::from_static("application/octet-stream");
+                reply.headers().insert(CONTENT_TYPE, kind);
+                reply
             }
             None => Reply::refusal(Outcome::NotFound),
         }

@@ -166,8 +166,7 @@ pub fn start_in(
     // What can be wrong with files is looked at before anything is opened.
     let version = u64::try_from(clock.now().micros()).unwrap_or(0);
     let config::Served { catalog, destinations, lists } = settings.load_served(version)?;
-    let places = config::certificates::Places::of(&settings);
-    let certificates = config::certificates::load(&places)?;
+    let certificates = certificates::load(config::certificates::Places::of(&settings))?;
     #[cfg(feature = "acme")]
     let authority = settings.authority()?;
     let given_token = settings.admin_token(&config::environment)?;
@@ -230,7 +229,7 @@ pub fn start_in(
     };
     let compaction = Compaction::start(&settings, &store, beside, clock.clone());
     let compaction = compaction.map_err(system("start a thread for the compactor"))?;
-    let certificates = Certificates::start(places, certificates, edge.handle(), clock.clone());
+    let certificates = Certificates::start(certificates, edge.handle(), clock.clone());
     let certificates = certificates.map_err(system("start a thread for certificates"))?;
     #[cfg(feature = "acme")]
     let acme = {

@@ -82,7 +82,19 @@ struct Pair {
 /// # Errors
 /// Each file that cannot be taken, with why.
 pub fn load(places: &Places) -> Result<Shown, Problems> {
-    let (shown, found) = load_again(places, &[], Timestamp::default());
+    load_all_again(places, &[], Timestamp::default())
+}
+
+/// As `load_again`, all or nothing.
+///
+/// # Errors
+/// Each file that cannot be taken, with why.
+pub fn load_all_again(
+    places: &Places,
+    before: &[Option<Certificates>],
+    now: Timestamp,
+) -> Result<Shown, Problems> {
+    let (shown, found) = load_again(places, before, now);
     found.into_iter().collect::<Problems>().unless_any(shown)
 }
 
@@ -137,7 +149,7 @@ impl Stamps {
         places.issued.iter().for_each(|path| add(path));
         for tls in places.listen.iter().filter_map(|listen| listen.tls.as_ref()) {
             [&tls.certificate, &tls.key, &tls.client_ca].into_iter().for_each(|path| add(path));
-            for pair in pairs(&tls.folder).unwrap_or_default().into_iter().flatten() {
+            for pair in pairs(&tls.folder).unwrap_or_default() {
                 add(&pair.certificate);
                 add(&pair.key);
             }
@@ -147,7 +159,8 @@ impl Stamps {
 }
 
 fn stamp(path: &Path, metadata: &Metadata) -> (PathBuf, [i64; 2], [u64; 2]) {
-    (path.to_owned(), [metadata.mtime(), metadata.mtime_nsec()], [metadata.ino(), metadata.size()])
+    // Not the time of the last write, which `cp -p` sets back and `chmod` does not change.
+    (path.to_owned(), [metadata.ctime(), metadata.ctime_nsec()], [metadata.ino(), metadata.size()])
 }
 
 fn of_listener(
@@ -164,12 +177,7 @@ fn of_listener(
     }
     match pairs(&tls.folder) {
         Ok(pairs) => {
-            for pair in pairs {
-                match pair {
-                    Ok(pair) => taken.identities.extend(identity(&pair, before, now, problems)),
-                    Err(problem) => problems.push(problem),
-                }
-            }
+            taken.identities.extend(pairs.iter().filter_map(|pair| identity(pair, before, now, problems)));
             if taken.identities.is_empty() && taken.default.is_none() && !tls.acme {
                 problems.push(Problem::at(tls.folder.display().to_string(), "there is no certificate here"));
                 taken.identities = before.map_or_else(Vec::new, |before| before.identities.clone());
@@ -235,7 +243,7 @@ fn clients(tls: &ListenTls) -> Result<ClientAuthorities, Problem> {
 }
 
 /// The certificates of a folder with their keys, in the order of their names.
-fn pairs(folder: &Path) -> Result<Vec<Result<Pair, Problem>>, Problem> {
+fn pairs(folder: &Path) -> Result<Vec<Pair>, Problem> {
     if folder.as_os_str().is_empty() {
         return Ok(Vec::new());
     }
@@ -254,30 +262,29 @@ fn pairs(folder: &Path) -> Result<Vec<Result<Pair, Problem>>, Problem> {
     Ok(pairs)
 }
 
-/// What begins with this file or folder; nothing if it is of no interest.
-fn pair(path: &Path) -> Option<Result<Pair, Problem>> {
+/// What begins with this file or folder; nothing if it is of no interest. Where something is missing or leads nowhere, whoever
+/// reads it says so.
+fn pair(path: &Path) -> Option<Pair> {
     if path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b".")) {
         return None;
     }
     if path.is_dir() {
         // As certbot lays it out.
         let (certificate, key) = (path.join("fullchain.pem"), path.join("privkey.pem"));
-        return certificate.exists().then_some(Ok(Pair { certificate, key }));
+        return is_there(&certificate).then_some(Pair { certificate, key });
     }
     let kind = path.extension()?.to_str()?;
     if !matches!(kind, "crt" | "cer" | "pem") {
         return None;
     }
-    let key = path.with_extension("key");
-    match (key.exists(), kind) {
-        (true, _) => Some(Ok(Pair { certificate: path.to_owned(), key })),
-        // Some keep both in one file.
-        (false, "pem") => Some(Ok(Pair { certificate: path.to_owned(), key: path.to_owned() })),
-        (false, _) => {
-            let what = format!("there is no {} beside it", key.display());
-            Some(Err(Problem::at(path.display().to_string(), what)))
-        }
-    }
+    // Some keep both in one file.
+    let key = Some(path.with_extension("key")).filter(|key| kind != "pem" || is_there(key));
+    Some(Pair { certificate: path.to_owned(), key: key.unwrap_or_else(|| path.to_owned()) })
+}
+
+/// Whether there is something by this name, be it a link that leads nowhere or something that we may not read.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().err().is_none_or(|error| error.kind() != std::io::ErrorKind::NotFound)
 }
 
 #[cfg(test)]
@@ -363,7 +370,7 @@ mod tests {
         let told = load(&listen(tls)).unwrap_err().to_string();
         for (file, why) in [
             ("mixed.crt", "the private key does not belong to the certificate"),
-            ("alone.crt", "there is no "),
+            ("alone.crt", "cannot read "),
             ("nothing.pem", "there is no certificate in "),
             ("keyless.pem", "there is no private key in "),
             ("missing.crt", "cannot read "),
@@ -422,6 +429,58 @@ mod tests {
         settings.acme.domains = vec!["c.example".to_owned()];
         let (third, _) = load_again(&places.with_names_of(&settings), &second, NOW);
         assert_eq!(names(&third), ["c.example"], "nobody wants the other one any more");
+    }
+
+    #[test]
+    fn a_file_that_is_missing_for_a_while_takes_no_certificate_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let [certificate, key] = made("a.example", 2040);
+        fs::write(at("a.crt"), certificate).unwrap();
+        fs::write(at("a.key"), key).unwrap();
+        fs::create_dir(at("b")).unwrap();
+        let [certificate, key] = made("b.example", 2040);
+        fs::write(at("fullchain1.old"), certificate).unwrap();
+        std::os::unix::fs::symlink(at("fullchain1.old"), at("b/fullchain.pem")).unwrap();
+        fs::write(at("b/privkey.pem"), key).unwrap();
+        let listen = listen(ListenTls { folder: folder.path().to_owned(), ..ListenTls::default() });
+        let first = load(&listen).unwrap();
+        assert_eq!(names(&first), ["a.example", "b.example"]);
+        fs::remove_file(at("a.key")).unwrap();
+        fs::remove_file(at("fullchain1.old")).unwrap();
+        let (second, problems) = load_again(&listen, &first, NOW);
+        assert_eq!(names(&second), ["a.example", "b.example"]);
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert!(
+            told.len() == 2 && told[0].contains("a.key") && told[1].contains("b/fullchain.pem"),
+            "{told:?}"
+        );
+        // Who takes the certificate itself away wants it away.
+        fs::remove_file(at("a.crt")).unwrap();
+        fs::remove_file(at("b/fullchain.pem")).unwrap();
+        fs::write(at("c.pem"), made("c.example", 2040).concat()).unwrap();
+        assert_eq!(names(&load_again(&listen, &second, NOW).0), ["c.example"]);
+    }
+
+    /// `cp -p` and `rsync -t` set the time back, and what was not allowed to be read is so with a `chmod`.
+    #[test]
+    fn a_file_of_another_state_is_told_from_the_one_before_whatever_its_time_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("both.pem");
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        let write = |text: &str| {
+            fs::write(&path, text).unwrap();
+            fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        };
+        write("first");
+        let listen = listen(ListenTls { folder: folder.path().to_owned(), ..ListenTls::default() });
+        let before = Stamps::of(&listen);
+        let later = || Stamps::of(&listen) != before;
+        // Until the clock of the file system has moved.
+        assert!((0..1_000_000).any(|_| {
+            write("other");
+            later()
+        }));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::header::FORWARDED;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use super::visit::Fields;
@@ -65,11 +65,10 @@ pub(super) fn visitor(peer: IpAddr, trusted: &[IpNet], fields: &Fields<'_>, head
         (false, false) => return peer,
     };
     // Several fields read as one list (RFC 9110, 5.3), so the last entry of the last field is the nearest.
-    let fields = headers.get_all(&named).iter().rev().filter_map(|value| value.to_str().ok());
-    let hops = fields.flat_map(|field| field.rsplit(',')).take(HOPS_MAX);
+    let hops = headers.get_all(&named).iter().rev().flat_map(entries).take(HOPS_MAX);
     let mut nearest = peer;
     for hop in hops {
-        let hop = if named == X_FORWARDED_FOR { Some(hop) } else { parameter(hop, "for") };
+        let hop = if named == X_FORWARDED_FOR { hop } else { hop.and_then(|hop| parameter(hop, "for")) };
         // What is not an address (`unknown`, an obfuscated name) was put there by a proxy that we trust; whoever is
         // behind it cannot be told.
         let Some(address) = hop.and_then(parse) else { break };
@@ -96,10 +95,10 @@ pub(super) fn by_https(
         return None;
     }
     let proto = match fields.forwarded_proto {
-        Some(value) => value.to_str().ok()?.rsplit(',').next(),
+        Some(value) => entries(value).next()?,
         None => {
-            let last = headers.get_all(FORWARDED).iter().next_back()?.to_str().ok()?;
-            last.rsplit(',').next().and_then(|element| parameter(element, "proto"))
+            let last = headers.get_all(FORWARDED).iter().next_back()?;
+            entries(last).next()?.and_then(|element| parameter(element, "proto"))
         }
     };
     match proto?.trim() {
@@ -111,6 +110,12 @@ pub(super) fn by_https(
 
 pub(super) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|net| net.contains(&address))
+}
+
+/// The entries of a list, the last one first; nothing for one that is no text. What a stranger has put in front of what a
+/// proxy says must not hide that.
+fn entries(field: &HeaderValue) -> impl Iterator<Item = Option<&str>> {
+    field.as_bytes().rsplit(|byte| *byte == b',').map(|entry| std::str::from_utf8(entry).ok())
 }
 
 /// A parameter of one element of a `Forwarded` field.
@@ -173,6 +178,23 @@ mod tests {
         }
         let two = [("x-forwarded-for", "198.51.100.7"), ("x-forwarded-for", "10.1.1.1")];
         assert_eq!(seen("10.0.0.1", &two), "198.51.100.7");
+    }
+
+    /// A proxy adds what it knows behind whatever it was sent.
+    #[test]
+    fn bytes_that_are_no_text_hide_nobody() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let seen = |name: &'static str, value: &[u8]| {
+            let value = HeaderValue::from_bytes(value).unwrap();
+            let map = HeaderMap::from_iter([(HeaderName::from_static(name), value)]);
+            visitor([10, 0, 0, 1].into(), &trusted, &Fields::of(&map), &map).to_string()
+        };
+        assert_eq!(seen("x-forwarded-for", b"\xff, 198.51.100.1"), "198.51.100.1");
+        assert_eq!(seen("x-forwarded-for", b"\xff"), "10.0.0.1");
+        assert_eq!(seen("forwarded", b"for=\xff, for=198.51.100.1"), "198.51.100.1");
+        let proto = HeaderValue::from_bytes(b"\xff, https").unwrap();
+        let map = HeaderMap::from_iter([(HeaderName::from_static("x-forwarded-proto"), proto)]);
+        assert_eq!(by_https([10, 0, 0, 1].into(), &trusted, &Fields::of(&map), &map), Some(true));
     }
 
     #[test]

@@ -50,6 +50,10 @@ pub(super) fn open(listeners: &[Listener], workers: usize) -> io::Result<Vec<Vec
     let mut shares: Vec<Vec<Open>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
         let mut listener = listener.clone();
+        if listener.inherited.is_none() {
+            // Workers share the address with one another, and would with another daemon: each would have half of the visitors.
+            drop(bound(listener.address, false)?);
+        }
         for share in &mut shares {
             let socket = match &listener.inherited {
                 Some(inherited) => shared(inherited)?,
@@ -68,16 +72,21 @@ fn shared(inherited: &TcpListener) -> io::Result<TcpListener> {
 }
 
 fn open_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bound(address, true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bound(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
         socket.set_only_v6(false)?;
     }
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(is_shared)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -90,6 +99,23 @@ mod tests {
         let ports: Vec<u16> = shares.iter().map(|share| share[0].listener.address.port()).collect();
         assert_ne!(ports[0], 0);
         assert_eq!(ports, [ports[0]; 3]);
+    }
+
+    /// Two daemons at one address would each have half of the visitors, and nobody would be told.
+    #[test]
+    fn an_address_that_somebody_listens_at_is_not_shared() {
+        let first = open(&[Listener::http("127.0.0.1:0".parse().unwrap())], 2).unwrap();
+        let address = first[0][0].listener.address;
+        let again = open(&[Listener::http(address)], 2).map(|_| ()).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
+        let _there = std::net::TcpStream::connect(address).unwrap();
+        let accepted = first.iter().flatten().find_map(|open| open.socket.accept().ok());
+        drop(first);
+        assert!(accepted.is_some());
+        assert!(
+            open(&[Listener::http(address)], 2).is_ok(),
+            "a connection that is there still listens to nobody"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! Refuses: a key that belongs to another certificate, a certificate without a name.
 //! Not here: files (`config`), the handshake itself (`handshake`).
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -97,7 +98,8 @@ pub struct Tls {
 
 #[derive(Debug, Default)]
 struct Shown {
-    by_name: HashMap<Box<str>, Site>,
+    /// Those for one name in the order of how long they are good, the longest first.
+    by_name: HashMap<Box<str>, Vec<Site>>,
     default: Option<Site>,
     /// Each once.
     identities: Vec<Arc<Identity>>,
@@ -159,6 +161,10 @@ impl Identity {
     /// Until when it is good.
     pub fn expires(&self) -> Timestamp {
         self.expires
+    }
+
+    fn is_good(&self, now: Timestamp) -> bool {
+        self.starts <= now && now < self.expires
     }
 
     /// Whether it is good for this host.
@@ -243,36 +249,34 @@ impl Tls {
             let config = Arc::new(self.config(identity, verifier.clone())?);
             let site = Site { identity: Arc::clone(identity), config };
             for name in &identity.names {
-                let place = shown.by_name.entry(name.clone()).or_insert_with(|| site.clone());
-                // Of two for one name, the one that is good for longer.
-                if place.identity.expires < identity.expires {
-                    *place = site.clone();
-                }
+                shown.by_name.entry(name.clone()).or_default().push(site.clone());
             }
             if certificates.default.as_ref().is_some_and(|default| Arc::ptr_eq(default, identity)) {
                 shown.default = Some(site);
             }
             shown.identities.push(Arc::clone(identity));
         }
+        for sites in shown.by_name.values_mut() {
+            sites.sort_by_key(|site| Reverse(site.identity.expires));
+        }
         self.shown.store(Arc::new(shown));
         Ok(())
     }
 
-    /// All that are shown.
+    /// All that somebody may be shown by now, each once: not one beside which there is a better one for each of its names.
     pub fn identities(&self) -> Vec<Arc<Identity>> {
-        self.shown.load().identities.clone()
+        let (shown, now) = (self.shown.load(), self.clock.now());
+        let is_shown = |identity: &Arc<Identity>| {
+            let mut names = identity.names.iter().map(|name| Some(&**name)).chain([None]);
+            names.any(|name| shown.site(name, now).is_some_and(|site| Arc::ptr_eq(&site.identity, identity)))
+        };
+        shown.identities.iter().filter(|identity| is_shown(identity)).cloned().collect()
     }
 
     /// What is shown to whoever asks for this name; nothing if nobody serves it.
     pub(super) fn site(&self, name: Option<&str>) -> Option<Site> {
-        let shown = self.shown.load();
-        let named = name.and_then(|name| {
-            let name = name.to_ascii_lowercase();
-            let wildcard = || name.split_once('.').map(|(_, parent)| format!("*.{parent}"));
-            let exact = shown.by_name.get(name.as_str());
-            exact.or_else(|| shown.by_name.get(wildcard()?.as_str()))
-        });
-        named.or(shown.default.as_ref()).cloned()
+        let name = name.map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
+        self.shown.load().site(name.as_deref(), self.clock.now()).cloned()
     }
 
     fn config(
@@ -300,6 +304,17 @@ impl Tls {
             config.send_tls13_tickets = TICKETS;
         }
         Ok(config)
+    }
+}
+
+impl Shown {
+    /// The best for a name in lower case: one that is good now, with the very name rather than a wildcard, and for long.
+    fn site(&self, name: Option<&str>, now: Timestamp) -> Option<&Site> {
+        let of = |name: &str| self.by_name.get(name).map_or(&[][..], Vec::as_slice);
+        let wildcard = name.and_then(|name| Some(format!("*.{}", name.split_once('.')?.1)));
+        let named = || name.map_or(&[][..], of).iter().chain(wildcard.as_deref().map_or(&[][..], of));
+        // What has run out says more about what is wrong than that there is nobody by this name.
+        named().find(|site| site.identity.is_good(now)).or_else(|| named().next()).or(self.default.as_ref())
     }
 }
 
@@ -351,6 +366,8 @@ mod tests {
             ("a.example", Some("a")),
             ("A.EXAMPLE", Some("a")),
             ("www.a.example", Some("a")),
+            ("a.example.", Some("a")),
+            ("x.b.example.", Some("b")),
             ("other.a.example", None),
             ("x.b.example", Some("b")),
             ("b.example", None),
@@ -365,6 +382,39 @@ mod tests {
         assert_eq!(origin(&tls, Some("b.example")).as_deref(), Some("c"));
         assert_eq!(origin(&tls, None).as_deref(), Some("c"));
         assert_eq!(tls.identities().len(), 3);
+    }
+
+    /// Who lays the next certificate beside the one in use, or a wildcard beside what ran out, wants what is good.
+    #[test]
+    fn of_several_the_one_that_is_good_now_is_shown() {
+        let clock = crate::clock::ManualClock::at(Timestamp::from_seconds(1_795_158_000));
+        let of = |origin: &str, name: &str, years: [i32; 2]| {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            [params.not_before, params.not_after] = years.map(|year| rcgen::date_time_ymd(year, 1, 1));
+            let chain = vec![params.self_signed(&key).unwrap().der().to_vec()];
+            Arc::new(Identity::new(origin, chain, key.serialize_der()).unwrap())
+        };
+        let certificates = Certificates {
+            identities: vec![
+                of("next", "a.example", [2027, 2029]),
+                of("now", "a.example", [2026, 2028]),
+                of("short", "a.example", [2026, 2027]),
+                of("old", "b.example", [2020, 2021]),
+                of("wild", "*.example", [2026, 2028]),
+                of("alone", "c.test", [2020, 2021]),
+            ],
+            ..Certificates::default()
+        };
+        let tls = Tls::new(&certificates, Clock::Manual(clock.clone())).unwrap();
+        let shown = |name| origin(&tls, Some(name)).unwrap();
+        assert_eq!(["a.example", "b.example", "x.example"].map(shown), ["now", "wild", "wild"]);
+        assert_eq!(shown("c.test"), "alone", "what ran out says more than nothing");
+        let all = || -> Vec<_> { tls.identities().iter().map(|one| one.origin().to_owned()).collect() };
+        assert_eq!(all(), ["now", "wild", "alone"], "what nobody is shown worries nobody");
+        clock.advance(std::time::Duration::from_secs(400 * 24 * 3600));
+        assert_eq!(shown("a.example"), "next");
+        assert_eq!(all(), ["next", "wild", "alone"]);
     }
 
     #[test]

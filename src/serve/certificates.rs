@@ -54,7 +54,7 @@ struct Held {
     told: Vec<Problem>,
 }
 
-/// What was read, to be shown.
+/// What was read, and as which files, to be shown.
 #[derive(Debug)]
 pub(super) struct Loaded {
     places: Places,
@@ -63,17 +63,16 @@ pub(super) struct Loaded {
 }
 
 impl Certificates {
-    /// `shown` is what the edge shows already.
+    /// What was loaded is what the edge shows already.
     pub(super) fn start(
-        places: Places,
-        shown: Shown,
+        Loaded { places, shown, stamps }: Loaded,
         edge: ingest::Handle,
         clock: Clock,
     ) -> io::Result<Self> {
         for problem in certificates::untimely(&shown, clock.now()) {
             tracing::warn!("{problem}");
         }
-        let (has_tls, stamps) = (places.has_tls(), Stamps::of(&places));
+        let has_tls = places.has_tls();
         let held = Mutex::new(Held { places, shown, taken: stamps.clone(), seen: stamps, told: Vec::new() });
         let (bell, refused) = (Shutdown::default(), AtomicU64::new(0));
         let handle = Handle(Arc::new(Keeper { edge, clock, bell, held, refused }));
@@ -106,11 +105,12 @@ impl Handle {
     /// Reads all files, of names by these settings; nothing is shown yet.
     ///
     /// # Errors
-    /// Each file that cannot be taken, with why.
+    /// Each file that cannot be taken, with why; one that has expired is not, where what is shown has not.
     pub(super) fn load(&self, settings: &Settings) -> Result<Loaded, Problems> {
-        let places = self.hold().places.clone().with_names_of(settings);
+        let (held, now) = (self.hold(), self.0.clock.now());
+        let places = held.places.clone().with_names_of(settings);
         let stamps = Stamps::of(&places);
-        Ok(Loaded { shown: certificates::load(&places)?, places, stamps })
+        Ok(Loaded { shown: certificates::load_all_again(&places, &held.shown, now)?, places, stamps })
     }
 
     /// Shows what was loaded.
@@ -191,12 +191,22 @@ impl Handle {
     }
 }
 
+/// Reads what is to be shown from a start on.
+///
+/// # Errors
+/// Each file that cannot be taken, with why.
+pub(super) fn load(places: Places) -> Result<Loaded, Problems> {
+    // Before anything is read: what is written meanwhile is another state.
+    let stamps = Stamps::of(&places);
+    Ok(Loaded { shown: certificates::load(&places)?, places, stamps })
+}
+
 /// Has the listeners show these from their start on.
 ///
 /// # Errors
 /// What the library says.
-pub(super) fn dress(options: &mut ingest::Options, shown: &Shown, clock: &Clock) -> io::Result<()> {
-    for (listener, certificates) in options.listeners.iter_mut().zip(shown) {
+pub(super) fn dress(options: &mut ingest::Options, loaded: &Loaded, clock: &Clock) -> io::Result<()> {
+    for (listener, certificates) in options.listeners.iter_mut().zip(&loaded.shown) {
         let Some(certificates) = certificates else { continue };
         let tls = ingest::Tls::new(certificates, clock.clone());
         listener.tls = Some(Arc::new(tls.map_err(io::Error::other)?));

@@ -21,6 +21,7 @@ mod pixels;
 mod postbacks;
 mod profiles;
 mod reload;
+mod request_ids;
 mod secure;
 mod server;
 mod slow;

@@ -88,3 +88,33 @@ fn no_secret_and_no_full_address_is_in_the_log_whatever_fails() {
         assert!(record["time"].is_string() && record["message"].is_string(), "{line}");
     }
 }
+
+#[test]
+fn a_postback_that_could_not_be_taken_has_one_name_in_its_answer_and_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = [
+        ("CLICKLOG_LOG__LEVEL", "warn"),
+        ("CLICKLOG_EDGE__TRUSTED_PROXIES", "127.0.0.0/8"),
+        // No disk has as much: nothing can be taken.
+        ("CLICKLOG_STORE__LOW_FREE", "1024TiB"),
+        ("CLICKLOG_STORE__CRITICAL_FREE", "1024TiB"),
+    ];
+    let process = Process::start_with(folder.path(), &[], &environment);
+    let mut asked = |headers: &str| {
+        let request = format!(
+            "GET /postback/demo-network?click_id=a&transaction_id=1 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {ADDRESS}\r\n{headers}\r\n"
+        );
+        let (head, _) = ask_whole(&mut connect(process.visitors), &request).unwrap();
+        assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+        head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap().to_owned()
+    };
+    let named = asked("X-Request-Id: balancer-77\r\n");
+    assert_eq!(named, "balancer-77");
+    process.signal(Signal::TERM);
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    let record = said.lines().find(|line| line.contains("left to be sent again")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(record).unwrap();
+    assert_eq!((&record["request_id"], &record["status"]), (&named.into(), &503.into()), "{record}");
+    assert!(!said.contains(ADDRESS), "{said}");
+}

@@ -22,7 +22,7 @@ use crate::event::click::Click;
 use crate::event::click_id::{ClickId, Place};
 use crate::event::codec::{Event, decode};
 use crate::event::decision::Decision;
-use crate::event::members::any_value;
+use crate::event::members::{any_quoted, any_value};
 use crate::event::params::{Params, ParamsRef, Source};
 use crate::event::postback::Postback;
 use crate::store::erasures::{Erasure, lane_text, place_text};
@@ -385,36 +385,5 @@ fn is_postback(postback: &Postback<'_>, names: &Names, params: &Wanted) -> bool 
     has(postback.query.as_bytes(), Source::Query)
         || has(postback.body, Source::Form)
         || any_value(postback.body, &|said| names.has(said) || params.has_value(said))
-        || any_quoted(postback.body, |said| names.has(said) || params.has_value(said))
-}
-
-/// Whether one of the texts in quotes is meant, in what was to be JSON and is none, under whatever name.
-fn any_quoted(body: &[u8], is_meant: impl Fn(&str) -> bool) -> bool {
-    // From each quote on, because nobody knows which of them begin a text where a body is no whole JSON.
-    memchr::memchr_iter(b'"', body).any(|at| {
-        let mut texts = serde_json::Deserializer::from_slice(&body[at..]).into_iter::<String>();
-        matches!(texts.next(), Some(Ok(text)) if is_meant(&text))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_in_quotes_is_found_however_the_rest_is_written() {
-        for (body, expected) in [
-            (r#"{"a":"x"}"#, true),
-            (r#"{"x":1}"#, true),
-            (r#"{"a":["b","\u0078"]}"#, true),
-            (r#"{"a":"b" "c":"x""#, true),
-            (r#"it"s {"a":"x"}"#, true),
-            (r#"{"a":"xx","b":"x\""}"#, false),
-            ("x", false),
-            ("", false),
-            (r#"""#, false),
-        ] {
-            assert_eq!(any_quoted(body.as_bytes(), |text| text == "x"), expected, "{body}");
-        }
-    }
+        || any_quoted(postback.body, &|said| names.has(said) || params.has_value(said))
 }

@@ -23,7 +23,7 @@ use crate::event::click::Click;
 use crate::event::click_id::{ClickId, Place};
 use crate::event::codec::{Event, Kind, decode, time_of};
 use crate::event::decision::Decision;
-use crate::event::members::any_value;
+use crate::event::members::{any_quoted, any_value};
 use crate::event::params::{Params, Source};
 use crate::event::postback::Postback;
 use crate::store::layout::Summary;
@@ -511,11 +511,5 @@ pub(super) fn names_one_of(postback: &Postback<'_>, names: &BTreeSet<String>) ->
     has(postback.query.as_bytes(), Source::Query)
         || has(postback.body, Source::Form)
         || any_value(postback.body, &|said| names.iter().any(|name| same_id(name, said)))
-        || names.iter().any(|name| is_quoted(postback.body, name))
-}
-
-/// Whether a text stands in quotes, for a body that is no whole JSON.
-fn is_quoted(body: &[u8], text: &str) -> bool {
-    let quoted = serde_json::to_vec(text).unwrap_or_default();
-    memchr::memmem::find(body, &quoted).is_some()
+        || any_quoted(postback.body, &|said| names.iter().any(|name| same_id(name, said)))
 }

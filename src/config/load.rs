@@ -10,6 +10,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::ADMIN_TOKEN_VARIABLE;
 use super::problem::{Problem, Problems, Source};
 use super::settings::{Settings, Unset};
 use super::value::Given;
@@ -171,6 +172,9 @@ fn from_line(
                 source.problem(key.span(), format!("unknown key \"{key_name}\" in [{section_name}]"));
             problem.with_choice(key_name, &known)
         }
+        Err((Unset::Value(why), _)) if is_secret((section_name, key_name)) => {
+            Problem::at(format!("{}:{line}", source.problem(0..0, "").place), unset_secret(&why))
+        }
         Err((Unset::Value(why), _)) => {
             let given = source.text().get(value.span()).unwrap_or_default();
             source.problem(value.span(), format!("{section_name}.{key_name} = {given}: {why}"))
@@ -193,14 +197,49 @@ fn elsewhere(
         Unset::Key => {
             Problem::at(place, format!("unknown key \"{key}\" in [{section}]")).with_choice(key, known)
         }
+        Unset::Value(why) if is_secret((section, key)) => Problem::at(place, unset_secret(&why)),
         Unset::Value(why) => Problem::at(place, format!("{section}.{key} = {value}: {why}")),
     }
+}
+
+/// Whether a value may be a secret by mistake, and is not to be shown.
+fn is_secret(key: (&str, &str)) -> bool {
+    key == ("admin", "token")
+}
+
+fn unset_secret(why: &str) -> String {
+    format!(
+        "admin.token: {why}; the variable {ADMIN_TOKEN_VARIABLE} (with one underscore) may hold the token itself"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SecretRef;
     use crate::config::settings::default_file;
+
+    #[test]
+    fn where_the_token_is_can_be_said_in_the_environment_and_a_token_in_its_place_is_not_shown() {
+        let token = |text| with("", &[("CLICKLOG_ADMIN__TOKEN", text)], &[]);
+        let env = SecretRef::Env("X".to_owned());
+        for (text, expected) in [
+            ("{ env = \"X\" }", Some(env)),
+            ("{file=\"/run/token\"}", Some(SecretRef::File("/run/token".into()))),
+            ("", None),
+            ("\"\"", None),
+        ] {
+            assert_eq!(token(text).unwrap().settings.admin.token, expected, "{text}");
+        }
+        for text in ["hush", "\"hush\"", "{ env = hush }", "{ hush = \"hush\" }", "1\nhush = 2"] {
+            let said = token(text).unwrap_err().to_string();
+            assert!(said.contains("CLICKLOG_ADMIN__TOKEN: admin.token: must be { env = "), "{said}");
+            assert!(said.contains("CLICKLOG_ADMIN_TOKEN (with one underscore)"), "{said}");
+            assert!(!said.contains("hush"), "{said}");
+        }
+        let said = with("[admin]\ntoken = \"hush\"\n", &[], &[]).unwrap_err().to_string();
+        assert!(said.contains("c.toml:2: admin.token: must be") && !said.contains("hush"), "{said}");
+    }
 
     fn with(text: &str, variables: &[(&str, &str)], flags: &[Flag]) -> Result<Loaded, Problems> {
         let folder = tempfile::tempdir().unwrap();

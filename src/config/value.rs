@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use super::secret::SecretRef;
 use crate::logs;
@@ -427,10 +427,16 @@ const fn const_list<T: Value>() -> &'static str {
 /// Nothing, or a reference. An empty text is nothing.
 impl Value for Option<SecretRef> {
     const WHAT: &'static str =
-        "{ env = \"NAME\" } or { file = \"PATH\" }: a secret does not stand in a settings file";
+        "{ env = \"NAME\" } or { file = \"PATH\" }: settings say where a secret is, not the secret";
 
-    fn from_text(_: &str) -> Option<Self> {
-        None
+    /// In the environment and in flags it is written as in a file.
+    fn from_text(text: &str) -> Option<Self> {
+        if text.trim().is_empty() {
+            return Some(None);
+        }
+        let line = format!("x = {text}");
+        let table = DeTable::parse(&line).ok()?;
+        Self::from_toml(table.get_ref().get("x")?.get_ref())
     }
 
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {

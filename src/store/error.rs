@@ -37,6 +37,15 @@ pub enum Error {
         /// What is wrong with the slots.
         what: String,
     },
+    /// The folder was written by a later version. What an older one made of it would be wrong.
+    #[error(
+        "{path} was written by a later version of clicklog, whose manifest this one cannot read: run that version \
+         (`clicklog version` says which formats one knows)"
+    )]
+    Newer {
+        /// The data folder.
+        path: PathBuf,
+    },
     /// The folder belongs to another node.
     #[error("{path} belongs to node {found}, but this is node {expected}")]
     OtherNode {

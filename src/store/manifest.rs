@@ -39,6 +39,8 @@ const HEAD_BYTES: usize = 56;
 const LANE_BYTES: usize = 8;
 const SEGMENT_BYTES: usize = 12;
 const CLEAN: u32 = 1;
+/// What is wrong with a slot that a later version has written.
+const UNKNOWN_FORMAT: &str = "its format is unknown to this build";
 const SLOTS: [&str; 2] = ["manifest-a", "manifest-b"];
 
 /// How a segment stands.
@@ -153,7 +155,7 @@ impl Manifest {
         }
         let mut fields = Fields(&body[8..]);
         if fields.u16() != FORMAT {
-            return Err("its format is unknown to this build");
+            return Err(UNKNOWN_FORMAT);
         }
         let node = fields.u16();
         let clean = fields.u32() & CLEAN != 0;
@@ -319,7 +321,7 @@ impl ManifestFile {
     /// Reads the manifest of a data folder; nothing if the folder holds no store.
     ///
     /// # Errors
-    /// `Manifest` if there is a store but neither slot can be read.
+    /// `Manifest` if there is a store but neither slot can be read; `Newer` if a later version has written one of them.
     pub fn load(directory: &Directory) -> Result<Option<Self>> {
         let root = directory.root().to_owned();
         let mut best: Option<(Manifest, usize)> = None;
@@ -336,6 +338,8 @@ impl ManifestFile {
                     best = Some((manifest, slot));
                 }
                 Ok(_older) => {}
+                // The other slot says how it was before the later version came.
+                Err(UNKNOWN_FORMAT) => return Err(Error::Newer { path: root }),
                 Err(what) => faults.push(format!("{name}: {what}")),
             }
         }
@@ -461,6 +465,22 @@ mod tests {
 
         fs::write(root.path().join(SLOTS[loaded.slot]), "").unwrap();
         assert!(matches!(ManifestFile::load(&directory), Err(Error::Manifest { .. })));
+    }
+
+    #[test]
+    fn what_a_later_version_has_written_is_not_taken_for_what_was_before_it() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = Directory::new(root.path());
+        let mut file = ManifestFile::create(&directory, sample()).unwrap();
+        file.update(|manifest| manifest.reserve(Journal::Clicks, 5)).unwrap();
+        let path = root.path().join(SLOTS[file.slot]);
+        let mut bytes = fs::read(&path).unwrap();
+        let end = bytes.len() - size_of::<u32>();
+        bytes[MAGIC.len()..][..2].copy_from_slice(&(FORMAT + 1).to_le_bytes());
+        let sum = crc32c::crc32c(&bytes[..end]);
+        bytes[end..].copy_from_slice(&sum.to_le_bytes());
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(ManifestFile::load(&directory), Err(Error::Newer { .. })));
     }
 
     #[test]

@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-pub use aliases::AloneWithClicks;
+pub use aliases::{AloneWithClicks, campaign_names};
 pub use brought::Alone;
 pub use costs::AloneWithCosts;
 pub use inherited::{Inherited, SocketError};
@@ -75,13 +75,13 @@ pub type Source = Box<dyn Fn() -> Result<Settings, Problems> + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// Settings, lists or catalog.
-    #[error("{0}")]
+    #[error(transparent)]
     Configuration(#[from] Problems),
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
     /// The dispatcher.
-    #[error("the dispatcher: {0}")]
+    #[error("cannot start the dispatcher")]
     Dispatcher(#[from] dispatcher::start::StartError),
     /// A socket that was inherited.
     #[error(transparent)]
@@ -90,7 +90,7 @@ pub enum ServeError {
     #[error("the store has no lane for imports")]
     NoLane,
     /// A socket, a thread, a file.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}")]
     System {
         /// What was tried.
         what: String,

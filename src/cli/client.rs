@@ -78,12 +78,18 @@ fn token_in(path: &std::path::Path) -> Result<String, Failure> {
     };
     match read() {
         Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
-        Ok(_) => Err(Failure::new(format!("{} holds no token", path.display()))),
+        Ok(_) => Err(Failure::new(format!("{} holds no token", path.display()))
+            .advise("the daemon makes one there when it starts; --token-file says another place")),
         Err(error) => {
-            let path = path.display();
-            Err(Failure::new(format!(
-                "cannot read the admin token in {path}: {error}; say where with --token-file"
-            )))
+            let failure =
+                Failure::system(format!("cannot read the admin token in {}", path.display()), &error);
+            Err(match error.kind() {
+                std::io::ErrorKind::NotFound => failure.advise(
+                    "the daemon makes it in its data folder when it starts (`clicklog serve`): name that folder with --data, \
+                     the file with --token-file, or set CLICKLOG_ADMIN_TOKEN",
+                ),
+                _ => failure,
+            })
         }
     }
 }
@@ -136,10 +142,9 @@ impl Client {
     /// Asks, and takes any answer.
     pub(super) fn ask(&self, method: &str, target: &str, body: &[u8]) -> Result<Answer, Failure> {
         self.exchange(method, target, body).map_err(|problem| {
-            Failure::new(format!(
-                "cannot ask the daemon at {}: {problem}; is it running, is --admin right?",
-                self.address
-            ))
+            let advice = "is it running (`clicklog serve`), and is that its operators' address, which it prints at its \
+                          start? --admin says another";
+            Failure::new(format!("cannot ask the daemon at {}: {problem}", self.address)).advise(advice)
         })
     }
 
@@ -148,8 +153,21 @@ impl Client {
         let answer = self.ask(method, target, body)?;
         match answer.status {
             200..=299 => Ok(answer.body),
-            401 => Err(Failure::new(format!("the daemon at {} does not take this token", self.address))),
-            status => Err(Failure::new(format!("the daemon answered {status}: {}", said(&answer.body)))),
+            401 => Err(Failure::new(format!("the daemon at {} does not take this token", self.address)).advise(
+                "it takes the one in admin-token in its data folder, unless it was given another: name that folder with \
+                 --data, a file with --token-file, or set CLICKLOG_ADMIN_TOKEN",
+            )),
+            status => {
+                let failure =
+                    Failure::new(format!("the daemon at {} answered {status}: {}", self.address, said(&answer.body)));
+                // What operators ask for is there, or its refusal is JSON.
+                let is_strange = status == 404 && !answer.body.starts_with('{');
+                Err(if is_strange {
+                    failure.advise("is that its operators' address, which it prints at its start? --admin says another")
+                } else {
+                    failure
+                })
+            }
         }
     }
 

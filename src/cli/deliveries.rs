@@ -15,7 +15,8 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::lookup::{money, open};
+use super::data::open;
+use super::lookup::money;
 use super::progress::Progress;
 use super::times::Times;
 use super::{Failure, Format, client, plain, settings, table};
@@ -160,7 +161,7 @@ pub(super) fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Fa
 
 fn run_list(list: &List, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     if list.limit > KEPT_MAX {
-        return Err(Failure::new(format!("--limit {}: must be at most {KEPT_MAX}", list.limit)));
+        return Err(Failure::usage(format!("--limit {}: must be at most {KEPT_MAX}", list.limit)));
     }
     let settings = list.files.load().map_err(Failure::configuration)?.settings;
     let reader = open(&settings.store.data)?;
@@ -271,7 +272,7 @@ fn status(status: u16) -> String {
 
 fn run_replay(replay: &Replay, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     if replay.wanted.is_everything() {
-        return Err(Failure::new("say which: --destination, --delivery or --about"));
+        return Err(Failure::usage("say which: --destination, --delivery or --about"));
     }
     let settings = replay.daemon.settings()?;
     // Those that were named by their ids are tried again even if they were taken: somebody lost them over there.

@@ -41,7 +41,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let sought = sought(arguments)?;
-    let reader = super::lookup::open(&arguments.data)?;
+    let reader = super::data::open(&arguments.data)?;
     let mut progress = Progress::new("reading");
     let since = Clock::System.now();
     let found = erase::find(&reader, &sought, &mut |done, of| progress.tick(done, of, ""));
@@ -100,16 +100,16 @@ fn told(found: &Found, is_dry: bool) -> String {
 fn sought(arguments: &Arguments) -> Result<Vec<Sought>, Failure> {
     let mut sought: Vec<Sought> = arguments.click.iter().cloned().map(Sought::Click).collect();
     for text in &arguments.param {
-        let param = param(text).ok_or_else(|| Failure::new(format!("{text:?} is not NAME=VALUE")))?;
+        let param = param(text).ok_or_else(|| Failure::usage(format!("{text:?} is not NAME=VALUE")))?;
         sought.push(param);
     }
     if let Some(path) = &arguments.file {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
+            .map_err(|error| Failure::system(format!("cannot read {}", path.display()), &error))?;
         sought.extend(list(&text));
     }
     if sought.iter().any(|one| matches!(one, Sought::Click(id) if id.is_empty())) {
-        return Err(Failure::new("an id is empty".to_owned()));
+        return Err(Failure::usage("an id is empty".to_owned()));
     }
     Ok(sought)
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::Failure;
-use super::lookup::open;
+use super::data::open;
 use super::progress::Progress;
 use super::times::Times;
 use super::whose::Whose;
@@ -126,7 +126,7 @@ impl Arguments {
             Format::Csv => Shape::Csv { is_spreadsheet_safe: self.spreadsheet_safe },
         };
         if self.spreadsheet_safe && !matches!(shape, Shape::Csv { .. }) {
-            return Err(Failure::new("--spreadsheet-safe is for CSV"));
+            return Err(Failure::usage("--spreadsheet-safe is for CSV"));
         }
         let what = match self.table {
             Table::Clicks => What::Clicks,
@@ -154,7 +154,7 @@ impl Arguments {
         if is_standard_output(path) {
             let out = io::stdout();
             if self.format() == Format::Parquet && out.is_terminal() {
-                return Err(Failure::new("Parquet is nothing for a terminal: say where to with --out"));
+                return Err(Failure::usage("Parquet is nothing for a terminal: say where to with --out"));
             }
             let file = File::from(out.as_fd().try_clone_to_owned()?);
             return Ok(Target::Open(file, PathBuf::from("standard output")));
@@ -167,7 +167,7 @@ impl Arguments {
         if path.exists() && !path.is_file() {
             let file = std::fs::OpenOptions::new().write(true).open(path);
             let file =
-                file.map_err(|error| Failure::new(format!("cannot open {}: {error}", path.display())))?;
+                file.map_err(|error| Failure::system(format!("cannot open {}", path.display()), &error))?;
             return Ok(Target::Open(file, path.clone()));
         }
         Ok(Target::File(path.clone()))

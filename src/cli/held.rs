@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::lookup::{money, open};
+use super::data::open;
+use super::lookup::money;
 use super::progress::Progress;
 use super::times::Times;
 use super::{Failure, Format, client, plain, table};

@@ -9,10 +9,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::lookup::open;
+use super::data::open;
 use super::progress::Progress;
 use super::reading::{Amounts, Reading};
 use super::{Failure, Format, client};
+use super::serve::failure;
 use crate::batch::import::{
     CHUNK_BYTES_MAX, Conversion, Cost, Counts, DryRun, Form, ImportError, Options, Rename, Report, Row, Sink,
     Taken, run as run_import,
@@ -138,7 +139,7 @@ impl Common {
     fn check(&self) -> Result<Settings, Failure> {
         let settings = self.daemon.settings()?;
         std::fs::metadata(&self.file)
-            .map_err(|error| Failure::new(format!("cannot read {}: {error}", self.file.display())))?;
+            .map_err(|error| Failure::system(format!("cannot read {}", self.file.display()), &error))?;
         // A new store made in a wrong place would never be asked for what is imported.
         open(&settings.store.data)?;
         Ok(settings)
@@ -160,7 +161,7 @@ impl Common {
         match open(&settings) {
             Ok(mut alone) => {
                 let imported = import_into(options, &mut alone, data);
-                close(alone)?;
+                close(alone).map_err(failure)?;
                 imported
             }
             Err(ServeError::Store(store::Error::Locked { .. })) => {
@@ -168,7 +169,7 @@ impl Common {
                 let mut remote = Remote { client, target: target.to_owned(), mark: 0 };
                 import_into::<R>(options, &mut remote, data)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(failure(error)),
         }
     }
 }

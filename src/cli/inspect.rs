@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::Failure;
+use super::data::open;
 use crate::event::codec::Event;
 use crate::event::delivery::{DestinationChange, DestinationEvent};
-use crate::store::reader::{Cursor, Reader, Shown};
+use crate::store::reader::{Cursor, Shown};
 use crate::store::{Journal, Position};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -34,9 +35,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    std::fs::read_dir(&arguments.data)
-        .map_err(|error| Failure::new(format!("cannot read {}: {error}", arguments.data.display())))?;
-    let reader = Reader::open(&arguments.data);
+    let reader = open(&arguments.data)?;
     let shown = Shown::load(&reader)?;
     for journal in Journal::ALL {
         if arguments.kind.is_some_and(|kind| journal_of(kind) != journal) {

@@ -12,12 +12,9 @@ use crate::config::catalog::Snapshot;
 use crate::config::{self, Egress};
 use crate::dispatcher::destinations::Destinations;
 use crate::dispatcher::owed::Destination;
-use crate::event::nearest::nearest;
+use crate::event::nearest::{missing, nearest};
 use crate::ingest::{Campaign, Catalog, Network};
 use crate::serve::links;
-
-/// Campaigns that are named to whoever asks for one that is not there.
-const NAMED_MAX: usize = 8;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -47,15 +44,12 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
 }
 
 fn unknown(name: &str, catalog: &Catalog) -> Failure {
-    let names = catalog.campaigns().iter().map(|campaign| &*campaign.id);
-    let some: Vec<&str> = names.clone().take(NAMED_MAX).collect();
-    let more = if catalog.campaigns().len() > NAMED_MAX { ", …" } else { "" };
-    let hint = match nearest(name, names) {
-        Some(near) => format!(", did you mean \"{near}\"?"),
-        None if some.is_empty() => "; the catalog has none, is --catalog right?".to_owned(),
-        None => format!("; the catalog has {}{more}; is --catalog right?", some.join(", ")),
-    };
-    Failure::new(format!("no campaign \"{name}\"{hint}"))
+    let ids = || catalog.campaigns().iter().map(|campaign| &*campaign.id);
+    let failure = Failure::new(missing("campaign", name, ids()));
+    match nearest(name, ids()) {
+        Some(_) => failure,
+        None => failure.advise("is it in another catalog? say so with --catalog"),
+    }
 }
 
 fn write(out: &mut dyn Write, base: &str, catalog: &Catalog, campaign: &Campaign) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use http::Method;
 use super::{Failure, Format};
 use crate::clock::Clock;
 use crate::config::duration;
-use crate::load::{Header, Limit, Plan, Report, Target, run as run_load};
+use crate::load::{Fault, Header, Limit, Plan, Report, Target, run as run_load};
 use crate::shutdown::Shutdown;
 
 #[derive(Debug, Args)]
@@ -78,6 +78,11 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     trip_at_interrupt(&shutdown)?;
     let report = run_load(&arguments.plan(), &Clock::System, &shutdown)?;
     print(&report, arguments.format, out)?;
+    if report.sent > 0 && report.faults(Fault::Connect) == report.sent {
+        out.flush()?;
+        let failure = Failure::new("no connection could be made, not one");
+        return Err(failure.advise("is a server running there? `clicklog serve` prints where it listens"));
+    }
     Ok(if report.has_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

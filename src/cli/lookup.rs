@@ -6,13 +6,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::data::open;
 use super::progress::Progress;
 use super::times::Times;
 use super::{Failure, Format};
 use crate::batch::lookup::{
     Amount, ClickRow, DecisionRow, DeliveryRow, FoundAs, Life, PostbackRow, StandingRow, look_up,
 };
-use crate::store::reader::Reader;
 
 /// Columns before a value.
 const NAME_WIDTH: usize = 16;
@@ -48,18 +48,6 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         Format::Text => write_text(out, &life)?,
     }
     Ok(if life.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// A reader of a folder that holds a store.
-pub(super) fn open(data: &std::path::Path) -> Result<Reader, Failure> {
-    let reader = Reader::open(data);
-    match reader.node()? {
-        Some(_) => Ok(reader),
-        None => Err(Failure::new(format!(
-            "there is no store in {}; say where the data folder is with --data",
-            data.display()
-        ))),
-    }
 }
 
 fn write_text(out: &mut dyn Write, life: &Life) -> io::Result<()> {

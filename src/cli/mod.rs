@@ -7,12 +7,14 @@ mod check_config;
 mod client;
 mod completions;
 mod config;
+mod data;
 mod deliveries;
 mod demo;
 mod doctor;
 mod erase;
 #[cfg(feature = "parquet")]
 mod export;
+mod failure;
 mod held;
 mod import;
 mod inspect;
@@ -41,7 +43,6 @@ mod version;
 #[cfg(feature = "parquet")]
 mod whose;
 
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -50,6 +51,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::dispatcher::request::Shown;
 use crate::serve::links::{base_of as url, public_base_of as public_url};
 
+use failure::Failure;
 /// Records ad clicks and conversion postbacks.
 #[derive(Debug, Parser)]
 #[command(name = "clicklog", version = version::SHORT, long_version = version::long(), about, propagate_version = true)]
@@ -131,33 +133,6 @@ enum Format {
     Json,
 }
 
-/// What a command failed of.
-#[derive(Debug)]
-struct Failure {
-    /// To print.
-    text: String,
-    code: u8,
-}
-
-/// The exit code for a configuration that cannot be used: `EX_CONFIG` of sysexits.h.
-const BAD_CONFIGURATION: u8 = 78;
-
-impl Failure {
-    fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), code: 1 }
-    }
-
-    fn configuration(problems: impl Display) -> Self {
-        Self { text: problems.to_string(), code: BAD_CONFIGURATION }
-    }
-}
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::new(crate::store::described(&error))
-    }
-}
-
 /// Runs the command that the arguments name.
 pub fn run(arguments: Arguments) -> ExitCode {
     let mut out = io::BufWriter::new(Output { inner: io::stdout().lock(), is_broken: false });
@@ -228,7 +203,7 @@ impl<W: Write> Write for Output<W> {
 
 fn fail(failure: &Failure) -> ExitCode {
     // Nothing is left to do if standard error is closed too.
-    let _unsaid = writeln!(io::stderr(), "clicklog: {}", failure.text);
+    let _unsaid = writeln!(io::stderr(), "clicklog: {failure}");
     ExitCode::from(failure.code)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::lookup::open;
+use super::data::open;
 use super::progress::Progress;
 use super::reading::{Amounts, Reading};
 use super::times::Times;

@@ -105,7 +105,8 @@ fn show(out: &mut dyn Write, format: Format, answer: &str, changed: &str) -> Res
         writeln!(out, "{time}  {:24}  {before} -> {now}  {adds}", plain(transaction_id))?;
     }
     let results: Vec<String> = told.results.iter().map(|(name, count)| format!("{count} {name}")).collect();
-    writeln!(out, "{} postbacks: {}", told.postbacks, results.join(", "))?;
+    let gap = if results.is_empty() { "" } else { ": " };
+    writeln!(out, "{} postbacks{gap}{}", told.postbacks, results.join(", "))?;
     for (currency, sum) in &told.money {
         writeln!(out, "{changed}: {sum} {currency}")?;
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::lookup::open;
+use super::data::open;
 use super::progress::Progress;
 use super::times::Times;
 use super::whose::Whose;

@@ -55,13 +55,24 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode,
 pub(super) fn failure(error: ServeError) -> Failure {
     match error {
         ServeError::Configuration(problems) => Failure::configuration(problems),
-        // Its text has the cause already.
-        ServeError::System { ref source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-            Failure::new(format!(
-                "{error}; somebody listens there already, `clicklog doctor` says who: --listen and --admin choose others"
-            ))
+        ServeError::Inherited(error) => Failure::from(error).of_configuration(),
+        ServeError::System { ref source, .. } => {
+            let advice = match source.kind() {
+                io::ErrorKind::AddrInUse => Some(
+                    "somebody listens there already (`clicklog doctor` says who): choose others with --listen and --admin",
+                ),
+                io::ErrorKind::PermissionDenied => Some(
+                    "ports below 1024 are for root and who has CAP_NET_BIND_SERVICE (AmbientCapabilities= in a unit): \
+                     choose others with --listen and --admin",
+                ),
+                _ => None,
+            };
+            let failure = Failure::from(error);
+            match advice {
+                Some(advice) => failure.advise(advice),
+                None => failure,
+            }
         }
-        ServeError::Inherited(error) => Failure::configuration(error),
         error => error.into(),
     }
 }

@@ -44,8 +44,9 @@ pub(super) fn take() -> Result<Surroundings, Failure> {
 
 fn at(path: &OsStr) -> Result<Supervisor, Failure> {
     let supervisor = Supervisor::at(path, watchdog(&|name| env::var(name).ok()));
-    supervisor
-        .map_err(|error| Failure::new(format!("cannot reach the NOTIFY_SOCKET {}: {error}", path.display())))
+    supervisor.map_err(|error| {
+        Failure::system(format!("cannot reach the NOTIFY_SOCKET {}", path.display()), &error)
+    })
 }
 
 /// How long the watchdog of this process waits.

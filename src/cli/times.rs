@@ -39,7 +39,7 @@ impl Times {
     pub(super) fn window_by(&self, clocks: Offset) -> Result<Window, Failure> {
         let (from, to) = (self.from.map(|from| from.begin(clocks)), self.to.map(|to| to.end(clocks)));
         match from.zip(to) {
-            Some((from, to)) if to <= from => Err(Failure::new(format!(
+            Some((from, to)) if to <= from => Err(Failure::usage(format!(
                 "the period ends at {to} (--to), before it begins at {from} (--from)"
             ))),
             _ => Ok(Window { from, to }),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::data::suspect;
 use super::progress::Progress;
 use super::{Failure, Format};
 #[cfg(feature = "parquet")]
@@ -34,14 +35,15 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let directory = Directory::new(&arguments.data);
+    let reader = suspect(&arguments.data)?;
+    let directory = reader.directory();
     let mut progress = Progress::new("checking segments");
-    let verified = verify(&directory, &mut |done, of| progress.tick(done, of, ""));
+    let verified = verify(directory, &mut |done, of| progress.tick(done, of, ""));
     progress.end();
     let mut verified = verified?;
-    verified.findings.extend(checkpoint_finding(&directory));
+    verified.findings.extend(checkpoint_finding(directory));
     #[cfg(feature = "parquet")]
-    look_at_derived(arguments, &mut verified)?;
+    look_at_derived(arguments, &reader, &mut verified)?;
     match arguments.format {
         Format::Text => writeln!(out, "{verified}")?,
         Format::Json => {
@@ -54,11 +56,10 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
 
 /// Roll-ups and published files.
 #[cfg(feature = "parquet")]
-fn look_at_derived(arguments: &Arguments, verified: &mut Verified) -> Result<(), Failure> {
-    let reader = Reader::open(&arguments.data);
+fn look_at_derived(arguments: &Arguments, reader: &Reader, verified: &mut Verified) -> Result<(), Failure> {
     let folder = compactor::folder::Folder::new(arguments.published.as_ref().unwrap_or(&arguments.data));
     let mut progress = Progress::new("checking roll-ups and published files");
-    let derived = compactor::verify::verify(&reader, &folder, &mut |done, of| progress.tick(done, of, ""));
+    let derived = compactor::verify::verify(reader, &folder, &mut |done, of| progress.tick(done, of, ""));
     progress.end();
     let compactor::verify::Derived { rollups, published_files, findings } = derived?;
     (verified.rollups, verified.published_files) = (rollups, published_files);

@@ -67,7 +67,7 @@ pub enum StartError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// A thread.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread")]
     Thread(#[from] io::Error),
 }
 

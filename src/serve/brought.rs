@@ -19,6 +19,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::Settings;
 use crate::event::codec::{Event, Kind, decode};
 use crate::event::decision::Verdict;
+use crate::event::nearest::missing;
 use crate::event::postback::Postback;
 use crate::event::{hex, percent_encoded};
 use crate::ingest::{self, Catalog};
@@ -89,7 +90,8 @@ impl Brought {
             )));
         }
         let found = means.catalog.network(network);
-        let found = found.ok_or_else(|| ImportError::Daemon(format!("no network \"{network}\"")))?;
+        let known = || means.catalog.networks().iter().map(|known| &*known.rules.id);
+        let found = found.ok_or_else(|| ImportError::Daemon(missing("network", network, known())))?;
         let (mut taken, mut seen) = (Taken::default(), HashSet::new());
         let mut waiting: VecDeque<Asked> = VecDeque::new();
         for (index, row) in rows.iter().enumerate() {

@@ -58,7 +58,7 @@ pub enum SocketError {
         address: SocketAddr,
     },
     /// The system.
-    #[error("cannot look at the socket \"{name}\": {source}")]
+    #[error("cannot look at the socket \"{name}\"")]
     System {
         /// What its unit calls it.
         name: String,

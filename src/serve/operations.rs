@@ -32,6 +32,7 @@ use crate::dispatcher::destinations::Destinations;
 use crate::dispatcher::start;
 use crate::dispatcher::tally::Gauges;
 use crate::event::hex;
+use crate::event::nearest::missing;
 use crate::event::params::{Params, Source as ParamSource};
 use crate::ingest::{Catalog, Handle, Lists};
 use crate::logs;
@@ -406,7 +407,7 @@ impl Operations for State {
         let network = params.get("network").unwrap_or_default();
         let catalog = self.catalog();
         if catalog.network(network).is_none() {
-            return Err(ApiError::Unknown(format!("no network \"{network}\"")));
+            return Err(no_network(&catalog, network));
         }
         let rows: Vec<Conversion> =
             import::read_rows(rows).map_err(|error| ApiError::Bad(error.to_string()))?;
@@ -441,7 +442,7 @@ impl Operations for State {
     fn test_postback(&self, test: &PostbackTest) -> ApiResult {
         let catalog = self.catalog();
         if catalog.network(&test.network).is_none() {
-            return Err(ApiError::Unknown(format!("no network \"{}\"", test.network)));
+            return Err(no_network(&catalog, &test.network));
         }
         let destinations = self.destinations.load();
         let means = made_up::Means {
@@ -456,8 +457,9 @@ impl Operations for State {
     }
 
     fn replay(&self, replay: &Replay) -> ApiResult {
-        if self.catalog.load().network(&replay.network).is_none() {
-            return Err(ApiError::Unknown(format!("no network \"{}\"", replay.network)));
+        let catalog = self.catalog.load();
+        if catalog.network(&replay.network).is_none() {
+            return Err(no_network(&catalog, &replay.network));
         }
         let order = Order {
             network: replay.network.clone(),
@@ -485,12 +487,12 @@ impl Operations for State {
     fn pause_destination(&self, pause: &Pause) -> ApiResult {
         let why = pause.why.as_deref().unwrap_or("an operator paused it");
         let is_known = self.dispatcher()?.pause(&pause.destination, why).map_err(unavailable)?;
-        told_of(&pause.destination, is_known, "paused")
+        self.told_of(&pause.destination, is_known, "paused")
     }
 
     fn resume_destination(&self, destination: &str) -> ApiResult {
         let is_known = self.dispatcher()?.resume(destination).map_err(unavailable)?;
-        told_of(destination, is_known, "resumed")
+        self.told_of(destination, is_known, "resumed")
     }
 
     fn replay_deliveries(&self, deliveries: Vec<(String, Position)>) -> ApiResult {
@@ -523,16 +525,23 @@ impl State {
     }
 }
 
-fn told_of(destination: &str, is_known: bool, what: &str) -> ApiResult {
-    if !is_known {
-        return Err(ApiError::Unknown(format!("no destination \"{destination}\"")));
+    fn told_of(&self, destination: &str, is_known: bool, what: &str) -> ApiResult {
+        if !is_known {
+            let destinations = self.destinations.load();
+            let mut known: Vec<&str> = destinations.limits.keys().map(|id| &**id).collect();
+            known.sort_unstable();
+            return Err(ApiError::Unknown(missing("destination", destination, known)));
+        }
+        as_json(&serde_json::json!({ "destination": destination, "is": what }))
     }
-    as_json(&serde_json::json!({ "destination": destination, "is": what }))
+}
+
+fn no_network(catalog: &Catalog, name: &str) -> ApiError {
+    ApiError::Unknown(missing("network", name, catalog.networks().iter().map(|network| &*network.rules.id)))
 }
 
 fn as_json(value: &impl serde::Serialize) -> ApiResult {
     serde_json::to_string(value).map_err(unavailable)
-}
 
 fn unavailable(error: impl fmt::Display) -> ApiError {
     ApiError::Unavailable(error.to_string())

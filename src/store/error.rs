@@ -24,7 +24,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Another process has the folder.
-    #[error("{path} is in use by another clicklog process")]
+    #[error("{path} is in use by another clicklog process: end that one, or use another data folder")]
     Locked {
         /// The lock file.
         path: PathBuf,
@@ -47,7 +47,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// The folder belongs to another node.
-    #[error("{path} belongs to node {found}, but this is node {expected}")]
+    #[error(
+        "{path} belongs to node {found}, but this is node {expected}: set store.node = {found}, or use another data folder"
+    )]
     OtherNode {
         /// The data folder.
         path: PathBuf,
@@ -133,7 +135,7 @@ pub enum Error {
         position: Position,
     },
     /// The dedupe table is full: a further transaction could not be told from one that was there before.
-    #[error("{max} transactions are known, and no more can be")]
+    #[error("{max} transactions are known, and no more can be: raise store.transactions_max")]
     TooManyTransactions {
         /// `store.transactions_max`.
         max: usize,

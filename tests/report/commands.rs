@@ -111,7 +111,7 @@ fn what_is_asked_wrongly_is_said() {
         (&["report", "--by", "colour"][..], 2, "no dimension"),
         (&["report", "--where", "sub1"], 2, "DIMENSION=VALUE"),
         (&["report", "--from", "yesterday"], 2, "or a day, as 2026-11-20"),
-        (&["report", "--from", "2026-11-21", "--to", "2026-11-20T07:00:00Z"], 1, "before it begins"),
+        (&["report", "--from", "2026-11-21", "--to", "2026-11-20T07:00:00Z"], 2, "before it begins"),
         (&["report", "--sort", "colour"], 1, "no column \"colour\""),
         (&["reconcile", "nowhere.csv", "--network", "revboost"], 1, "cannot open nowhere.csv"),
         (&["reconcile", "x.csv", "--network", "revboost", "--status", "3=good"], 2, "approved, pending or"),

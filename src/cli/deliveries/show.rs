@@ -12,7 +12,8 @@ use super::requests::{Requests, With, write_made};
 use super::{delivery_id, status};
 use crate::batch::deliveries::{self, Row, Whole};
 use crate::batch::lookup::{DeliveryRow, Window};
-use crate::cli::lookup::{money, open};
+use crate::cli::data::open;
+use crate::cli::lookup::money;
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, Format, plain, settings};
 

@@ -15,7 +15,9 @@ use super::Finding;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::serve::TOKEN_FILE;
+use crate::store::described;
 use crate::store::directory::Directory;
+use crate::store::manifest::Manifest;
 
 /// Small writes that are synced one by one.
 const SYNCS: usize = 200;
@@ -45,16 +47,36 @@ pub(super) fn all(settings: &Settings, tries_speed: bool, clock: &Clock) -> Vec<
     findings.push(mount(&place, &fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()));
     findings.push(free(settings, &place));
     findings.extend(modes(data));
+    findings.extend(store(settings));
     if tries_speed {
         findings.push(speed(&place, clock));
     }
     findings
 }
 
-/// The folder, or the nearest one above it that is there.
+/// The folder, or the nearest one above it that is there; where links lead, because that is the disk that counts.
 fn existing(data: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(data).ok()?;
-    absolute.ancestors().find(|path| path.exists()).map(Path::to_owned)
+    let found = absolute.ancestors().find(|path| path.exists())?;
+    Some(fs::canonicalize(found).unwrap_or_else(|_| found.to_owned()))
+}
+
+/// The store in it, if there is one.
+fn store(settings: &Settings) -> Option<Finding> {
+    let what = "store";
+    let node = settings.store.node;
+    match Manifest::peek(&Directory::new(&settings.store.data)) {
+        Ok(None) => None,
+        Ok(Some(manifest)) if manifest.node == node => {
+            Some(Finding::ok(what, format!("it is of node {node}")))
+        }
+        Ok(Some(manifest)) => Some(Finding::fail(
+            what,
+            format!("it is of node {}, and this is to be node {node}", manifest.node),
+            format!("set store.node = {}, or use another data folder", manifest.node),
+        )),
+        Err(error) => Some(Finding::fail(what, described(&error), "nothing starts with it")),
+    }
 }
 
 fn folder(data: &Path, place: &Path) -> Finding {

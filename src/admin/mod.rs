@@ -117,6 +117,11 @@ pub trait Operations: Facts {
     /// # Errors
     /// It is no chunk, there is no such network, or there is no room.
     fn import_conversions(&self, query: &str, rows: &[u8]) -> ApiResult;
+    /// The campaigns, with the other names that each has, as JSON.
+    ///
+    /// # Errors
+    /// None.
+    fn aliases(&self) -> ApiResult;
     /// Keeps a chunk of costs of a file.
     ///
     /// # Errors

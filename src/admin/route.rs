@@ -9,6 +9,7 @@
 //! | `POST /-/roll` | ends the segments that are written to |
 //! | `POST /-/drain` | not ready from now on, while requests are still taken |
 //! | `POST /-/log-level?level=L` | tells so much in the log from now on |
+//! | `GET /api/campaigns` | the campaigns and their other names |
 //! | `GET /api/postbacks?network=N` | the last requests of a network |
 //! | `POST /api/held/release`, `/api/held/drop` | lets a held payout count, or throws it away |
 //! | `POST /api/import/clicks` | stores a chunk of clicks of another tracker |
@@ -92,6 +93,7 @@ enum Route {
     Roll,
     Drain,
     LogLevel,
+    Campaigns,
     Postbacks,
     Release,
     Drop,
@@ -117,6 +119,7 @@ impl Route {
             "/-/roll" => Self::Roll,
             "/-/drain" => Self::Drain,
             "/-/log-level" => Self::LogLevel,
+            "/api/campaigns" => Self::Campaigns,
             "/api/postbacks" => Self::Postbacks,
             "/api/held/release" => Self::Release,
             "/api/held/drop" => Self::Drop,
@@ -136,7 +139,7 @@ impl Route {
     fn changes_something(self) -> bool {
         match self {
             Self::Start | Self::Metrics | Self::Health | Self::Ready => false,
-            Self::Postbacks | Self::Destinations => false,
+            Self::Campaigns | Self::Postbacks | Self::Destinations => false,
             Self::Reload | Self::Roll | Self::Drain | Self::LogLevel => true,
             Self::Release | Self::Drop | Self::Import | Self::Test | Self::Replay => true,
             Self::Pause | Self::Resume | Self::Redeliver => true,
@@ -234,6 +237,7 @@ impl Door {
             Route::Roll => text(StatusCode::OK, does.roll() + "\n"),
             Route::Drain => text(StatusCode::OK, does.drain() + "\n"),
             Route::LogLevel => done(does.log_level(&api::value(query, "level"))),
+            Route::Campaigns => json(does.aliases()),
             Route::Postbacks => json(does.postbacks(&api::network(query))),
             Route::Release => json(api::held(body).and_then(|held| does.settle(held, true))),
             Route::Drop => json(api::held(body).and_then(|held| does.settle(held, false))),
@@ -337,7 +341,7 @@ mod tests {
 
     #[test]
     fn all_that_the_api_tells_is_private_and_what_probes_ask_is_not() {
-        for path in ["/api/postbacks", "/api/destinations", "/api/deliveries/replay"] {
+        for path in ["/api/campaigns", "/api/postbacks", "/api/destinations", "/api/deliveries/replay"] {
             assert!(Route::of(path).is_some() && is_private(path), "{path}");
         }
         for path in ["/metrics", "/healthz", "/readyz"] {

@@ -8,21 +8,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde::Deserialize;
 
 use super::data::open;
 use super::progress::Progress;
 use super::reading::{Amounts, Reading};
-use super::{Failure, Format, client};
 use super::serve::failure;
+use super::{Failure, Format, client};
 use crate::batch::import::{
-    CHUNK_BYTES_MAX, Conversion, Cost, Counts, DryRun, Form, ImportError, Options, Rename, Report, Row, Sink,
-    Taken, run as run_import,
+    CHUNK_BYTES_MAX, Conversion, Cost, Counts, DryRun, Form, ImportError, Names, Options, Rename, Report,
+    Row, Sink, Taken, run as run_import,
 };
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::event::money::Currency;
 use crate::event::percent_encoded;
-use crate::serve::{Alone, AloneWithClicks, AloneWithCosts, ServeError};
+use crate::serve::{Alone, AloneWithClicks, AloneWithCosts, ServeError, campaign_names};
 use crate::store;
 
 #[derive(Debug, Subcommand)]
@@ -154,7 +155,12 @@ impl Common {
         close: impl FnOnce(A) -> Result<(), ServeError>,
     ) -> Result<Report, Failure> {
         if self.dry_run {
-            return import_into::<R>(options, &mut DryRun, None);
+            // A file that is refused is to be refused here too.
+            let names = match R::SAME {
+                "" => Names::default(),
+                _ => campaign_names(&self.daemon.settings()?).map_err(Failure::configuration)?,
+            };
+            return import_into::<R>(options, &mut DryRun { names }, None);
         }
         let settings = self.check()?;
         let data = Some(settings.store.data.clone());
@@ -224,11 +230,28 @@ struct Remote {
     mark: u64,
 }
 
+/// What the daemon says of its campaigns.
+#[derive(Debug, Deserialize)]
+struct Told {
+    campaigns: Vec<Named>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    id: String,
+    aliases: Vec<String>,
+}
+
+fn strange(error: serde_json::Error) -> ImportError {
+    ImportError::Daemon(format!("the daemon's answer cannot be read: {error}"))
+}
+
 impl Remote {
     fn send(&self, target: &str, body: &[u8]) -> Result<Taken, ImportError> {
-        let told =
-            self.client.expect("POST", target, body).map_err(|failure| ImportError::Daemon(failure.text))?;
-        let strange = |error| ImportError::Daemon(format!("the daemon's answer cannot be read: {error}"));
+        let told = self
+            .client
+            .expect("POST", target, body)
+            .map_err(|failure| ImportError::Daemon(failure.to_string()))?;
         serde_json::from_str(&told).map_err(strange)
     }
 }
@@ -244,6 +267,17 @@ impl<R: Form> Sink<R> for Remote {
         assert!(body.len() <= CHUNK_BYTES_MAX, "a chunk fits a request");
         self.mark = mark;
         self.send(&format!("{}chunk={mark}", self.target), &body)
+    }
+
+    fn names(&mut self) -> Result<Names, ImportError> {
+        let told = self.client.expect("GET", "/api/campaigns", b"");
+        let told = told.map_err(|failure| ImportError::Daemon(failure.to_string()))?;
+        let told: Told = serde_json::from_str(&told).map_err(strange)?;
+        let named = told
+            .campaigns
+            .into_iter()
+            .flat_map(|Named { id, aliases }| aliases.into_iter().map(move |alias| (alias, id.clone())));
+        Ok(named.collect())
     }
 
     fn end(&mut self) -> Result<(), ImportError> {

@@ -5,9 +5,9 @@
 //! Why here and not where it is read: then reports have one line for a campaign, before the move and after it, and the
 //! campaign's source is told of conversions of clicks that were made before.
 
-use crate::batch::import::{Cost, ImportError, Importer, Row, Sink, Taken};
+use crate::batch::import::{Cost, ImportError, Importer, Names, Row, Sink, Taken};
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Problems, Settings};
 use crate::ingest::Catalog;
 use crate::store::Store;
 
@@ -25,6 +25,22 @@ pub(super) fn settle_cost(catalog: &Catalog, row: &mut Cost) {
     if let Some(campaign) = catalog.campaign(&row.campaign) {
         campaign.id.as_ref().clone_into(&mut row.campaign);
     }
+}
+
+/// What campaigns are called beside their ids.
+pub(super) fn names(catalog: &Catalog) -> Names {
+    let campaigns = catalog.campaigns().iter();
+    let named =
+        campaigns.flat_map(|campaign| campaign.aliases.iter().map(|alias| (alias.as_ref(), &campaign.id)));
+    named.map(|(alias, id)| (alias.to_owned(), id.to_string())).collect()
+}
+
+/// The same, of the catalog of these settings.
+///
+/// # Errors
+/// What is wrong with the catalog.
+pub fn campaign_names(settings: &Settings) -> Result<Names, Problems> {
+    Ok(names(&settings.load_catalog(1)?))
 }
 
 /// A store that no daemon has, for as long as an import of clicks goes.

@@ -16,11 +16,11 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::aliases::settle_cost;
+use super::aliases::{names, settle_cost};
 use super::brought::Owned;
 use crate::apply::claim::{Cost as Update, CostKey, Request};
 use crate::apply::ledger;
-use crate::batch::import::{Cost, ImportError, Sink, Taken};
+use crate::batch::import::{Cost, ImportError, Names, Sink, Taken};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Settings;
 use crate::event::codec::{Event, Kind, decode};
@@ -257,6 +257,10 @@ impl Sink<Cost> for AloneWithCosts {
         let mut rows = rows.to_vec();
         rows.iter_mut().for_each(|row| settle_cost(&catalog, row));
         self.costs.take((chunk, &rows), &books, self.owned.clock.now())
+    }
+
+    fn names(&mut self) -> Result<Names, ImportError> {
+        Ok(names(&self.owned.catalog.load()))
     }
 
     fn end(&mut self) -> Result<(), ImportError> {

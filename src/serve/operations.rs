@@ -422,6 +422,16 @@ impl Operations for State {
         as_json(&taken.map_err(|error| ApiError::Unavailable(error.to_string()))?)
     }
 
+    fn aliases(&self) -> ApiResult {
+        let catalog = self.catalog.load();
+        let all: Vec<_> = catalog
+            .campaigns()
+            .iter()
+            .map(|campaign| serde_json::json!({ "id": campaign.id, "aliases": campaign.aliases }))
+            .collect();
+        as_json(&serde_json::json!({ "campaigns": all }))
+    }
+
     fn import_costs(&self, query: &str, rows: &[u8]) -> ApiResult {
         let (_, chunk) = self.chunk(query)?;
         let mut rows: Vec<Cost> =
@@ -523,7 +533,6 @@ impl State {
         let why = "nothing is sent: dispatcher.enabled is false";
         self.dispatcher.as_ref().ok_or_else(|| ApiError::Conflict(why.to_owned()))
     }
-}
 
     fn told_of(&self, destination: &str, is_known: bool, what: &str) -> ApiResult {
         if !is_known {
@@ -542,6 +551,7 @@ fn no_network(catalog: &Catalog, name: &str) -> ApiError {
 
 fn as_json(value: &impl serde::Serialize) -> ApiResult {
     serde_json::to_string(value).map_err(unavailable)
+}
 
 fn unavailable(error: impl fmt::Display) -> ApiError {
     ApiError::Unavailable(error.to_string())

@@ -105,6 +105,10 @@ impl Operations for Slow {
         Err(String::new())
     }
 
+    fn aliases(&self) -> ApiResult {
+        Err(no())
+    }
+
     fn postbacks(&self, _: &str) -> ApiResult {
         Err(no())
     }

@@ -164,6 +164,44 @@ fn a_file_in_which_lines_would_replace_one_another_is_refused_with_the_way_out()
     assert_eq!(costs(&data, "zone"), ["97: 0 EUR, 5 USD", "98: 1 EUR, 7 USD"]);
 }
 
+#[test]
+fn one_campaign_by_its_id_and_by_an_alias_is_one_campaign() {
+    let place = Place::new();
+    let catalog = place.file(
+        "catalog.toml",
+        "[[offer]]\nid = \"o\"\nurl = \"https://offer.example/\"\n\
+         [[campaign]]\nid = \"spring\"\naliases = [\"6c9d\", \"2\"]\noffers = [{ id = \"o\" }]\n",
+    );
+    let variable = [("CLICKLOG_CATALOG__PATH", catalog.to_str().unwrap())];
+    let data = place.data().to_str().unwrap().to_owned();
+    let daemon = Daemon::start_with(place.folder.path(), &variable);
+    // It alone knows the catalog.
+    let operators = daemon.operators.to_string();
+    let beside = ["--data", &*data, "--admin", &*operators];
+    let doubled = [("spring", "6c9d"), ("2", "spring"), ("6c9d", "2")].map(|(first, second)| {
+        let text = format!("date,campaign,cost\n2026-01-03,{first},5\n2026-01-03,{second},7\n");
+        place.file(&format!("{first}.csv"), text)
+    });
+    for file in &doubled {
+        let (code, said) = import_costs(file, &beside);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("nothing was imported: lines 2 and 3"), "{said}");
+    }
+    let good = place
+        .file("good.csv", "date,campaign,cost\n2026-01-03,spring,5\n2026-01-03,other,7\n2026-01-04,2,7\n");
+    assert_eq!(import_costs(&good, &beside).0, Some(0));
+    daemon.stop();
+    for file in &doubled {
+        for more in [&[][..], &["--dry-run"]] {
+            let mut command = command(file, &[&["--data", &data], more].concat());
+            let (code, _, said) = output(command.envs(variable));
+            assert_eq!(code, Some(1), "{more:?}: {said}");
+            assert!(said.contains("nothing was imported: lines 2 and 3"), "{more:?}: {said}");
+        }
+    }
+    assert_eq!(costs(&data, "campaign"), ["other: 7 USD", "spring: 12 USD"]);
+}
+
 /// What costs every hour of January by campaign, and the sums: three chunks of lines.
 fn january(random: &mut impl FnMut(u64) -> u64) -> (String, BTreeMap<String, u64>) {
     let (mut lines, mut sums) = (String::from("hour,campaign,zone,cost\n"), BTreeMap::new());

@@ -210,7 +210,8 @@ fn a_dry_run_counts_and_stores_nothing() {
     let place = Place::new();
     let file = place.file("a.csv", "id,time\na,1795158000\n,1\n");
     let report =
-        run::<clicklog::batch::import::Row>(&given(&file), None, &mut DryRun, &mut |_, _, _| {}).unwrap();
+        run::<clicklog::batch::import::Row>(&given(&file), None, &mut DryRun::default(), &mut |_, _, _| {})
+            .unwrap();
     assert_eq!(report.counts, counts(1, 0, 1));
     assert!(imported(&place.data()).is_empty());
 }

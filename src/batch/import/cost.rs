@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::form::{Column, Form, How};
+use super::form::{Column, Form, How, Names};
 use super::time::{Offset, parse};
 use crate::clock::Timestamp;
 use crate::event::money::{Currency, Micros};
@@ -138,6 +138,12 @@ impl Form for Cost {
             of.extend(text.as_bytes());
         }
         Some((of, Self::hours(self.from, self.to)))
+    }
+
+    fn settle(&mut self, names: &Names) {
+        if let Some(ours) = names.get(&self.campaign) {
+            ours.clone_into(&mut self.campaign);
+        }
     }
 
     fn complete(&mut self, how: &How) -> Result<(), String> {

@@ -3,6 +3,7 @@
 //! In: texts of one line, each with what its column holds. Out: a row, or what is wrong with it.
 //! Not here: files and columns, which are the same for all (`file`, `columns`).
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::io;
 use std::ops::Range;
@@ -15,6 +16,9 @@ use crate::event::money::Currency;
 /// What a column can hold beside parameters, our name for it, and those that files use: without case, blanks and signs, the
 /// first before the others.
 pub type Column<F> = (F, &'static str, &'static [&'static str]);
+
+/// Other names of campaigns, with our id of each: one campaign by two names is one.
+pub type Names = HashMap<String, String>;
 
 /// How texts are read that do not say.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +84,9 @@ pub trait Form: Serialize + Default {
     fn sets(&self) -> Option<(Vec<u8>, Range<i64>)> {
         None
     }
+
+    /// Gives its campaign our name for it, where a campaign is part of what `sets` tells.
+    fn settle(&mut self, _names: &Names) {}
 
     /// How long it is as JSON.
     fn json_bytes(&self) -> usize {

@@ -33,7 +33,7 @@ pub use conversion::{Conversion, ConversionField};
 pub use cost::{Cost, CostField};
 #[cfg(feature = "parquet")]
 pub(in crate::batch) use file::{csv_reader, next_record};
-pub use form::{Column, Form, How};
+pub use form::{Column, Form, How, Names};
 pub use own::{More, Own};
 pub use row::{Field, Row};
 pub use take::Importer;
@@ -96,6 +96,14 @@ pub trait Sink<R> {
     /// They may be stored or not: the chunk is to be given again.
     fn take(&mut self, mark: u64, rows: &[R]) -> Result<Taken, ImportError>;
 
+    /// What campaigns are called beside their ids; asked before anything is given, where it makes a difference.
+    ///
+    /// # Errors
+    /// Nobody can tell.
+    fn names(&mut self) -> Result<Names, ImportError> {
+        Ok(Names::default())
+    }
+
     /// There are no more.
     ///
     /// # Errors
@@ -116,11 +124,18 @@ pub struct Taken {
 
 /// A sink that stores nothing.
 #[derive(Debug, Default)]
-pub struct DryRun;
+pub struct DryRun {
+    /// What campaigns are called beside their ids.
+    pub names: Names,
+}
 
 impl<R> Sink<R> for DryRun {
     fn take(&mut self, _mark: u64, rows: &[R]) -> Result<Taken, ImportError> {
         Ok(Taken { imported: rows.len() as u64, ..Taken::default() })
+    }
+
+    fn names(&mut self) -> Result<Names, ImportError> {
+        Ok(self.names.clone())
     }
 
     fn end(&mut self) -> Result<(), ImportError> {
@@ -221,7 +236,7 @@ pub fn run<R: Form>(
     tell: Tell<'_>,
 ) -> Result<Report, ImportError> {
     if !R::SAME.is_empty() {
-        once::check::<R>(options)?;
+        once::check::<R>(options, &sink.names()?)?;
     }
     let mut lines = Lines::<R>::open(options)?;
     let (mut state, resumed) = State::open(options, folder, &lines)?;

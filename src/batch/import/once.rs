@@ -1,7 +1,7 @@
 //! Whether lines of one file set the same thing twice, looked at before any of them is imported.
 //!
-//! In: a file of rows of which a later one takes the place of an earlier one (`Form::sets`). Out: nothing, if no line does
-//! that to another.
+//! In: a file of rows of which a later one takes the place of an earlier one (`Form::sets`), and the names by which its
+//! campaigns may go. Out: nothing, if no line does that to another.
 //! Refuses: a file in which one does. Of costs the money of the earlier line would be gone without a word: the file is
 //! broken down by a column that nobody has named, or has a line twice. They are not added up instead, because nobody can
 //! tell those two apart, and the second would then count double. Between files a later one corrects an earlier one, as an
@@ -12,7 +12,7 @@ use std::ops::Range;
 use sha2::{Digest, Sha256};
 
 use super::file::Lines;
-use super::form::Form;
+use super::form::{Form, Names};
 use super::{ImportError, Options};
 
 /// Lines that are told apart: 40 bytes each.
@@ -31,11 +31,15 @@ struct Set {
 }
 
 /// See the module.
-pub(super) fn check<R: Form>(options: &Options) -> Result<(), ImportError> {
+pub(super) fn check<R: Form>(options: &Options, names: &Names) -> Result<(), ImportError> {
     let mut lines = Lines::<R>::open(options)?;
     let mut all = Vec::new();
     while let Some((line, row)) = lines.next_line()? {
-        let Some((of, Range { start: first, end })) = row.ok().and_then(|row| row.sets()) else { continue };
+        let settled = row.ok().map(|mut row| {
+            row.settle(names);
+            row
+        });
+        let Some((of, Range { start: first, end })) = settled.and_then(|row| row.sets()) else { continue };
         all.push(Set { of: sum(&of), first, end, line: line.number });
         if all.len() > LINES_MAX {
             let what = format!("the file has more than {LINES_MAX} lines: import it in parts");

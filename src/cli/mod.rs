@@ -32,6 +32,7 @@ mod replay;
 mod report;
 mod serve;
 mod settings;
+mod signals;
 mod surroundings;
 mod table;
 #[cfg(feature = "parquet")]
@@ -50,8 +51,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::dispatcher::request::Shown;
 use crate::serve::links::{base_of as url, public_base_of as public_url};
-
 use failure::Failure;
+
 /// Records ad clicks and conversion postbacks.
 #[derive(Debug, Parser)]
 #[command(name = "clicklog", version = version::SHORT, long_version = version::long(), about, propagate_version = true)]

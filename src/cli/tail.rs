@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::Failure;
+use super::data::open;
 use super::export::Filters;
-use super::lookup::open;
+use super::{Failure, signals};
 use crate::batch::tail::{self, LAST_MAX, Options, What};
 use crate::shutdown::{Shutdown, Woken};
 
@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let shutdown = Shutdown::default();
     let follows = arguments.follow || arguments.from_now;
     if follows {
-        trip_on_signal(&shutdown)?;
+        signals::trip(&shutdown, |_| {})?;
     }
     let mut goes_on = || follows && shutdown.pause(LOOK_INTERVAL) != Woken::Stopped;
     let unreadable = tail::tail(&reader, &options, out, &mut goes_on)?;
@@ -87,27 +87,6 @@ impl Arguments {
         let last = if self.from_now { 0 } else { self.last };
         Options { what, is_json: self.format == Format::Ndjson, columns, filters, last }
     }
-}
-
-/// Ends pauses when somebody interrupts the process, or asks it to stop.
-fn trip_on_signal(shutdown: &Shutdown) -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut interrupt, mut terminate) = {
-        let _entered = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-    };
-    let shutdown = shutdown.clone();
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        });
-        shutdown.trip();
-    })?;
-    Ok(())
 }
 
 fn last(text: &str) -> Result<usize, String> {

@@ -18,9 +18,10 @@ use rustix::termios::{
 };
 
 use super::client::{self, Client, reachable};
-use super::{Failure, Format};
+use super::{Failure, Format, signals};
 use crate::clock::Clock;
 use crate::config::duration;
+use crate::shutdown::Shutdown;
 use scrape::Scrape;
 use view::View;
 
@@ -28,8 +29,12 @@ use view::View;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The shortest time between two looks, and the longest.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+/// Until there is something to look at, however long it is between looks.
+const FIRST: Duration = Duration::from_secs(1);
 /// A terminal that does not say how large it is.
 const SIZE: (usize, usize) = (80, 24);
+/// Tenths of a second that a key is waited for before the size of the terminal is looked at.
+const LISTEN_TENTHS: u8 = 1;
 /// ctrl-C and ctrl-D, where the terminal does not make signals of them.
 const ENDS: [u8; 4] = [b'q', b'Q', 3, 4];
 
@@ -72,7 +77,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let view = View::of(&before, &look(&client)?);
     match arguments.format {
         Format::Text => {
-            for line in view.lines() {
+            for line in view.lines(SIZE.0) {
                 writeln!(out, "{line}")?;
             }
         }
@@ -97,37 +102,79 @@ fn live(
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
     let clock = Clock::System;
-    let screen = Screen::enter(arguments.interval, out)?;
+    let shutdown = Shutdown::default();
+    // Whatever ends it, the terminal is given back first.
+    signals::trip(&shutdown, |_| {})?;
+    let screen = Screen::enter(out)?;
+    let mut shown = None;
     let done = loop {
-        let due = clock.monotonic() + arguments.interval;
-        // A read waits for a key up to the interval; after another key than q the rest of it is waited for.
-        let mut key = [0];
-        let is_end = loop {
-            match io::stdin().read(&mut key) {
-                Ok(1) if ENDS.contains(&key[0]) => break true,
-                Ok(_) if clock.monotonic() >= due => break false,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break true,
-            }
-        };
-        if is_end {
-            break Ok(ExitCode::SUCCESS);
+        let interval = if shown.is_none() { arguments.interval.min(FIRST) } else { arguments.interval };
+        let due = clock.monotonic() + interval;
+        match wait(&shutdown, &clock, due, &mut shown, out) {
+            Ok(true) => break Ok(ExitCode::SUCCESS),
+            Ok(false) => {}
+            Err(error) => break Err(error.into()),
         }
-        let lines = match look(client) {
+        let now = match look(client) {
             Ok(now) => {
-                let lines = View::of(&before, &now).lines();
+                let view = View::of(&before, &now);
                 before = now;
-                lines
+                Shown::View(Box::new(view))
             }
-            Err(failure) => vec![failure.text, "waiting for it; q ends".to_owned()],
+            Err(failure) => Shown::Trouble(failure.text),
         };
-        if let Err(error) = draw(out, &lines, size()) {
+        if let Err(error) = draw(out, &now.lines(size().0), size()) {
             break Err(error.into());
         }
+        shown = Some((now, size()));
     };
     screen.leave(out)?;
     done
+}
+
+/// What is on the screen.
+enum Shown {
+    View(Box<View>),
+    Trouble(String),
+}
+
+impl Shown {
+    fn lines(&self, columns: usize) -> Vec<String> {
+        match self {
+            Self::View(view) => view.lines(columns),
+            Self::Trouble(text) => view::wrapped(&format!("{text}  waiting for it; q ends"), columns),
+        }
+    }
+}
+
+/// Waits until it is due, or somebody wants it to end; what is shown is drawn anew where the terminal has changed its size.
+fn wait(
+    shutdown: &Shutdown,
+    clock: &Clock,
+    due: Duration,
+    shown: &mut Option<(Shown, (usize, usize))>,
+    out: &mut dyn Write,
+) -> io::Result<bool> {
+    let mut key = [0];
+    loop {
+        // A read waits for a key, up to `LISTEN_TENTHS`.
+        match io::stdin().read(&mut key) {
+            Ok(1) if ENDS.contains(&key[0]) => return Ok(true),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Ok(true),
+        }
+        if shutdown.is_tripped() {
+            return Ok(true);
+        }
+        if clock.monotonic() >= due {
+            return Ok(false);
+        }
+        if let Some((shown, drawn)) = shown.as_mut().filter(|(_, drawn)| *drawn != size()) {
+            *drawn = size();
+            draw(out, &shown.lines(drawn.0), *drawn)?;
+        }
+    }
 }
 
 /// Columns and rows of the terminal.
@@ -156,15 +203,14 @@ struct Screen {
 }
 
 impl Screen {
-    /// Keys come as they are typed and are not shown; a read ends after `wait` without one.
-    fn enter(wait: Duration, out: &mut dyn Write) -> Result<Self, Failure> {
+    /// Keys come as they are typed and are not shown; a read ends after `LISTEN_TENTHS` without one.
+    fn enter(out: &mut dyn Write) -> Result<Self, Failure> {
         let before = tcgetattr(io::stdin())?;
         let mut raw = before.clone();
         raw.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
         raw.input_modes.remove(InputModes::IXON | InputModes::ICRNL);
         raw.special_codes[SpecialCodeIndex::VMIN] = 0;
-        let tenths = u8::try_from(wait.as_millis() / 100).unwrap_or(u8::MAX).max(1);
-        raw.special_codes[SpecialCodeIndex::VTIME] = tenths;
+        raw.special_codes[SpecialCodeIndex::VTIME] = LISTEN_TENTHS;
         tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
         let screen = Self { before };
         write!(out, "\x1b[?1049h\x1b[?25l\x1b[H\x1b[Jlooking; q ends")?;

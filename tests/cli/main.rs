@@ -2,6 +2,7 @@
 //! is wrong.
 #![cfg(feature = "daemon")]
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 
 mod demo;
 mod doctor;
@@ -13,6 +14,7 @@ mod process;
 mod top;
 
 use std::path::Path;
+mod terminal;
 use std::process::{Command, Stdio};
 
 /// What a command said and how it ended.

@@ -10,6 +10,8 @@ use crate::metrics::{self, Metric};
 
 /// Kinds of postbacks that are always shown; others are if there were any.
 const ALWAYS: [&str; 3] = ["accepted", "duplicate", "unmatched"];
+/// Columns of a row with two numbers; a narrower screen gets narrower ones.
+const ROW_COLUMNS: usize = 48;
 /// Lines for postbacks.
 const POSTBACK_LINES_MAX: usize = 6;
 
@@ -157,8 +159,13 @@ impl View {
         }
     }
 
-    /// For a screen.
-    pub(super) fn lines(&self) -> Vec<String> {
+    /// For a screen of so many columns: what is too long for one line goes on in the next.
+    pub(super) fn lines(&self, columns: usize) -> Vec<String> {
+        self.all(columns).iter().flat_map(|line| wrapped(line, columns)).collect()
+    }
+
+    fn all(&self, columns: usize) -> Vec<String> {
+        let row = |name: &str, rate: Rate| row(name, rate, columns);
         let state = match (self.disk.is_poisoned, self.is_ready) {
             (true, _) => "POISONED: nothing is written any more",
             (false, false) => "NOT READY",
@@ -174,7 +181,10 @@ impl View {
                 self.process.threads
             ),
             String::new(),
-            format!("{:<22}{:>12}{:>14}", "", "PER SECOND", "SINCE START"),
+            match columns < ROW_COLUMNS {
+                false => format!("{:<22}{:>12}{:>14}", "", "PER SECOND", "SINCE START"),
+                true => format!("{:<20}{:>8}{:>11}", "", "PER S", "TOTAL"),
+            },
             row("requests", self.requests),
             row("  shed", self.shed),
             row("clicks", self.clicks),
@@ -236,8 +246,35 @@ fn latency(before: &Scrape, now: &Scrape, class: Class) -> Option<Latency> {
     })
 }
 
-fn row(name: &str, Rate { per_second, total }: Rate) -> String {
-    format!("{name:<22}{per_second:>12.1}{total:>14}")
+fn row(name: &str, Rate { per_second, total }: Rate, columns: usize) -> String {
+    match columns < ROW_COLUMNS {
+        false => format!("{name:<22}{per_second:>12.1}{total:>14}"),
+        true => format!("{name:<20}{per_second:>8.1}{total:>11}"),
+    }
+}
+
+/// A line in lines of so many columns, parted where two blanks are, and else between words; what goes on stands further in.
+pub(super) fn wrapped(line: &str, columns: usize) -> Vec<String> {
+    if line.chars().count() <= columns {
+        return vec![line.to_owned()];
+    }
+    let gap = if line.trim().contains("  ") { "  " } else { " " };
+    let mut lines: Vec<String> = Vec::new();
+    for part in line.split(gap).map(str::trim).filter(|part| !part.is_empty()) {
+        match lines.last_mut() {
+            None => lines.push(part.to_owned()),
+            Some(last) if last.chars().count() + gap.len() + part.chars().count() <= columns => {
+                last.push_str(gap);
+                last.push_str(part);
+            }
+            Some(_) if gap == "  " => {
+                let parts = wrapped(part, columns.saturating_sub(2)).into_iter();
+                lines.extend(parts.map(|part| format!("  {part}")));
+            }
+            Some(_) => lines.push(format!("  {part}")),
+        }
+    }
+    lines
 }
 
 /// Seconds, in the unit that suits.
@@ -287,7 +324,7 @@ mod tests {
 
     #[test]
     fn two_looks_make_a_screen() {
-        let lines = View::of(&page(10, 1000), &page(12, 3000)).lines();
+        let lines = View::of(&page(10, 1000), &page(12, 3000)).lines(80);
         let expected = "\
 clicklog 0.1.0  ready  1.00 processors  38 MiB  51 files  22 threads
 
@@ -320,9 +357,31 @@ compactor      5 segments to publish  0 without sums  0 failures";
             .iter()
             .map(|outcome| Named { result: outcome.label(), rate: Rate { per_second: 1e6, total: 1e9 } })
             .collect();
-        let lines = view.lines();
+        let lines = view.lines(80);
         assert!(lines.len() <= 24, "{} lines", lines.len());
         assert_eq!(lines.iter().find(|line| line.chars().count() > 80), None);
+    }
+
+    #[test]
+    fn on_a_narrow_screen_nothing_is_cut() {
+        let lines = View::of(&page(10, 1000), &page(12, 3000)).lines(40);
+        assert_eq!(lines.iter().find(|line| line.chars().count() > 40), None, "{lines:#?}");
+        let text = lines.join("\n");
+        for part in [
+            "clicklog 0.1.0  ready  1.00 processors\n  38 MiB  51 files  22 threads\n",
+            "                       PER S      TOTAL\n",
+            "postbacks accepted       1.0         12\n",
+            "disk  28 GiB free, LOW  2 open  0 sealed\n  0 unreadable segments\n",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_gaps_is_parted_between_words() {
+        assert_eq!(wrapped("one two three four", 9), ["one two", "  three", "  four"]);
+        assert_eq!(wrapped("short", 9), ["short"]);
+        assert_eq!(wrapped("a  one two three", 9), ["a", "  one two", "    three"]);
     }
 
     #[test]

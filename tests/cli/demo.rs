@@ -1,9 +1,16 @@
 //! `clicklog demo`, and whether what it tells is so.
 
-use std::path::Path;
+use std::fs;
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::disk::Disk;
 use crate::{Said, clicklog};
 
 fn demo(folder: &Path, more: &[&str]) -> Said {
@@ -89,4 +96,116 @@ fn a_demo_for_people_shows_report_and_links_and_the_same_seed_brings_the_same_vi
         json(&told)["clicks"].clone()
     };
     assert_eq!(clicks("b"), clicks("c"));
+}
+
+/// A demo whose temporary files are in this folder, and the first lines of what it says.
+fn started(folder: &Path, more: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_clicklog"))
+        .current_dir(folder)
+        .arg("demo")
+        .args(more)
+        .env("TMPDIR", folder.join("tmp"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, lines)
+}
+
+/// How it ended, and what it said to the end.
+fn ended(mut child: Child) -> (Option<i32>, String) {
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (child.wait().unwrap().code(), said)
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_demo_that_is_stopped_while_it_plays_says_how_far_it_was_and_what_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let tmp = folder.path().join("tmp");
+    fs::create_dir(&tmp).unwrap();
+    // Nobody waits for so many.
+    for (signal, more, left) in [
+        (Signal::INT, &[][..], "nothing is left of it"),
+        (Signal::TERM, &["--data", "kept"], "what was recorded stays in kept"),
+        (Signal::HUP, &["--format", "json"], "nothing is left of it"),
+    ] {
+        let (child, mut lines) = started(folder.path(), &[&["--clicks", "1000000"], more].concat());
+        match more.contains(&"json") {
+            // Its folder is there, so it has begun.
+            true => {
+                while entries(&tmp).is_empty() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            false => assert!(lines.any(|line| line.unwrap().contains("operators"))),
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let (code, said) = ended(child);
+        assert_eq!(code, Some(1), "{signal:?}: {said}");
+        assert!(said.contains("stopped before ") || said.contains("it began"), "{signal:?}: {said}");
+        assert!(said.contains(left) || said.contains("nothing is left of it"), "{signal:?}: {said}");
+        assert_eq!(entries(&tmp), [] as [PathBuf; 0], "{signal:?}");
+    }
+    let kept = clicklog(folder.path(), &["verify", "--data", "kept"]);
+    assert_eq!(kept.code, Some(0), "{}{}", kept.out, kept.err);
+}
+
+#[test]
+fn a_demo_that_serves_on_ends_when_it_is_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("tmp")).unwrap();
+    let (child, mut lines) = started(folder.path(), &["--clicks", "20", "--rate", "1000"]);
+    assert!(lines.any(|line| line.unwrap().contains("it goes on serving until ctrl-C")));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert!(lines.any(|line| line.unwrap() == "stopped; nothing is left of it: its folder is removed"));
+    assert_eq!(ended(child), (Some(0), String::new()));
+    assert_eq!(entries(&folder.path().join("tmp")), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn a_demo_that_nobody_reads_any_more_ends_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("tmp")).unwrap();
+    let (child, mut lines) = started(folder.path(), &["--clicks", "20", "--rate", "1000"]);
+    assert!(lines.next().unwrap().unwrap().starts_with("20 clicks"));
+    // As `| head -1` does.
+    drop(lines);
+    assert_eq!(ended(child).0, Some(0));
+    assert_eq!(entries(&folder.path().join("tmp")), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn a_demo_that_cannot_begin_leaves_the_folder_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap().to_string();
+    for data in ["empty", "new"] {
+        let said = clicklog(folder.path(), &["demo", "--listen", &address, "--data", data]);
+        assert_eq!(said.code, Some(1), "{}", said.err);
+        assert!(said.err.contains(&address) && said.err.contains("--listen"), "{}", said.err);
+    }
+    assert!(entries(&folder.path().join("empty")).is_empty());
+    assert!(!folder.path().join("new").exists());
+}
+
+#[test]
+fn a_demo_on_a_disk_that_is_full_says_so_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = match Disk::make(folder.path(), 24 << 20) {
+        Ok(disk) => disk,
+        Err(why) => return eprintln!("skipped: {why}"),
+    };
+    let data = disk.point().join("data");
+    let said = clicklog(folder.path(), &["demo", "--exit", "--data", data.to_str().unwrap()]);
+    assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
+    assert!(said.err.contains("-> make room"), "{}", said.err);
+    assert!(!data.exists());
 }

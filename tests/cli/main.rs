@@ -5,16 +5,19 @@
 #![expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 
 mod demo;
+#[expect(dead_code, reason = "other test files use the rest of it")]
+#[path = "../support/disk.rs"]
+mod disk;
 mod doctor;
 mod errors;
 mod manual;
 #[expect(dead_code, reason = "other test files use the rest of it")]
 #[path = "../support/process.rs"]
 mod process;
+mod terminal;
 mod top;
 
 use std::path::Path;
-mod terminal;
 use std::process::{Command, Stdio};
 
 /// What a command said and how it ended.

@@ -15,6 +15,7 @@ use super::world::{CAMPAIGNS, SECRET};
 use crate::clock::Clock;
 use crate::event::percent_encoded;
 use crate::load::visitor::{Chance, VISITORS_MAX, Visitors};
+use crate::shutdown::{Shutdown, Woken};
 
 /// Visitors like these are no people.
 const BOTS: [&str; 3] = [
@@ -115,6 +116,7 @@ struct Clicked {
 #[derive(Debug)]
 pub(super) struct Play {
     plan: Plan,
+    asked: Shutdown,
     clock: Clock,
     visitors: Visitors,
     browsers: Wire,
@@ -126,9 +128,11 @@ pub(super) struct Play {
 }
 
 impl Play {
-    pub(super) fn new(plan: Plan, edge: SocketAddr) -> Self {
+    /// It ends early where `asked` is tripped.
+    pub(super) fn new(plan: Plan, edge: SocketAddr, asked: Shutdown) -> Self {
         Self {
             plan,
+            asked,
             clock: Clock::System,
             visitors: Visitors { count: VISITORS_MAX, seed: plan.seed },
             browsers: Wire::new(edge),
@@ -143,7 +147,7 @@ impl Play {
     /// Plays all of it; `tick` is told of each click.
     ///
     /// # Errors
-    /// The daemon does not answer, as when somebody stops it.
+    /// The daemon does not answer as it should; `Interrupted` where somebody wants it to end.
     pub(super) fn run(mut self, tick: &mut dyn FnMut(u64)) -> io::Result<Tally> {
         let began = self.clock.monotonic();
         let mut number = 0;
@@ -170,8 +174,12 @@ impl Play {
         loop {
             let next = self.later.peek().map(|Reverse((due, ..))| *due).filter(|due| *due <= moment);
             let left = next.unwrap_or(moment).saturating_sub(self.clock.monotonic());
-            if !left.is_zero() {
-                std::thread::sleep(left);
+            let is_asked = match left.is_zero() {
+                true => self.asked.is_tripped(),
+                false => self.asked.pause(left) == Woken::Stopped,
+            };
+            if is_asked {
+                return Err(io::ErrorKind::Interrupted.into());
             }
             if next.is_none() {
                 return Ok(());

@@ -15,6 +15,9 @@ use super::{Failure, Stage};
 use crate::cli::table;
 use crate::ingest::{Outcome, Totals};
 
+/// Outcomes of requests that should have been kept, and could not be.
+const LOST: [&str; 2] = [Outcome::Unavailable.label(), Outcome::Shed.label()];
+
 /// See the module.
 #[derive(Debug, Serialize)]
 pub(super) struct Told {
@@ -102,9 +105,11 @@ impl Told {
     fn checks(&self) -> Vec<(bool, String)> {
         let Self { requests, clicks, deliveries, .. } = self;
         let ended: u64 = requests.outcomes.iter().map(|ended| ended.count).sum();
+        let lost = requests.outcomes.iter().filter(|ended| LOST.contains(&ended.outcome));
+        let lost: u64 = lost.map(|ended| ended.count).sum();
         let sums: Vec<String> =
             requests.outcomes.iter().map(|ended| format!("{} {}", ended.count, ended.outcome)).collect();
-        vec![
+        let mut checks = vec![
             (
                 requests.sent == requests.received && requests.received == ended,
                 format!(
@@ -128,7 +133,11 @@ impl Told {
                     deliveries.owed, deliveries.taken, deliveries.taken_twice
                 ),
             ),
-        ]
+        ];
+        if lost > 0 {
+            checks.push((false, format!("storage: {lost} requests could not be kept")));
+        }
+        checks
     }
 
     pub(super) fn write(&self, out: &mut dyn Write) -> Result<(), Failure> {

@@ -95,11 +95,16 @@ offers = [{ id = "keto" }, { id = "puzzle" }]
 cost = { model = "cpc", amount = "0.25" }
 "#;
 
+/// Bytes that must be free: the mark below which postbacks are refused, and some segments.
+const ROOM_MIN: u64 = 160 << 20;
+
 /// Where the demo's files are.
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
     is_ours: bool,
+    /// Nothing was there before.
+    is_new: bool,
 }
 
 impl Folder {
@@ -109,19 +114,55 @@ impl Folder {
             Some(path) => (path.to_owned(), false),
             None => (std::env::temp_dir().join(format!("clicklog-demo-{}", std::process::id())), true),
         };
+        let is_new = !path.exists();
         let made = DirBuilder::new().recursive(!is_ours).mode(0o700).create(&path);
         let is_empty = made.and_then(|()| Ok(fs::read_dir(&path)?.next().is_none()));
         match is_empty {
-            Ok(true) => Ok(Self { path, is_ours }),
+            Ok(true) => Self { path, is_ours, is_new }.with_room(),
             Ok(false) => Err(Failure::new(format!(
                 "{} is not empty, and the demo begins with nothing: give --data a new folder",
                 path.display()
             ))),
-            Err(error) => Err(Failure::new(format!(
-                "cannot make the folder {}: {error}; say another one with --data",
-                path.display()
-            ))),
+            Err(error) => {
+                let failure = Failure::system(format!("cannot make the folder {}", path.display()), &error);
+                Err(failure.advise("say another one with --data"))
+            }
         }
+    }
+
+    /// With too little room postbacks would be refused, which is no demo.
+    fn with_room(self) -> Result<Self, Failure> {
+        let free = rustix::fs::statvfs(&self.path)
+            .map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+        if free >= ROOM_MIN {
+            return Ok(self);
+        }
+        self.clear();
+        let (free, wanted) = (free >> 20, ROOM_MIN >> 20);
+        let told = format!("{} has {free} MiB of room, and the demo wants {wanted} MiB", self.path.display());
+        Err(Failure::new(told).advise("make room there, or name a folder elsewhere with --data"))
+    }
+
+    /// What is left of the demo when it has ended, for whoever looks for it.
+    pub(super) fn left(&self) -> String {
+        match self.is_ours {
+            true => "nothing is left of it: its folder is removed".to_owned(),
+            false => format!("what was recorded stays in {}", self.path.display()),
+        }
+    }
+
+    /// Takes away what was made of a demo that did not begin, so that the next one may have the same folder.
+    pub(super) fn clear(&self) {
+        // It was empty, so all that is in it is ours. What stays is told by the next demo.
+        let _left = match self.is_new {
+            true => fs::remove_dir_all(&self.path),
+            false => fs::read_dir(&self.path).and_then(|entries| {
+                entries.flatten().try_for_each(|entry| match entry.file_type()?.is_dir() {
+                    true => fs::remove_dir_all(entry.path()),
+                    false => fs::remove_file(entry.path()),
+                })
+            }),
+        };
     }
 
     /// Whether it stays when the demo has ended.
@@ -172,6 +213,8 @@ pub(super) fn settings(data: &Path, catalog: &Path, listen: &str, admin: &str) -
         ("store.low_free", ("store", "low_free"), "64MiB".to_owned()),
         ("store.critical_free", ("store", "critical_free"), "16MiB".to_owned()),
         ("store.reserve", ("store", "reserve"), "0".to_owned()),
+        // A reload takes it over; what is refused is part of the play.
+        ("log.level", ("log", "level"), "error".to_owned()),
     ];
     let flags: Vec<Flag> = flags.into_iter().map(|(name, key, value)| Flag { name, key, value }).collect();
     Ok(config::load(None, [], &flags)?.settings)

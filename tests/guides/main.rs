@@ -1,5 +1,5 @@
-//! The guides for those who come from another tracker, played: their files written, their commands run by a shell against a
-//! daemon, and what these print compared with what the guide says.
+//! The guides for those who come from another tracker, and the tour of the README (`tour`), played: their files written, their
+//! commands run by a shell against a daemon, and what these print compared with what the guide says.
 //!
 //! A block of a guide is played where the line above it says so: `<!-- file: NAME -->`, `<!-- serve -->`, `<!-- run -->`, and behind
 //! that `<!-- prints -->`. The guide's domain is the daemon's address, its 20 November 2026 is yesterday, and ids that are made
@@ -8,8 +8,9 @@
 #![expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 
 #[expect(dead_code, reason = "other test files use the rest of it")]
-#[path = "support/process.rs"]
+#[path = "../support/process.rs"]
 mod process;
+mod tour;
 
 use std::ffi::OsString;
 use std::path::Path;

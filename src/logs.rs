@@ -418,7 +418,8 @@ mod tests {
 
     #[test]
     fn every_record_is_counted_told_or_not() {
-        let counts = || [&RECORDS[Level::Error as usize], &LEFT_OUT].map(|count| count.load(Ordering::Relaxed));
+        let counts =
+            || [&RECORDS[Level::Error as usize], &LEFT_OUT].map(|count| count.load(Ordering::Relaxed));
         let [records, left_out] = counts();
         heard(true, |_| (0..BURST * 3).for_each(|turn| tracing::error!(turn, "counted")));
         // Other tests log meanwhile.

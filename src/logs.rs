@@ -111,6 +111,7 @@ impl FromStr for Level {
 /// There is one log in a process, as there is one standard error.
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static RECORDS: [AtomicU64; Level::ALL.len()] = [const { AtomicU64::new(0) }; Level::ALL.len()];
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 /// Begins to write. A second call changes only the level.
 pub fn start(format: Format, level: Level, clock: Clock) {
@@ -146,6 +147,7 @@ pub fn write_metrics(page: &mut Page) {
     for ((_, name), count) in Level::ALL.iter().zip(&RECORDS) {
         page.sample(&metrics::LOG_RECORDS, &[("level", name)], count.load(Ordering::Relaxed));
     }
+    page.sample(&metrics::LOG_LEFT_OUT, &[], LEFT_OUT.load(Ordering::Relaxed));
 }
 
 /// Whoever is told by `tracing`.
@@ -287,6 +289,8 @@ impl Subscriber for Lines {
             let mut line = Line { metadata, message: String::new(), fields: Map::new() };
             event.record(&mut line);
             self.write(&line);
+        } else {
+            LEFT_OUT.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -414,9 +418,14 @@ mod tests {
 
     #[test]
     fn every_record_is_counted_told_or_not() {
-        let before = RECORDS[Level::Error as usize].load(Ordering::Relaxed);
+        let counts =
+            || [&RECORDS[Level::Error as usize], &LEFT_OUT].map(|count| count.load(Ordering::Relaxed));
+        let [records, left_out] = counts();
         heard(true, |_| (0..BURST * 3).for_each(|turn| tracing::error!(turn, "counted")));
-        assert!(RECORDS[Level::Error as usize].load(Ordering::Relaxed) >= before + BURST * 3);
+        // Other tests log meanwhile.
+        let [records_now, left_out_now] = counts();
+        assert!(records_now >= records + BURST * 3, "{records} to {records_now}");
+        assert!(left_out_now >= left_out + BURST * 2, "{left_out} to {left_out_now}");
     }
 
     #[test]

@@ -130,6 +130,7 @@ metrics! {
     RECONCILED_CONVERSIONS: Gauge "clicklog_reconcile_conversions" "Conversions of the file that was compared last, by network and by what came of them.";
     RECONCILED_DISCREPANCY: Gauge "clicklog_reconcile_discrepancy_ratio" "The largest difference to the file that was compared last, of counts or of money, by network.";
     LOG_RECORDS: Counter "clicklog_log_records_total" "Records of the log, by level; repeats that were left out are among them.";
+    LOG_LEFT_OUT: Counter "clicklog_log_left_out_total" "Records of the log that were left out because the same place in the code had said as much.";
     PROCESS_START: Gauge "process_start_time_seconds" "When this process started, in seconds since 1970.";
     PROCESS_CPU: Counter "process_cpu_seconds_total" "Processor time, user and system, in seconds.";
     PROCESS_FDS: Gauge "process_open_fds" "File descriptors that are open.";

@@ -83,7 +83,8 @@ impl Written {
             http_status: if class == OutcomeClass::Ok { 200 } else { 400 },
             next_attempt: (!is_final).then_some(Timestamp::from_seconds(1_795_159_000)),
             destination,
-            detail: b"said",
+            // What a destination answers may be meant for a terminal.
+            detail: b"said \x1b[2J",
             ..DeliveryOutcome::default()
         };
         append(|| self.deliveries.append(&self.encoder.outcome(&outcome).unwrap()));
@@ -156,7 +157,7 @@ fn deliveries_are_listed_as_they_stand_now_newest_first() {
         assert_eq!(written.found(&of(state)), pairs(expected), "{state:?}");
     }
     let row = &written.list(&of(State::Delivered)).deliveries[0];
-    assert_eq!((row.attempts, row.class, row.http_status, &*row.detail), (2, "ok", 200, "said"));
+    assert_eq!((row.attempts, row.class, row.http_status, &*row.detail), (2, "ok", 200, "said \x1b[2J"));
     assert_eq!((row.click_id.as_str(), row.payout.as_ref().unwrap().amount.as_str()), ("c-1", "3.5"));
     assert_eq!(row.next_attempt, None);
     let retrying = &written.list(&of(State::Retrying)).deliveries[0];
@@ -246,6 +247,10 @@ fn the_command_prints_what_was_found() {
     assert_eq!(json["deliveries"][0]["transaction_id"], "t-1");
     let (_, shown) = run(&["show", id]);
     assert!(shown.contains("attempt 1") && shown.contains("server") && shown.contains("t-1"), "{shown}");
+    let (_, told) = run(&["list"]);
+    for said in [shown, told] {
+        assert!(said.contains("said [2J") && !said.contains('\x1b'), "{said:?}");
+    }
     assert!(!run(&["show", &"0".repeat(32)]).0, "there is none with this id");
     let (done, dry) = run(&["replay", "--destination", "a", "--dry-run"]);
     assert!(done && dry.contains("t-2") && dry.contains("1 would be"), "{dry}");
@@ -308,7 +313,8 @@ fn a_delivery_is_shown_with_its_request_as_it_would_be_made_now_and_without_its_
     assert!(unmade.contains("no request can be shown: there is no value for {"), "{unmade}");
     let dead = ["list", "--state", "dead", "--requests"];
     let text = run(named, &dead);
-    for part in ["attempt 1 at", ": client 400\n  said\n", "conv?c=c-2&key=***", "names no destination \"b\""]
+    for part in
+        ["attempt 1 at", ": client 400\n  said [2J\n", "conv?c=c-2&key=***", "names no destination \"b\""]
     {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }

@@ -112,7 +112,8 @@ fn opened(text: &str) -> Option<&str> {
 fn key(text: &str) -> Option<&str> {
     let (name, _) = text.strip_suffix(',')?.split_once(": ")?;
     let name = name.strip_prefix("pub(super) ").unwrap_or(name);
-    name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_').then_some(name)
+    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    name.bytes().all(is_name).then_some(name)
 }
 
 fn read(path: &str) -> String {

@@ -125,11 +125,12 @@ impl Frames {
     fn end_frame(&mut self) {
         self.head_bytes = 0;
         let [_, _, _, kind, flags, ..] = self.head;
-        if matches!(kind, HEADERS | CONTINUATION) && flags & END_HEADERS != 0 {
-            if let Some((bytes, true)) = self.block.take() {
-                self.begun += 1;
-                self.too_long += u64::from(bytes > self.block_bytes_max);
-            }
+        if matches!(kind, HEADERS | CONTINUATION)
+            && flags & END_HEADERS != 0
+            && let Some((bytes, true)) = self.block.take()
+        {
+            self.begun += 1;
+            self.too_long += u64::from(bytes > self.block_bytes_max);
         }
         self.ended += u64::from(self.block.is_none());
     }

@@ -34,7 +34,7 @@ pub(super) fn run(show: &Show, out: &mut dyn Write) -> Result<ExitCode, Failure>
     let reader = open(&settings.store.data)?;
     let mut progress = Progress::new("reading");
     let whole = deliveries::show(&reader, show.delivery_id, Window::default(), &mut |done, of| {
-        progress.tick(done, of, "")
+        progress.tick(done, of, "");
     });
     progress.end();
     let Some(whole) = whole? else {

@@ -100,7 +100,7 @@ fn a_postback_that_could_not_be_taken_has_one_name_in_its_answer_and_in_the_log(
         ("CLICKLOG_STORE__CRITICAL_FREE", "1024TiB"),
     ];
     let process = Process::start_with(folder.path(), &[], &environment);
-    let mut asked = |headers: &str| {
+    let asked = |headers: &str| {
         let request = format!(
             "GET /postback/demo-network?click_id=a&transaction_id=1 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {ADDRESS}\r\n{headers}\r\n"
         );

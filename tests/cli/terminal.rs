@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use crate::process::{PATIENCE, Process};
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,7 +31,7 @@ impl Terminal {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (tell, bytes) = channel();
+        let (tell, bytes) = sync_channel(1024);
         let mut out = child.stdout.take().unwrap();
         std::thread::spawn(move || {
             let mut piece = [0; 4096];

@@ -140,7 +140,7 @@ fn a_daemon_that_refuses_is_told_with_what_it_would_take() {
     let process = Process::start(here, &[]);
     let (visitors, operators) = (process.visitors.to_string(), process.operators.to_string());
     fs::write(here.join("token"), "not-this-one\n").unwrap();
-    fs::write(here.join("list.csv"), "click_id\nx\n").unwrap();
+    fs::write(here.join("list.csv"), "click_id,time\nx,2026-11-20T07:00:00Z\n").unwrap();
     let admin = ["--admin", &*operators];
     let wrong = ["--admin", &operators, "--token-file", "token"];
     let door = ["--admin", &*visitors];

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use crate::process::{PATIENCE, Process};
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,7 +31,7 @@ impl Terminal {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (tell, bytes) = channel();
+        let (tell, bytes) = sync_channel(1024);
         let mut out = child.stdout.take().unwrap();
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
@@ -158,19 +158,10 @@ fn a_daemon_that_is_started_anew_is_waited_for() {
     process.signal(Signal::TERM);
     assert_eq!(process.end().0, Some(0));
     terminal.until("waiting for it; q ends");
-    let mut again = Command::new(env!("CARGO_BIN_EXE_clicklog"))
-        .current_dir(folder.path())
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin", &operators])
-        .env_remove("CLICKLOG_ADMIN_TOKEN")
-        .env_remove("CLICKLOG_CONFIG")
-        .envs(["LOW_FREE", "CRITICAL_FREE", "RESERVE"].map(|key| (format!("CLICKLOG_STORE__{key}"), "0B")))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let again = Process::start(folder.path(), &["--admin", &operators]);
     terminal.until("ready  ");
     terminal.type_keys("q");
     terminal.until("ended 0");
-    again.kill().unwrap();
-    again.wait().unwrap();
+    again.signal(Signal::TERM);
+    assert_eq!(again.end().0, Some(0));
 }

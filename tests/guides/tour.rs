@@ -9,11 +9,12 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use crate::process::{PATIENCE, Process};
 use crate::{Block, blocks, path_with_ours, without_ids};
+use clicklog::clock::Clock;
 
 /// Where the README says that they are.
 const VISITORS: &str = "127.0.0.1:8080";
@@ -55,7 +56,7 @@ impl Source {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.split(" port ").nth(1).and_then(|rest| rest.split(' ').next());
         let address = format!("127.0.0.1:{}", port.unwrap_or_else(|| panic!("{line}")));
-        let (tell, lines) = channel();
+        let (tell, lines) = sync_channel(1024);
         let said = BufReader::new(child.stderr.take().unwrap()).lines();
         std::thread::spawn(move || said.map_while(Result::ok).try_for_each(|line| tell.send(line)));
         Self { _child: Killed(child), address, lines }
@@ -131,12 +132,12 @@ fn who_takes_the_tour_of_the_readme_sees_what_it_shows() {
             "run" | "run until" => {
                 let expected =
                     blocks.next_if(|block| block.what == "prints").map(|block| masked(&block.text));
-                let until = Instant::now() + PATIENCE;
+                let until = Clock::System.monotonic() + PATIENCE;
                 let said = loop {
                     let said = typed(&ours(&text), folder.path(), here, id.as_deref());
                     let shown = masked(&to_theirs(&said, here, &source.address));
                     let is_it = expected.as_ref().is_none_or(|expected| *expected == shown);
-                    if what == "run" || is_it || Instant::now() > until {
+                    if what == "run" || is_it || Clock::System.monotonic() > until {
                         break said;
                     }
                     std::thread::sleep(Duration::from_millis(20));

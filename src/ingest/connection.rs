@@ -29,6 +29,7 @@ use super::handshake::{self, Protocol};
 use super::http2;
 use super::idle;
 use super::listen::Listener;
+use super::opening::open;
 use super::options::HEAD_BYTES_MAX;
 use super::outcome::Outcome;
 use super::postback;
@@ -38,9 +39,10 @@ use super::seat::{Answer, Peer, Seat};
 use super::timed::{At, Pace, Phase, Timed, within};
 use super::tls::Tls;
 use super::worker::{Step, Word, Worker};
+use crate::clock::Clock;
 
 /// How long a stop waits for the next request of a connection, to tell it with the answer that it was the last.
-const LINGER: Duration = Duration::from_millis(250);
+pub(super) const LINGER: Duration = Duration::from_millis(250);
 
 /// What hyper calls for each request of one connection.
 struct Host(Rc<Place>);
@@ -67,10 +69,19 @@ pub(super) async fn serve(
     word: watch::Receiver<Word>,
 ) {
     if listener.has_proxy_header {
-        let (clock, limit) = (&worker.shared.clock, worker.shared.options.timeouts.head);
-        match within(clock, limit, proxy::read(&mut stream)).await {
-            Some(Ok(behind)) => peer.address = behind.unwrap_or(peer.address),
-            Some(Err(_)) | None => return Ticket::take(worker).end(Outcome::Malformed),
+        let has_spoken = Cell::new(false);
+        let header = async {
+            has_spoken.set(stream.peek(&mut [0]).await? > 0);
+            proxy::read(&mut stream).await
+        };
+        let limit = worker.shared.options.timeouts.head;
+        // In a box, as below.
+        let opened = Box::pin(open(&worker, word.clone(), limit, &has_spoken, header)).await;
+        match opened {
+            Ok(Ok(behind)) => peer.address = behind.unwrap_or(peer.address),
+            _ if has_spoken.get() => return Ticket::take(worker).end(Outcome::Malformed),
+            // A balancer that looks whether somebody listens has asked for nothing.
+            _ => return,
         }
     }
     match &listener.tls {
@@ -87,7 +98,8 @@ async fn serve_tls(
     peer: Peer,
     word: watch::Receiver<Word>,
 ) {
-    let Some((stream, protocol, secured)) = handshake::shake(&worker, stream, &tls).await else { return };
+    let shaken = handshake::shake(&worker, stream, &tls, word.clone()).await;
+    let Some((stream, protocol, secured)) = shaken else { return };
     let seat = Seat { worker, peer: Peer { secured: Some(secured), ..peer } };
     match protocol {
         Protocol::Http1 => serve_http1(seat, stream, word).await,
@@ -165,13 +177,13 @@ fn account(worker: Rc<Worker>, at: At, error: &hyper::Error) {
 }
 
 /// Tells a peer for whom there is no room so, and closes.
-pub(super) async fn shed(stream: TcpStream) {
+pub(super) async fn shed(clock: &Clock, stream: TcpStream) {
     const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    farewell(stream, ANSWER).await;
+    farewell(clock, stream, ANSWER).await;
 }
 
 /// Says this, whatever the peer goes on to say, and closes.
-pub(super) async fn farewell(mut stream: TcpStream, answer: &[u8]) {
+pub(super) async fn farewell(clock: &Clock, mut stream: TcpStream, answer: &[u8]) {
     let farewell = async {
         stream.write_all(answer).await?;
         stream.shutdown().await?;
@@ -180,7 +192,7 @@ pub(super) async fn farewell(mut stream: TcpStream, answer: &[u8]) {
         while stream.read(&mut unread).await? > 0 {}
         io::Result::Ok(())
     };
-    let _best_effort = timeout(Duration::from_secs(1), farewell).await;
+    let _best_effort = within(clock, Duration::from_secs(1), farewell).await;
 }
 
 impl Service<Request<Incoming>> for Host {

@@ -27,6 +27,7 @@ pub(super) struct Frames {
     newest: u32,
     /// Bytes of the block of headers at hand, if one is, and whether it begins a request.
     block: Option<(usize, bool)>,
+    ended: u64,
     begun: u64,
     too_long: u64,
     block_bytes_max: usize,
@@ -42,6 +43,7 @@ impl Frames {
             payload_left: 0,
             newest: 0,
             block: None,
+            ended: 0,
             begun: 0,
             too_long: 0,
             block_bytes_max,
@@ -56,6 +58,12 @@ impl Frames {
     /// Those of them whose heads were too long.
     pub(super) fn too_long(&self) -> u64 {
         self.too_long
+    }
+
+    /// What was complete so far: the preface, frames, and heads in several frames as one. What is at hand is of another number
+    /// than what was at hand before.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended
     }
 
     /// Whether a request's head is at hand.
@@ -73,6 +81,7 @@ impl Frames {
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         let preface = self.preface_left.min(bytes.len());
         self.preface_left -= preface;
+        self.ended += u64::from(preface > 0 && self.preface_left == 0);
         bytes = &bytes[preface..];
         while !bytes.is_empty() {
             if self.head_bytes < HEAD_LEN {
@@ -116,13 +125,14 @@ impl Frames {
     fn end_frame(&mut self) {
         self.head_bytes = 0;
         let [_, _, _, kind, flags, ..] = self.head;
-        if !matches!(kind, HEADERS | CONTINUATION) || flags & END_HEADERS == 0 {
-            return;
-        }
-        if let Some((bytes, true)) = self.block.take() {
+        if matches!(kind, HEADERS | CONTINUATION)
+            && flags & END_HEADERS != 0
+            && let Some((bytes, true)) = self.block.take()
+        {
             self.begun += 1;
             self.too_long += u64::from(bytes > self.block_bytes_max);
         }
+        self.ended += u64::from(self.block.is_none());
     }
 }
 
@@ -188,6 +198,10 @@ mod tests {
         let settings = frame(SETTINGS, 0, 0, b"123456");
         frames.read(&settings[..12]);
         assert!(frames.is_within() && !frames.is_in_head());
+        // The preface, a head in two frames, a body.
+        assert_eq!(frames.ended(), 3);
+        frames.read(&[&settings[12..], &settings[..12]].concat());
+        assert!(frames.is_within() && frames.ended() == 4, "another one is at hand");
     }
 
     /// Whatever comes, no length leads out of the bytes that are there.

@@ -6,12 +6,14 @@
 //! speaks plain HTTP is told so.
 //! Not here: which certificate is whose (`tls`), whether a request asks for the name that was shown (`worker`).
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::rustls::{self, HandshakeKind, ProtocolVersion};
@@ -20,10 +22,10 @@ use tokio_rustls::server::TlsStream;
 use super::challenges::{self, Challenges};
 use super::connection::farewell;
 use super::counts::Ticket;
+use super::opening::{Unopened, open};
 use super::outcome::Outcome;
-use super::timed::within;
 use super::tls::{Identity, Tls};
-use super::worker::Worker;
+use super::worker::{Word, Worker};
 
 /// `unrecognized_name`, fatal (RFC 6066, 3). The library's own refusal would be a general one.
 const UNKNOWN_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -83,7 +85,9 @@ macro_rules! failures {
 failures! {
     /// It was not complete in time.
     Timeout = "timeout",
-    /// The peer went away.
+    /// It made room for somebody else before it was complete.
+    GivenUp = "given_up",
+    /// The peer went away, or had said nothing yet when the edge stopped.
     Closed = "closed",
     /// The peer spoke HTTP without TLS.
     PlainHttp = "plain_http",
@@ -106,14 +110,16 @@ pub(super) async fn shake(
     worker: &Rc<Worker>,
     stream: TcpStream,
     tls: &Tls,
+    word: watch::Receiver<Word>,
 ) -> Option<(TlsStream<TcpStream>, Protocol, Secured)> {
-    let shared = &worker.shared;
-    let shaken = try_shake(stream, tls, &shared.options.challenges);
-    let shaken = within(&shared.clock, shared.options.timeouts.handshake, shaken).await;
+    let options = &worker.shared.options;
+    let has_spoken = Cell::new(false);
+    let work = try_shake(stream, tls, &options.challenges, &has_spoken);
+    let shaken = open(worker, word, options.timeouts.handshake, &has_spoken, work).await;
     let (failure, plain) = match shaken {
         // It has seen what it came for.
-        Some(Ok(None)) => return None,
-        Some(Ok(Some((stream, secured)))) => {
+        Ok(Ok(None)) => return None,
+        Ok(Ok(Some((stream, secured)))) => {
             let (_, connection) = stream.get_ref();
             let is_new = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
             let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
@@ -122,14 +128,16 @@ pub(super) async fn shake(
             let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
             return Some((stream, protocol, secured));
         }
-        Some(Err((failure, plain))) => (failure, plain),
-        None => (Failure::Timeout, None),
+        Ok(Err((failure, plain))) => (failure, plain),
+        Err(Unopened::Late) => (Failure::Timeout, None),
+        Err(Unopened::GivenUp) => (Failure::GivenUp, None),
+        Err(Unopened::Stopped) => (Failure::Closed, None),
     };
     worker.counts().not_shaken(failure);
     if let Some(plain) = plain {
         // It is a request, if no good one.
         Ticket::take(Rc::clone(worker)).end(Outcome::Malformed);
-        farewell(plain, PLAIN_ANSWER).await;
+        farewell(&worker.shared.clock, plain, PLAIN_ANSWER).await;
     }
     None
 }
@@ -142,17 +150,21 @@ async fn try_shake(
     stream: TcpStream,
     tls: &Tls,
     challenges: &Challenges,
+    has_spoken: &Cell<bool>,
 ) -> Result<Option<(TlsStream<TcpStream>, Secured)>, Failed> {
     let failed = |error: io::Error| (reason(&error), None);
     let mut first = [0];
     if stream.peek(&mut first).await.map_err(failed)? == 0 {
         return Err((Failure::Closed, None));
     }
+    has_spoken.set(true);
     if first[0].is_ascii_alphabetic() {
         return Err((Failure::PlainHttp, Some(stream)));
     }
     let mut start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(failed)?;
-    let name: Option<Box<str>> = start.client_hello().server_name().map(Box::from);
+    // A full stop behind it says no more (RFC 6066, 3).
+    let bare = |name: &str| Box::from(name.strip_suffix('.').unwrap_or(name));
+    let name: Option<Box<str>> = start.client_hello().server_name().map(bare);
     let is_challenge =
         start.client_hello().alpn().is_some_and(|mut all| all.any(|one| one == challenges::ALPN));
     let challenge = name.as_deref().filter(|_| is_challenge).and_then(|name| challenges.for_name(name));

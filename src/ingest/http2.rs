@@ -1,8 +1,9 @@
 //! A connection over HTTP/2, from its first byte to its last: many requests at once.
 //!
 //! In: a stream inside TLS. Out: answers to the requests on it, each counted.
-//! Keeps: the connection ends as one of HTTP/1.1 does: idle, slow, full or drained. Streams, windows, heads and buffers have
-//! bounds. What the library refuses before we see it is counted when the connection has ended.
+//! Keeps: the connection ends as one of HTTP/1.1 does: idle, slow, full or drained. A peer that is to make room, or to leave at
+//! a stop, is told which of its requests were the last, and those are answered. Streams, windows, heads and buffers have bounds.
+//! What the library refuses before we see it is counted when the connection has ended.
 //! Not here: what a request comes to (`seat`).
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -10,6 +11,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -22,8 +24,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
+use tokio::time::sleep;
 
-use super::connection::is_timed_out;
+use super::connection::{LINGER, is_timed_out};
 use super::counts::Ticket;
 use super::frames::Frames;
 use super::idle::{self, Idlers, Parting};
@@ -49,6 +52,8 @@ const HEAD_LIST_BYTES_MAX: u32 = 32 * 1024;
 const RESETS_MAX: usize = 20;
 /// Streams that broke the rules, after which the connection is closed (RUSTSEC-2024-0003).
 const ERRORS_MAX: usize = 256;
+/// How long a peer that is to make room may take to say that it knows so: a round trip of a bad mobile network.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
 /// How often a peer is asked whether it is still there, and how long it may take to say so.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIME_MAX: Duration = Duration::from_secs(20);
@@ -69,14 +74,16 @@ struct Host(Rc<Streams>);
 struct Streams {
     seat: Seat,
     frames: RefCell<Frames>,
-    /// Since when a frame that should be complete soon is not.
-    within_since: Cell<Option<Duration>>,
+    /// Since when a frame that should be complete soon is not, and how many were before it.
+    within_since: Cell<Option<(Duration, u64)>>,
     /// Since when nothing is asked.
     idle_since: Cell<Duration>,
     /// Requests that are being answered.
     at_work: Cell<u32>,
     /// Requests that came as far as this.
     served: Cell<u64>,
+    /// Since when the peer knows that it is to leave.
+    leaves_since: Cell<Option<Duration>>,
     parting: Parting,
     place: OnceCell<idle::Place>,
 }
@@ -103,20 +110,30 @@ where
         .keep_alive_timeout(PING_TIME_MAX)
         .serve_connection(io, Host(Rc::clone(&streams)));
     let mut connection = pin!(connection);
-    let mut is_leaving = false;
+    let (mut is_leaving, mut is_stopping) = (false, false);
     let ended = loop {
         let polled = poll_fn(|context| {
             let polled = connection.as_mut().poll(context);
             // A request is seen by the service while the connection is polled.
             let is_full = !is_leaving && streams.served.get() >= requests_max;
-            if polled.is_pending() && is_full { std::task::Poll::Ready(None) } else { polled.map(Some) }
+            let is_asked = streams.parting.is_asked() && streams.leaves_since.get().is_none();
+            if polled.is_pending() && (is_full || is_asked) { Poll::Ready(None) } else { polled.map(Some) }
         });
+        let before = streams.requests();
         tokio::select! {
             ended = polled => if let Some(ended) = ended { break ended },
-            _ = word.wait_for(|word| word.is_stop), if !is_leaving => {}
+            _ = word.wait_for(|word| word.is_stop), if !is_stopping => is_stopping = true,
+            // A peer that is gone does not say that it knows. Not by the daemon's clock, as in `connection`.
+            () = sleep(LINGER), if is_stopping => if streams.is_idle() && streams.requests() == before { break Ok(()) },
         }
-        is_leaving = true;
-        connection.as_mut().graceful_shutdown();
+        if streams.parting.is_asked() {
+            let now = streams.clock().monotonic();
+            streams.leaves_since.set(streams.leaves_since.get().or(Some(now)));
+        }
+        if !is_leaving {
+            is_leaving = true;
+            connection.as_mut().graceful_shutdown();
+        }
     };
     streams.account(ended.as_ref().err());
 }
@@ -131,6 +148,7 @@ impl Streams {
             idle_since,
             at_work: Cell::default(),
             served: Cell::default(),
+            leaves_since: Cell::default(),
             parting: Parting::default(),
             place: OnceCell::new(),
         }
@@ -143,6 +161,15 @@ impl Streams {
         let weak: Weak<Self> = Rc::downgrade(&streams);
         let _first = streams.place.set(idlers.enter(weak));
         streams
+    }
+
+    /// Those that have come, and those that are being answered.
+    fn requests(&self) -> (u64, u32) {
+        (self.served.get(), self.at_work.get())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.within_since.get().is_none() && self.at_work.get() == 0
     }
 
     /// Counts requests that the library has not shown to anybody, and the one whose head was at hand.
@@ -185,28 +212,39 @@ impl Pace for Streams {
     fn heard(&self, bytes: &[u8]) {
         let mut frames = self.frames.borrow_mut();
         frames.read(bytes);
+        let ended = frames.ended();
         match (frames.is_within(), self.within_since.get()) {
             (false, _) => self.within_since.set(None),
-            (true, None) => self.within_since.set(Some(self.clock().monotonic())),
-            (true, Some(_)) => {}
+            (true, Some((_, before))) if before == ended => {}
+            (true, _) => self.within_since.set(Some((self.clock().monotonic(), ended))),
         }
     }
 
     fn read_deadline(&self, timeouts: &Timeouts) -> Option<Duration> {
         match self.within_since.get() {
-            Some(since) => Some(since + timeouts.head),
+            Some((since, _)) => Some(since + timeouts.head),
             None if self.at_work.get() > 0 => None,
-            None => Some(self.idle_since.get() + timeouts.idle),
+            None => {
+                let idle_since = self.idle_since.get();
+                // One that leaves has taken its leave once it has been idle for so long.
+                let leave = self.leaves_since.get().map(|since| since.max(idle_since) + LEAVE_TIME_MAX);
+                let idle = idle_since + timeouts.idle;
+                Some(leave.map_or(idle, |leave| leave.min(idle)))
+            }
         }
     }
 
     fn idle_since(&self) -> Option<Duration> {
-        let is_idle = self.within_since.get().is_none() && self.at_work.get() == 0;
-        is_idle.then(|| self.idle_since.get())
+        self.is_idle().then(|| self.idle_since.get())
     }
 
     fn parting(&self) -> &Parting {
         &self.parting
+    }
+
+    /// Requests may be on the road: the peer is told first which of them will not be looked at (`serve`).
+    fn is_over(&self) -> bool {
+        false
     }
 }
 
@@ -262,6 +300,8 @@ impl Drop for Work {
     fn drop(&mut self) {
         self.0.at_work.set(self.0.at_work.get() - 1);
         self.0.idle_since.set(self.0.clock().monotonic());
+        // Also one that nobody waited for.
+        self.0.place.get().into_iter().for_each(idle::Place::touch);
     }
 }
 

@@ -6,8 +6,9 @@
 //! Not here: when it is crowded (`guests`), how one ends (`timed`).
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::{Rc, Weak};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::timed::Pace;
@@ -37,6 +38,15 @@ impl Parting {
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *known = Some(waker.clone());
         }
+    }
+
+    /// Waits until it is asked to end.
+    pub(super) async fn asked(&self) {
+        poll_fn(|context| {
+            self.waits(context.waker());
+            if self.is_asked() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     fn ask(&self) {
@@ -139,22 +149,21 @@ impl List {
 
     /// The one that has been idle for longest. It goes to the end, so that it is not asked twice before it is gone.
     fn take_longest(&mut self, now: Duration) -> Option<Rc<dyn Pace>> {
-        let mut at = self.nodes[0].after;
-        for _ in 0..LOOKS_MAX {
-            if at == 0 {
+        let connections = self.nodes.len() - 1 - self.free.len();
+        for _ in 0..connections.min(LOOKS_MAX) {
+            let at = self.nodes[0].after;
+            let whose = self.nodes[at].whose.upgrade().filter(|whose| !whose.parting().is_asked());
+            let since = whose.as_ref().and_then(|whose| whose.idle_since());
+            if since.is_some_and(|since| now.saturating_sub(since) < LEAST) {
+                // All behind it were in use later still.
                 return None;
             }
-            let whose = self.nodes[at].whose.upgrade();
-            let is_idle = |whose: &Rc<dyn Pace>| {
-                let since = whose.idle_since();
-                !whose.parting().is_asked() && since.is_some_and(|since| now.saturating_sub(since) >= LEAST)
-            };
-            if let Some(whose) = whose.filter(is_idle) {
-                self.unlink(at);
-                self.append(at);
-                return Some(whose);
+            // Whoever is passed over goes to the end too: it is in use, and at the front it would hide the others for ever.
+            self.unlink(at);
+            self.append(at);
+            if since.is_some() {
+                return whose;
             }
-            at = self.nodes[at].after;
         }
         None
     }
@@ -197,5 +206,24 @@ mod tests {
         drop(all);
         assert!(!idlers.give_up(now()));
         assert_eq!(idlers.0.borrow().free.len(), 4);
+    }
+
+    #[test]
+    fn those_who_answer_slowly_do_not_stand_before_who_is_idle_for_ever() {
+        let clock = ManualClock::at(Timestamp::from_seconds(1_795_158_000));
+        let idlers = Idlers::default();
+        let all: Vec<_> = (0..=2 * LOOKS_MAX)
+            .map(|_| {
+                let phase = Phase::new(Clock::Manual(clock.clone()));
+                let weak: Weak<Phase> = Rc::downgrade(&phase);
+                (idlers.enter(weak), phase)
+            })
+            .collect();
+        let (_, last) = all.last().unwrap();
+        all[..2 * LOOKS_MAX].iter().for_each(|(_, phase)| phase.begin_service());
+        clock.advance(LEAST);
+        let now = Clock::Manual(clock.clone()).monotonic();
+        let given_up = [(); 3].map(|()| idlers.give_up(now));
+        assert_eq!((given_up, last.parting().is_asked()), ([false, false, true], true));
     }
 }

@@ -39,6 +39,7 @@ mod last_click;
 mod listen;
 mod look_up;
 mod network;
+mod opening;
 mod options;
 mod outcome;
 mod pixel;

@@ -67,6 +67,9 @@ pub(super) trait Pace: std::fmt::Debug {
 
     /// Whether it is to make room.
     fn parting(&self) -> &Parting;
+
+    /// Whether it ends now, without a word, to make room.
+    fn is_over(&self) -> bool;
 }
 
 /// Where a connection is and since when, where one request follows the other.
@@ -161,6 +164,10 @@ impl Pace for Phase {
     fn parting(&self) -> &Parting {
         &self.parting
     }
+
+    fn is_over(&self) -> bool {
+        self.parting.is_asked() && self.at.get() == At::Idle
+    }
 }
 
 /// See the module.
@@ -229,10 +236,9 @@ impl<S: AsyncRead + Unpin, P: Pace> AsyncRead for Timed<S, P> {
             }
             return Poll::Ready(done);
         }
-        let parting = self.pace.parting();
-        parting.waits(context.waker());
+        self.pace.parting().waits(context.waker());
         // What has come by now is answered first.
-        if parting.is_asked() && self.pace.idle_since().is_some() {
+        if self.pace.is_over() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         let Some(deadline) = self.pace.read_deadline(&self.timeouts) else {

@@ -59,6 +59,10 @@ use crate::store::{Lookup, RoomWatch, clicks::ClickWriter};
 /// Bytes of a click's record: its texts come from a head, and a form's parameters have a bound too.
 const CLICK_BYTES_MAX: u32 = 40 * 1024;
 
+/// Those of a socket who are told at once that there is no room: each is a connection above all bounds. Others are closed
+/// without a word.
+const TOLD_MAX: usize = 256;
+
 /// Turns of the runtime that one who comes waits for one who leaves.
 const LEAVE_TURNS: usize = 4;
 
@@ -216,6 +220,8 @@ impl Worker {
         alive: tokio::sync::mpsc::Sender<()>,
     ) {
         let listener = Rc::new(listener);
+        // One more for each who is being told that there is no room.
+        let told = Rc::new(());
         loop {
             let (stream, peer) = match socket.accept().await {
                 Ok(accepted) => accepted,
@@ -232,8 +238,12 @@ impl Worker {
             let Some(guest) = self.admit(address, is_proxy).await else {
                 Ticket::take(Rc::clone(&self)).end(Outcome::Shed);
                 // Who expects TLS would not understand.
-                if listener.tls.is_none() {
-                    spawn_local(shed(stream));
+                if listener.tls.is_none() && Rc::strong_count(&told) <= TOLD_MAX {
+                    let (worker, told) = (self.clone(), Rc::clone(&told));
+                    spawn_local(async move {
+                        shed(&worker.shared.clock, stream).await;
+                        drop(told);
+                    });
                 }
                 continue;
             };

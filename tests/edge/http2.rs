@@ -1,6 +1,7 @@
 //! HTTP/2: the same answers, and a peer that breaks its rules in every way.
 
-use std::io::{Read, Write};
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -185,6 +186,11 @@ impl Frame {
     fn reason(&self) -> u32 {
         let at = if self.kind == GO_AWAY { 4 } else { 0 };
         (&self.payload[at..]).get_u32()
+    }
+
+    /// The last stream that a GOAWAY says was looked at.
+    fn last_stream(&self) -> u32 {
+        (&self.payload[..]).get_u32()
     }
 }
 
@@ -596,5 +602,96 @@ fn who_agrees_on_no_protocol_speaks_the_old_one_and_who_knows_neither_is_refused
     plain.read_to_end(&mut told).unwrap();
     assert_eq!(String::from_utf8_lossy(&told), "");
     server.await_count(Outcome::Malformed, 1);
+    server.stop();
+}
+
+/// Whether its peer has closed it; one that does neither close nor say anything for long has not.
+pub(crate) fn is_closed(stream: &mut impl Read) -> bool {
+    let mut said = Vec::new();
+    let ended = stream.read_to_end(&mut said);
+    ended.err().is_none_or(|error| !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+}
+
+/// A visitor who comes is more than a connection that idles, but a request that is on the road is not lost to it.
+#[test]
+fn who_makes_room_for_a_visitor_is_told_so_and_loses_no_request() {
+    let files = Files::new();
+    let server = serve_with(&files, |settings| {
+        settings.edge.connections_max = 20;
+        settings.edge.workers = 1;
+    });
+    let mut idle = Raw::open(&files, &server);
+    idle.settle();
+    let others: Vec<Raw> = (0..17).map(|_| Raw::open(&files, &server)).collect();
+    server.clock.advance(Duration::from_secs(2));
+    let mut visitor = Http2::open(&files, &server);
+    assert_eq!(visitor.get("/c/spring").status, 302);
+    // Asked to leave by now, and has not heard of it when it sends these.
+    let [_, scheme, authority, _] = GET;
+    let postback = "/postback/boost?click_id=a&transaction_id=1";
+    let report = [(":method", "GET"), scheme, authority, (":path", postback)];
+    idle.send(&request(1, &GET)).send(&request(3, &report));
+    let first = idle.receive_a(GO_AWAY).unwrap();
+    assert_eq!((first.reason(), first.last_stream()), (0, u32::MAX >> 1));
+    let asked = idle.receive_a(PING).unwrap();
+    idle.send(&frame(PING, ACK, 0, &asked.payload));
+    let told: Vec<Frame> = std::iter::from_fn(|| idle.receive()).collect();
+    let answered: BTreeSet<u32> =
+        told.iter().filter(|frame| frame.kind == HEADERS).map(|frame| frame.stream).collect();
+    assert_eq!(answered, BTreeSet::from([1, 3]), "{told:?}");
+    let last = told.iter().rfind(|frame| frame.kind == GO_AWAY).unwrap();
+    assert_eq!((last.reason(), last.last_stream()), (0, 3), "what would have come later was not looked at");
+    assert_eq!((server.count(Outcome::Redirected), server.count(Outcome::Unmatched)), (2, 1));
+    assert_eq!(server.count(Outcome::Aborted), 0);
+    drop((others, visitor));
+    server.stop();
+}
+
+#[test]
+fn who_makes_room_and_says_nothing_is_let_go_all_the_same() {
+    let files = Files::new();
+    let server = serve_with(&files, |settings| {
+        settings.edge.connections_max = 20;
+        settings.edge.workers = 1;
+    });
+    let mut gone = Raw::open(&files, &server);
+    gone.settle();
+    let others: Vec<Raw> = (0..17).map(|_| Raw::open(&files, &server)).collect();
+    server.clock.advance(Duration::from_secs(2));
+    let _visitor = Http2::open(&files, &server);
+    server.advance_until(Duration::from_secs(10), || server.daemon().edge().connections() == 18);
+    assert!(is_closed(&mut gone.0));
+    drop(others);
+    server.stop();
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_peer_that_is_gone() {
+    let files = Files::new();
+    let server = serve(&files);
+    let mut gone = Raw::open(&files, &server);
+    gone.settle();
+    // Its clock stands still: whoever waited for the end of the drain would wait for ever.
+    let stopping = std::thread::spawn(move || server.stop());
+    assert!(is_closed(&mut gone.0));
+    drop(stopping.join().unwrap());
+}
+
+#[test]
+fn each_frame_has_its_own_time_however_the_bytes_are_cut() {
+    let files = Files::new();
+    let server = serve(&files);
+    let mut busy = Raw::open(&files, &server);
+    busy.settle();
+    let ping = frame(PING, 0, 0, b"settled?");
+    busy.send(&ping[..5]);
+    for _ in 0..5 {
+        // The rest of one with the beginning of the next.
+        (0..20).for_each(|_| assert_eq!(server_is_there(&files, &server), 204));
+        server.clock.advance(Duration::from_secs(6));
+        busy.send(&[&ping[5..], &ping[..5]].concat());
+        assert!(busy.receive_a(PING).is_some(), "it is slow, but none of it took ten seconds");
+    }
+    drop(busy);
     server.stop();
 }

@@ -359,3 +359,42 @@ fn an_answer_that_leaves_a_body_unread_says_that_it_is_the_last() {
     }
     server.stop();
 }
+
+/// Each of those who are told is a file that is open: whoever connects without end must not use up all there are.
+#[test]
+fn only_so_many_are_told_at_once_that_there_is_no_room() {
+    let server = Server::with(CATALOG, |settings| {
+        settings.edge.connections_per_address_max = 1;
+        settings.edge.workers = 1;
+    });
+    let mut inside = server.connect();
+    assert_eq!(inside.send("GET /c/2 HTTP/1.1\r\nHost: a\r\n\r\n").receive().unwrap().status, 302);
+    // None of them closes its end, so all that are told are there still.
+    let mut outside: Vec<Connection> = (0..300).map(|_| server.connect()).collect();
+    let answers = outside.iter_mut().filter_map(Connection::receive);
+    assert_eq!(answers.map(|answer| answer.status).collect::<Vec<_>>(), [503; 256]);
+    server.await_count(Outcome::Shed, 300);
+    // Those who have left make room for others to be told.
+    drop(outside);
+    let told = || server.connect().send("GET /c/2 HTTP/1.1\r\nHost: a\r\n\r\n").receive();
+    assert!((0..10_000).any(|_| told().is_some_and(|answer| answer.status == 503)));
+    server.stop();
+}
+
+#[test]
+fn a_balancer_that_only_looks_whether_somebody_listens_has_asked_for_nothing() {
+    let server = proxied();
+    drop(server.connect());
+    let mut leaving = server.connect();
+    assert!(leaving.finish().is_closed());
+    let mut silent = server.connect();
+    let local = [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[0x20, 0x00, 0, 0]].concat();
+    let mut connection = server.connect();
+    connection.send(local).send("GET /favicon.ico HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(connection.receive().unwrap().status, 204);
+    drop(connection);
+    server.advance_until(Duration::from_secs(60), || server.daemon().edge().connections() == 0);
+    assert!(silent.is_closed());
+    assert_eq!((server.totals().received, server.count(Outcome::Noise)), (1, 1));
+    server.stop();
+}

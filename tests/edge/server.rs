@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clicklog::clock::{Clock, ManualClock, Timestamp};
@@ -50,11 +51,15 @@ landers = [{ url = "https://lp.example/a?cid={click_id}" }]
 offers = [{ id = "diet" }, { id = "other" }]
 "#;
 
+/// What is different about a test's settings.
+type Change = Arc<dyn Fn(&mut Settings) + Send + Sync>;
+
 /// A daemon, its clock and its files.
 pub(crate) struct Server {
     daemon: Option<Daemon>,
     pub(crate) clock: ManualClock,
     folder: TempDir,
+    change: Change,
 }
 
 /// A click, read back.
@@ -89,14 +94,24 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("catalog.toml"), catalog).unwrap();
         let clock = ManualClock::at(Timestamp::from_seconds(1_795_158_000));
-        let root = folder.path().to_owned();
+        Self::open(folder, clock, Arc::new(change), &mut |_, _| {})
+    }
+
+    fn open(folder: TempDir, clock: ManualClock, change: Change, progress: &mut dyn FnMut(u64, u64)) -> Self {
+        let (root, apply) = (folder.path().to_owned(), Arc::clone(&change));
         let source = Box::new(move || {
             let mut settings = settings(&root);
-            change(&mut settings);
+            apply(&mut settings);
             Ok(settings)
         });
-        let daemon = serve::start(source, Clock::Manual(clock.clone()), &mut |_, _| {}).unwrap();
-        Self { daemon: Some(daemon), clock, folder }
+        let daemon = serve::start(source, Clock::Manual(clock.clone()), progress).unwrap();
+        Self { daemon: Some(daemon), clock, folder, change }
+    }
+
+    /// Stops it and starts another one with its settings and its files. `progress` is told of each segment.
+    pub(crate) fn restart(mut self, progress: &mut dyn FnMut(u64, u64)) -> Self {
+        self.daemon.take().unwrap().stop().unwrap();
+        Self::open(self.folder, self.clock, self.change, progress)
     }
 
     pub(crate) fn daemon(&self) -> &Daemon {

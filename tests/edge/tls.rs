@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clicklog::config::{Listen, ListenTls};
@@ -14,6 +14,7 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 use crate::certificates::{Authority, Flaw};
 use crate::client::{Answer, Connection, connect};
+use crate::http2::is_closed;
 use crate::secure::{Files, NAME, pem, refusal, shake, shake_over};
 use crate::server::{CATALOG, Server};
 
@@ -425,5 +426,82 @@ fn nobody_can_renegotiate() {
     let output = client.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("RENEGOTIATING") && said.contains("no renegotiation"), "{said}");
+    server.stop();
+}
+
+/// Waits until so many are connected.
+fn await_connections(server: &Server, count: usize) {
+    let mut tries = 0;
+    while server.daemon().edge().connections() != count {
+        tries += 1;
+        assert!(tries < 10_000, "waited in vain for {count} connections");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn who_never_shakes_hands_makes_room_for_who_does() {
+    let files = Files::new();
+    let server = files.serve_with(CATALOG, files.by_name(), |settings| {
+        settings.edge.connections_max = 3;
+        settings.edge.workers = 1;
+    });
+    let silent: Vec<_> = (0..2).map(|_| connect(server.address())).collect();
+    let mut half = connect(server.address());
+    half.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").unwrap();
+    await_connections(&server, 3);
+    assert!(shake(server.address(), NAME, Arc::new(files.client())).is_err(), "they may be about to");
+    server.await_count(Outcome::Shed, 1);
+    server.clock.advance(Duration::from_secs(2));
+    let mut visitors: Vec<Connection> = (0..3).map(|_| files.open(&server)).collect();
+    visitors.iter_mut().for_each(|visitor| assert_eq!(ask(visitor, NAME).status, 302));
+    await_failures(&server, Failure::GivenUp, 3);
+    assert_eq!((server.count(Outcome::Shed), server.totals().failed_handshakes(Failure::Timeout)), (1, 0));
+    drop((silent, half));
+    server.stop();
+}
+
+#[test]
+fn a_stop_does_not_wait_for_who_has_said_nothing() {
+    let files = Files::new();
+    let server = files.serve_with(CATALOG, files.by_name(), |settings| {
+        settings.edge.listen[1].proxy_protocol = true;
+    });
+    let mut silent = [connect(server.address()), connect(server.daemon().addresses()[1])];
+    await_connections(&server, 2);
+    // Its clock stands still: whoever waited for a deadline would wait for ever.
+    let stopping = std::thread::spawn(move || server.stop());
+    silent.iter_mut().for_each(|socket| assert!(is_closed(socket)));
+    drop(stopping.join().unwrap());
+}
+
+#[test]
+fn a_reload_does_not_replace_what_is_good_with_what_has_expired() {
+    let files = Files::new();
+    let server = files.serve(files.by_name());
+    let before = shown(&server, &files, NAME);
+    let old = files.authority.issue(NAME, Flaw::Expired);
+    files.write("first.crt", &pem("CERTIFICATE", &old.certificate));
+    files.write("first.key", &pem("PRIVATE KEY", &old.key));
+    let told = server.daemon().reload().unwrap_err().to_string();
+    assert!(told.contains("first.crt") && told.contains("expired at 2020-01-01"), "{told}");
+    assert_eq!(shown(&server, &files, NAME), before);
+    server.stop();
+}
+
+/// A start may take minutes where there is much to recover.
+#[test]
+fn a_certificate_that_is_renewed_during_a_start_is_taken() {
+    let files = Arc::new(Files::new());
+    let server = files.serve(files.by_name());
+    assert_eq!(ask(&mut files.open(&server), NAME).status, 302);
+    let renewed = Mutex::new(None);
+    let put = Arc::clone(&files);
+    let server = server.restart(&mut |_, _| {
+        renewed.lock().unwrap().get_or_insert_with(|| put.put("first", NAME));
+    });
+    let renewed = renewed.into_inner().unwrap().unwrap().certificate;
+    assert_ne!(shown(&server, &files, NAME), renewed, "it was read before");
+    server.advance_until(Duration::from_secs(100), || shown(&server, &files, NAME) == renewed);
     server.stop();
 }

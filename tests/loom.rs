@@ -1,7 +1,7 @@
 //! The places where threads meet, under every interleaving that loom can find.
 //!
 //! Question: does a thread that sees a position also see the bytes below it, and is nobody left asleep?
-//! Run: `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --test loom`. Without the
+//! Run: `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --no-default-features --test loom`. Without the
 //! flag this file is empty. The "bytes" are loom's cells, which notice a read that no ordering protects.
 #![cfg(loom)]
 #![expect(unsafe_code, reason = "loom's cells are reached through raw pointers, as mapped bytes are")]

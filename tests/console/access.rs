@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::desk::{Desk, TOKEN, catalog, pages};
-use crate::process::{ask, ask_whole, connect};
+use crate::process::{ask_whole, connect};
 
 const LOCAL: &str = "Host: localhost\r\n";
 
@@ -178,9 +178,7 @@ fn a_cookie_that_another_service_of_this_machine_has_set_hides_no_session() {
 #[test]
 fn a_browser_that_is_led_to_the_door_is_led_on_to_the_console() {
     let desk = Desk::open();
-    for method in ["GET", "HEAD"] {
-        let request = format!("{method} / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        let head = ask(&mut connect(desk.process.operators), &request).unwrap();
+    for head in [desk.look("/").head, desk.head("/")] {
         assert!(head.starts_with("HTTP/1.1 303") && head.contains("\r\nlocation: /console\r\n"), "{head}");
     }
     assert_eq!(desk.ask("POST", "/", LOCAL, "").status, 405);

@@ -472,7 +472,7 @@ mod tests {
     fn what_is_shown_is_read_back_the_same() {
         fn same<T: Value + PartialEq + std::fmt::Debug>(value: T) {
             let text = format!("x = {}", value.to_toml());
-            let table = toml::de::DeTable::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let table = DeTable::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(T::from_toml(table.get_ref()["x"].get_ref()), Some(value), "{text}");
         }
         [0, 1, 1023, 1024, 3 << 20, 1 << 40, u64::MAX].into_iter().for_each(|bytes| same(Bytes(bytes)));
@@ -520,7 +520,7 @@ mod tests {
             "'a'",
         ] {
             let text = format!("x = {{ address = ':443', tls = {refused} }}");
-            let table = toml::de::DeTable::parse(&text).unwrap();
+            let table = DeTable::parse(&text).unwrap();
             assert_eq!(Listen::from_toml(table.get_ref()["x"].get_ref()), None, "{refused}");
         }
     }

@@ -176,7 +176,8 @@ fn what_was_tried_again_stands_as_that_ended() {
     assert_eq!((dead[0].transaction_id.as_str(), dead[0].replays, dead[0].attempts), ("t-4", 1, 2));
     written.reopen(all[3], "a");
     let id = id_of(&dead[0].delivery_id);
-    let whole = show(&Reader::open(written.folder.path()), id, Window::default(), &mut |_, _| {}).unwrap().unwrap();
+    let whole =
+        show(&Reader::open(written.folder.path()), id, Window::default(), &mut |_, _| {}).unwrap().unwrap();
     assert_eq!(whole.attempts.iter().map(DeliveryRow::leaves).collect::<Vec<_>>(), ["reopened", "reopened"]);
     assert_eq!(written.found(&of(State::Reopened)), pairs(&[("t-4", "reopened")]));
     written.outcome(all[3], 3, OutcomeClass::Ok, true, "a");
@@ -219,7 +220,8 @@ fn one_delivery_is_shown_with_all_its_attempts_and_its_decision() {
     let (written, all) = written();
     let reader = Reader::open(written.folder.path());
     let listed = written.list(&of(State::Delivered)).deliveries.remove(0);
-    let whole = show(&reader, id_of(&listed.delivery_id), Window::default(), &mut |_, _| {}).unwrap().unwrap();
+    let whole =
+        show(&reader, id_of(&listed.delivery_id), Window::default(), &mut |_, _| {}).unwrap().unwrap();
     assert_eq!(whole.delivery, listed);
     let attempts: Vec<_> = whole.attempts.iter().map(|attempt| (attempt.attempt, attempt.result)).collect();
     assert_eq!(attempts, [(1, "server"), (2, "ok")]);

@@ -1,13 +1,14 @@
 //! Certificates from an authority: Debian's `pebble`, which looks at our names as Let's Encrypt does.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use clicklog::clock::Timestamp;
+use clicklog::clock::Clock;
 use clicklog::config::{Listen, ListenTls, Settings};
 use clicklog::ingest::Outcome;
 use tempfile::TempDir;
@@ -53,7 +54,7 @@ impl Pebble {
     /// One that looks at these ports; nothing where it is not installed.
     fn start(tls: u16, http: u16) -> Option<Self> {
         if !is_there("pebble") || !is_there("pebble-challtestsrv") {
-            println!("skipped: pebble is not installed (Debian: pebble)");
+            std::io::stderr().write_all(b"skipped: pebble is not installed (Debian: pebble)\n").unwrap();
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -160,8 +161,8 @@ fn serve(pebble: &Pebble, (tls, http): (u16, u16), names: &Arc<Mutex<Vec<&'stati
         settings.acme = template.acme.clone();
         settings.acme.domains = names.lock().unwrap().iter().map(|name| (*name).to_owned()).collect();
     });
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    server.clock.advance(Timestamp::default().plus(now).since(server.clock.now()));
+    // What it issues is good from now on.
+    server.clock.advance(Clock::System.now().since(server.clock.now()));
     server
 }
 
@@ -169,8 +170,7 @@ fn number(server: &Server, sample: &str) -> Option<u64> {
     let mut operators = Connection::open(server.daemon().admin_address());
     let answer = operators.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").receive().unwrap();
     let page = String::from_utf8(answer.body.to_vec()).unwrap();
-    let line = page.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok());
-    line
+    page.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok())
 }
 
 fn issued(server: &Server) -> u64 {

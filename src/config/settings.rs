@@ -138,9 +138,9 @@ settings! {
         /// begin with a PROXY header of version 2. With https, a proxy in front ends TLS, and cookies are for https only.
         /// With tls, it ends here: tls = { certificate = "FILE", key = "FILE" } is shown to everybody, tls = { folder = "DIR" }
         /// to whoever asks for a name in a certificate there (NAME.crt or NAME.pem with NAME.key, or NAME/fullchain.pem with
-        /// NAME/privkey.pem); with both, the first is for all other names; acme = true shows what the section acme gets, too. client_ca =
-        /// "FILE" asks for client certificates of its authorities, require_client_certificate = true insists. Files are looked
-        /// at again every 10s.
+        /// NAME/privkey.pem); with both, the first is for all other names; acme = true shows what the section acme gets, too.
+        /// client_ca = "FILE" asks for client certificates of its authorities, require_client_certificate = true insists.
+        /// Files are looked at again every 10s.
         listen: Vec<Listen> = vec![Listen::http(SocketAddr::from(([127, 0, 0, 1], 8080)))], &|list| if list.is_empty() { Err("must name an address".to_owned()) } else { Ok(()) };
         /// Threads, each with a lane of the clicks journal, 1 to 64; 0 is one for each processor.
         workers: u8 = 0, &|n| within(&(0..=64), n);

@@ -277,7 +277,7 @@ mod tests {
             ("[edge]\nworkers = \"x\"", "edge.workers = \"x\": must be a number", "^^^"),
             ("[edge]\nhead_timeout = 5", "must be a duration like \"500ms\"", "^"),
             ("[store]\nclick_segment = \"1GiB\"", "must be \"64KiB\" to \"512MiB\"", "^"),
-            ("[admin]\ntoken = \"hush\"", "a secret does not stand in a settings file", "^"),
+            ("[admin]\ntoken = \"hush\"", "c.toml:2: admin.token: must be", "not the secret"),
             ("workers = 1", "1:1: \"workers\" stands outside any section", "^"),
             ("[edge", "1:", "^"),
             ("[store]\ncritical_free = \"8GiB\"", "store.critical_free must be at most store.low_free", ""),

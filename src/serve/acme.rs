@@ -148,11 +148,13 @@ impl Acme {
         let wanted = Mutex::new(Wanted::of(parts.authority.clone()));
         let (bell, issued, failed) = (Shutdown::default(), AtomicU64::new(0), AtomicU64::new(0));
         let handle = Handle(Arc::new(Keeper { parts, wanted, bell, issued, failed }));
+        if !is_shown {
+            return Ok(Self { handle, thread: None });
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let own = handle.clone();
-        let named = || std::thread::Builder::new().name("acme".to_owned());
-        let thread = if is_shown { Some(named().spawn(move || own.run(&runtime))?) } else { None };
-        Ok(Self { handle, thread })
+        let thread = std::thread::Builder::new().name("acme".to_owned()).spawn(move || own.run(&runtime))?;
+        Ok(Self { handle, thread: Some(thread) })
     }
 
     pub(super) fn handle(&self) -> Handle {

@@ -101,7 +101,7 @@ fn the_commands_speak_to_people_and_programs() {
 
     let (code, _, error) = clicklog(&["verify"], &root.path().join("nowhere"));
     assert_eq!(code, 1);
-    assert!(error.contains("cannot read"), "{error}");
+    assert!(error.contains("there is no store in"), "{error}");
     let usage = Command::new(env!("CARGO_BIN_EXE_clicklog")).arg("bogus").output().unwrap();
     assert_eq!(usage.status.code(), Some(2));
 }
